@@ -1,0 +1,66 @@
+"""Every error that logcommon raises, under one root.
+
+No message of ours carries a logged message or a credential, so an error of this package can be
+shown or logged anywhere.
+"""
+
+
+class LogCommonError(Exception):
+    """The root of every error raised by logcommon."""
+
+
+class InvalidArgument(LogCommonError, ValueError):
+    """An argument can't be used; nothing was changed."""
+
+
+class CommitTimeout(LogCommonError, TimeoutError):
+    """`log_common` did not get its transaction through in time; nothing was counted.
+
+    `key` is the destination's key in Redis, `attempts` how many transactions were tried.
+    """
+
+    def __init__(self, key: str, attempts: int) -> None:
+        self.key = key
+        self.attempts = attempts
+        super().__init__(
+            f"{key}: not counted: time ran out after {attempts} attempts; "
+            "call again, or give a longer timeout"
+        )
+
+
+class OutcomeUnknown(LogCommonError):
+    """The connection was lost after EXEC was sent: the entry was counted once or not at all.
+
+    It is never sent again, so it can't be counted twice. `key` is the destination's key in Redis.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"{key}: the connection was lost after EXEC was sent, so the entry was counted once or "
+            "not at all; calling again could count it twice (CommonLog would settle it exactly)"
+        )
+
+
+class NotWritten(LogCommonError):
+    """An entry that was waited for did not reach Redis, and will not."""
+
+
+class ClientClosed(LogCommonError):
+    """The client is not open: use it inside `async with logcommon.connect(...)`."""
+
+
+class ServerUnavailable(LogCommonError):
+    """Redis can't be reached."""
+
+
+class LoginRefused(ServerUnavailable):
+    """Redis was reached and refused the name or the password."""
+
+
+class ServerRefused(LogCommonError):
+    """Redis answered a command with an error; the command changed nothing."""
+
+
+class EmbeddedServerError(LogCommonError):
+    """The embedded server can't be found, started or stopped."""

@@ -1,0 +1,76 @@
+"""The names of the keys in Redis: the book's layout, and the few that we add to it."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from logcommon.model import Destination, Hour, hour_text
+
+REGISTRY = b"logcommon:destinations"
+"""A SET of `NAME:SEVERITY`, so that readers find the destinations without a scan."""
+
+# A `%` is encoded only where it could be read as an encoding, so most names stay as the book has
+# them. Lone surrogates have no UTF-8 of their own.
+_BREAKS_LAYOUT = re.compile(r"%(?=[0-9A-Fa-f]{2})|[:{}\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _percent_encode(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+
+
+def encode_part(text: str) -> str:
+    """Return `text` as it stands in a key: what would break the layout is percent-encoded."""
+    return _BREAKS_LAYOUT.sub(_percent_encode, text)
+
+
+def decode_part(text: str) -> str:
+    """Return what `encode_part` was given."""
+    return unquote(text, errors="surrogatepass")
+
+
+class DestinationKeys(NamedTuple):
+    """The keys of one destination."""
+
+    current: bytes
+    """ZSET: the current hour, message → count."""
+    start: bytes
+    """String: which hour `current` is."""
+    last: bytes
+    """ZSET: the last active hour before it."""
+    previous_start: bytes
+    """String: which hour `last` is."""
+    recent: bytes
+    """LIST: the newest entries, newest first."""
+    registered: bytes
+    """The destination's member of the registry."""
+
+    def hour(self, hour: Hour) -> bytes:
+        """Return the ZSET of an hour older than `last`."""
+        return b"%s:%s" % (self.current, hour_text(hour).encode())
+
+
+@lru_cache(maxsize=4096)
+def destination_keys(destination: Destination) -> DestinationKeys:
+    """Return the keys of `destination`."""
+    path = f"{encode_part(destination.name)}:{encode_part(destination.severity)}".encode()
+    current = b"common:" + path
+    return DestinationKeys(
+        current=current,
+        start=current + b":start",
+        last=current + b":last",
+        previous_start=current + b":pstart",
+        recent=b"recent:" + path,
+        registered=path,
+    )
+
+
+def parse_registered(member: bytes) -> Destination:
+    """Return the destination that a member of the registry names."""
+    name, _, severity = member.decode("utf-8", "replace").partition(":")
+    return Destination(decode_part(name), decode_part(severity))
+
+
+def marker_key(producer: str) -> bytes:
+    """Return the key that holds the number of a producer's last committed batch."""
+    return b"logcommon:producer:" + producer.encode()

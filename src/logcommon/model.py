@@ -1,0 +1,123 @@
+"""The values that the rest of the package speaks in. Pure: no I/O, no clock of its own."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeAlias
+
+from logcommon.exceptions import InvalidArgument
+
+OTHER = "<other>"
+"""The message under which whatever goes over a bound is counted."""
+
+RECENT_LENGTH = 100
+"""How many entries a recent log keeps, as in the book."""
+
+LONGEST_NAME = 256
+"""How many characters a destination's name or severity may have."""
+
+Clock: TypeAlias = Callable[[], float]
+"""Returns the time in seconds since the epoch, as `time.time` does."""
+
+Severity: TypeAlias = int | str
+"""A `logging` level, or any text."""
+
+Hour: TypeAlias = int
+"""A UTC hour, counted from the epoch."""
+
+_SECONDS = 3600
+_SEVERITIES = {
+    logging.DEBUG: "debug",
+    logging.INFO: "info",
+    logging.WARNING: "warning",
+    logging.ERROR: "error",
+    logging.CRITICAL: "critical",
+}
+
+
+class Destination(NamedTuple):
+    """One counted log: a service's name and a severity."""
+
+    name: str
+    severity: str
+
+    @classmethod
+    def of(cls, name: str, severity: Severity) -> "Destination":
+        """Return the destination for arguments as a caller gives them.
+
+        Raises:
+            InvalidArgument: The name is not text, is empty or is too long; or the severity is.
+
+        """
+        return cls(_checked("name", name), _checked("severity", severity_name(severity)))
+
+
+def severity_name(severity: Severity) -> str:
+    """Return `debug`, `info`, … for a `logging` level, else the text given, in lower case."""
+    if not isinstance(severity, int | str):
+        raise InvalidArgument(
+            f"severity must be a logging level or text, not {type(severity).__name__}"
+        )
+    return _SEVERITIES.get(severity, str(severity)).lower()  # type: ignore[call-overload,no-any-return]
+
+
+def _checked(what: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise InvalidArgument(f"{what} must be text, not {type(text).__name__}")
+    if not 0 < len(text) <= LONGEST_NAME:
+        raise InvalidArgument(
+            f"{what} must have 1 to {LONGEST_NAME} characters, and has {len(text)}"
+        )
+    return text
+
+
+def checked_message(message: str, longest: int) -> str:
+    """Return `message`, cut on a character boundary to `longest` UTF-8 bytes and marked with `…`.
+
+    Raises:
+        InvalidArgument: The message is not text.
+
+    """
+    if not isinstance(message, str):
+        raise InvalidArgument(
+            f"message must be text, not {type(message).__name__}: decode or format it first"
+        )
+    # A prefix is enough to tell: a character has at least one byte. A cut inside the last
+    # character's bytes is what `ignore` is for.
+    encoded = encode_message(message[: longest + 1])
+    if len(encoded) <= longest:
+        return message
+    mark = "…"
+    return encoded[: max(longest - len(mark.encode()), 0)].decode("utf-8", "ignore") + mark
+
+
+def encode_message(message: str) -> bytes:
+    """Return `message` as it is stored; a lone surrogate, which has no UTF-8, as `\\udc80`."""
+    return message.encode("utf-8", "backslashreplace")
+
+
+def hour_of(seconds: float) -> Hour:
+    """Return the UTC hour in which a time since the epoch lies."""
+    return int(seconds // _SECONDS)
+
+
+def hour_text(hour: Hour) -> str:
+    """Return an hour as the book writes it: `2026-11-23T21:00:00`."""
+    return hour_start(hour).replace(tzinfo=None).isoformat()
+
+
+def hour_start(hour: Hour) -> datetime:
+    """Return the first moment of an hour, aware, in UTC."""
+    return datetime.fromtimestamp(hour * _SECONDS, UTC)
+
+
+def parse_hour(text: str | bytes | None) -> Hour | None:
+    """Return the hour that `hour_text` wrote, None where the text is missing or is no hour."""
+    if isinstance(text, bytes):
+        text = text.decode("ascii", "replace")
+    try:
+        return hour_of(datetime.fromisoformat(text or "").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
