@@ -9,11 +9,11 @@ class LogCommonError(Exception):
     """The root of every error raised by logcommon."""
 
 
-class InvalidArgument(LogCommonError, ValueError):
+class InvalidArgumentError(LogCommonError, ValueError):
     """An argument can't be used; nothing was changed."""
 
 
-class CommitTimeout(LogCommonError, TimeoutError):
+class CommitTimeoutError(LogCommonError, TimeoutError):
     """`log_common` did not get its transaction through in time; nothing was counted.
 
     `key` is the destination's key in Redis, `attempts` how many transactions were tried.
@@ -28,7 +28,7 @@ class CommitTimeout(LogCommonError, TimeoutError):
         )
 
 
-class OutcomeUnknown(LogCommonError):
+class OutcomeUnknownError(LogCommonError):
     """The connection was lost after EXEC was sent: the entry was counted once or not at all.
 
     It is never sent again, so it can't be counted twice. `key` is the destination's key in Redis.
@@ -42,23 +42,23 @@ class OutcomeUnknown(LogCommonError):
         )
 
 
-class NotWritten(LogCommonError):
+class NotWrittenError(LogCommonError):
     """An entry that was waited for did not reach Redis, and will not."""
 
 
-class ClientClosed(LogCommonError):
+class ClientClosedError(LogCommonError):
     """The client is not open: use it inside `async with logcommon.connect(...)`."""
 
 
-class ServerUnavailable(LogCommonError):
+class ServerUnavailableError(LogCommonError):
     """Redis can't be reached."""
 
 
-class LoginRefused(ServerUnavailable):
+class LoginRefusedError(ServerUnavailableError):
     """Redis was reached and refused the name or the password."""
 
 
-class ServerRefused(LogCommonError):
+class ServerRefusedError(LogCommonError):
     """Redis answered a command with an error; the command changed nothing."""
 
 

@@ -1,13 +1,12 @@
 """The values that the rest of the package speaks in. Pure: no I/O, no clock of its own."""
 
 import logging
-import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
-from logcommon.exceptions import InvalidArgument
+from logcommon.exceptions import InvalidArgumentError
 
 OTHER = "<other>"
 """The message under which whatever goes over a bound is counted."""
@@ -28,7 +27,8 @@ Hour: TypeAlias = int
 """A UTC hour, counted from the epoch."""
 
 _SECONDS = 3600
-_SEVERITIES = {
+_CUT_MARK = "…"
+_SEVERITIES: dict[Severity, str] = {
     logging.DEBUG: "debug",
     logging.INFO: "info",
     logging.WARNING: "warning",
@@ -48,7 +48,7 @@ class Destination(NamedTuple):
         """Return the destination for arguments as a caller gives them.
 
         Raises:
-            InvalidArgument: The name is not text, is empty or is too long; or the severity is.
+            InvalidArgumentError: The name is not text, is empty or is too long; or the severity is.
 
         """
         return cls(_checked("name", name), _checked("severity", severity_name(severity)))
@@ -57,44 +57,42 @@ class Destination(NamedTuple):
 def severity_name(severity: Severity) -> str:
     """Return `debug`, `info`, … for a `logging` level, else the text given, in lower case."""
     if not isinstance(severity, int | str):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"severity must be a logging level or text, not {type(severity).__name__}"
         )
-    return _SEVERITIES.get(severity, str(severity)).lower()  # type: ignore[call-overload,no-any-return]
+    return _SEVERITIES.get(severity, str(severity).lower())
 
 
 def _checked(what: str, text: str) -> str:
     if not isinstance(text, str):
-        raise InvalidArgument(f"{what} must be text, not {type(text).__name__}")
+        raise InvalidArgumentError(f"{what} must be text, not {type(text).__name__}")
     if not 0 < len(text) <= LONGEST_NAME:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"{what} must have 1 to {LONGEST_NAME} characters, and has {len(text)}"
         )
     return text
 
 
-def checked_message(message: str, longest: int) -> str:
-    """Return `message`, cut on a character boundary to `longest` UTF-8 bytes and marked with `…`.
-
-    Raises:
-        InvalidArgument: The message is not text.
-
-    """
+def require_text(message: str) -> None:
+    """Raise InvalidArgumentError unless `message` is text."""
     if not isinstance(message, str):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"message must be text, not {type(message).__name__}: decode or format it first"
         )
-    # A prefix is enough to tell: a character has at least one byte. A cut inside the last
-    # character's bytes is what `ignore` is for.
+
+
+def cut_message(message: str, longest: int) -> str:
+    """Return `message`, cut between characters to `longest` UTF-8 bytes and marked with `…`."""
+    # Each character has at least one byte, so a prefix is enough to tell.
     encoded = encode_message(message[: longest + 1])
     if len(encoded) <= longest:
         return message
-    mark = "…"
-    return encoded[: max(longest - len(mark.encode()), 0)].decode("utf-8", "ignore") + mark
+    # Half a character at the end is what `ignore` leaves out.
+    return encoded[: longest - len(_CUT_MARK.encode())].decode("utf-8", "ignore") + _CUT_MARK
 
 
 def encode_message(message: str) -> bytes:
-    """Return `message` as it is stored; a lone surrogate, which has no UTF-8, as `\\udc80`."""
+    r"""Return `message` as it is stored; a lone surrogate, which has no UTF-8, as `\udc80`."""
     return message.encode("utf-8", "backslashreplace")
 
 
@@ -121,3 +119,8 @@ def parse_hour(text: str | bytes | None) -> Hour | None:
         return hour_of(datetime.fromisoformat(text or "").replace(tzinfo=UTC).timestamp())
     except ValueError:
         return None
+
+
+def recent_text(message: str, seconds: float) -> str:
+    """Return an entry of the recent log as the book writes it, in UTC."""
+    return f"{time.asctime(time.gmtime(seconds))} {message}"

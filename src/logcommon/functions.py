@@ -1,0 +1,206 @@
+"""The book's two functions, `log_recent` and `log_common`: one transaction a call.
+
+*Redis in Action*, section 5.1.2, listing 5.2. They need nothing but a `redis.asyncio` client. For
+many messages use `CommonLog`, which sends them in batches and settles lost replies exactly.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
+import anyio
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from logcommon.commands import EXEC, MULTI, Command, count, push_recent, register
+from logcommon.exceptions import CommitTimeoutError, NotWrittenError, OutcomeUnknownError
+from logcommon.keys import destination_keys
+from logcommon.model import Clock, Destination, Severity, hour_of, require_text
+from logcommon.rotation import DEFAULT_HISTORY_HOURS, HourState, Turn, is_missing_set, turn
+from logcommon.wire import CONNECTION_LOST, Connection, Reply, exchange, translate
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.client import Pipeline
+
+_PAUSE = 0.05
+"""Seconds between attempts to reach a server that can't be reached."""
+
+
+async def log_recent(
+    conn: "Redis",
+    name: str,
+    message: str,
+    severity: Severity = logging.INFO,
+    pipe: "Pipeline | None" = None,
+    *,
+    clock: Clock = time.time,
+) -> None:
+    """Put `message` on top of the recent log of `name` and `severity`, which keeps the newest 100.
+
+    Args:
+        conn: A `redis.asyncio` client.
+        name: The service.
+        message: The message.
+        severity: A `logging` level, or any text.
+        pipe: A pipeline to add the commands to; it is then executed, as the book does.
+        clock: Returns seconds since the epoch.
+
+    Raises:
+        InvalidArgumentError: The name, the message or the severity can't be used.
+        OutcomeUnknownError: The connection was lost, so the message may stand in the log or not.
+        ServerUnavailableError: Redis can't be reached.
+        ServerRefusedError: Redis refused a command; that command changed nothing.
+
+    """
+    require_text(message)
+    destination = Destination.of(name, severity)
+    keys = destination_keys(destination)
+    commands = (register([destination]), *push_recent(keys, [(message, clock())]))
+    if pipe is not None:
+        for command in commands:
+            pipe.execute_command(*command)
+        await pipe.execute()
+        return
+    try:
+        async with _pooled_connection(conn) as connection:
+            try:
+                replies = await exchange(connection, [MULTI, *commands, EXEC])
+            except CONNECTION_LOST:
+                raise OutcomeUnknownError(keys.recent.decode()) from None
+    except (RedisError, OSError) as error:
+        raise translate(error) from None
+    _raise_refusal(replies, commands)
+
+
+async def log_common(
+    conn: "Redis",
+    name: str,
+    message: str,
+    severity: Severity = logging.INFO,
+    timeout: float = 5,
+    *,
+    clock: Clock = time.time,
+) -> None:
+    """Count `message` in the common log of `name` and `severity`, and log it as recent.
+
+    Where the hour has turned, the counts so far become those of the last hour, under the book's
+    optimistic lock: WATCH, MULTI, EXEC, and again when another program was faster.
+
+    Args:
+        conn: A `redis.asyncio` client.
+        name: The service.
+        message: The message.
+        severity: A `logging` level, or any text.
+        timeout: Seconds, for all attempts together.
+        clock: Returns seconds since the epoch.
+
+    Raises:
+        InvalidArgumentError: The name, the message or the severity can't be used.
+        CommitTimeoutError: Time ran out; nothing was counted.
+        OutcomeUnknownError: The connection was lost, or time ran out, after EXEC was sent: the message
+            was counted once or not at all.
+        LoginRefusedError: Redis refused the user or the password.
+        ServerRefusedError: Redis refused a command; that command changed nothing.
+        NotWrittenError: The hour, by `clock`, is older than what is kept.
+
+    """
+    require_text(message)
+    call = _Call(Destination.of(name, severity), message, clock())
+    with anyio.move_on_after(timeout):
+        while not await call.attempt(conn):
+            pass
+        return
+    if call.in_doubt:
+        raise OutcomeUnknownError(call.key)
+    raise CommitTimeoutError(call.key, call.attempts)
+
+
+class _Call:
+    """One call of `log_common`, and what is known of it."""
+
+    def __init__(self, destination: Destination, message: str, now: float) -> None:
+        self._destination = destination
+        self._keys = destination_keys(destination)
+        self._message = message
+        self._now = now
+        self.attempts = 0
+        self.in_doubt = False
+
+    @property
+    def key(self) -> str:
+        return self._keys.current.decode()
+
+    async def attempt(self, conn: "Redis") -> bool:
+        """Return whether the transaction was executed; it was not tried where that is in doubt."""
+        self.attempts += 1
+        try:
+            async with _pooled_connection(conn) as connection:
+                return await self._transact(connection)
+        except AuthenticationError as error:
+            raise translate(error) from None
+        except CONNECTION_LOST:
+            if self.in_doubt:
+                raise OutcomeUnknownError(self.key) from None
+        except (RedisError, OSError) as error:
+            raise translate(error) from None
+        await anyio.sleep(_PAUSE)
+        return False
+
+    async def _transact(self, connection: Connection) -> bool:
+        watched = (self._keys.start, self._keys.previous_start)
+        # MULTI is acknowledged before anything is queued, so a refused one (an ACL without it)
+        # can't leave the commands to run outside a transaction.
+        armed = await exchange(connection, [(b"WATCH", *watched), (b"MGET", *watched), MULTI])
+        _raise_refusal(armed)
+        step = turn(
+            self._keys, HourState.read(*armed[1]), hour_of(self._now), DEFAULT_HISTORY_HOURS
+        )
+        commands = self._commands(step)
+        self.in_doubt = True
+        replies = await exchange(connection, [*commands, EXEC])
+        self.in_doubt = False
+        if replies[-1] is None:
+            return False
+        _raise_refusal(replies, commands)
+        return True
+
+    def _commands(self, step: Turn) -> list[Command]:
+        if step.target is None:
+            raise NotWrittenError(f"{self.key}: the entry's hour is older than what is kept")
+        return [
+            *step.before,
+            count(step.target, 1, self._message),
+            *step.after,
+            *push_recent(self._keys, [(self._message, self._now)]),
+            register([self._destination]),
+        ]
+
+
+@asynccontextmanager
+async def _pooled_connection(conn: "Redis") -> AsyncIterator[Connection]:
+    """Lend a connection of the client's own pool; it goes back clean, or disconnected."""
+    pool = conn.connection_pool
+    pooled = await pool.get_connection()  # type: ignore[no-untyped-call]
+    connection = cast("Connection", pooled)
+    try:
+        yield connection
+    except BaseException:
+        # What is watched or queued on it must not reach its next user.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pool.release(pooled)
+
+
+def _raise_refusal(replies: Sequence[Reply], commands: Sequence[Command] = ()) -> None:
+    """Raise the first error among replies, the results of an EXEC at their end included."""
+    executed = replies[-1] if isinstance(replies[-1], list) else []
+    for command, result in zip(commands, executed, strict=False):
+        if isinstance(result, ResponseError) and not is_missing_set(command, result):
+            raise translate(result)
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise translate(reply)

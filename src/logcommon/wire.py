@@ -1,0 +1,121 @@
+"""One Redis connection, driven below redis-py's client: many commands in one write.
+
+redis-py's own pipeline can't hold a WATCH behind an EXEC, re-executes a transaction by itself when
+its reply was lost, and reports a dead connection as a `WatchError`. A transaction that must happen
+exactly once needs to know what it sent, so this is the only module that touches a connection.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,  # noqa: A004  # redis-py's own, which is not the built-in one
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004  # likewise
+)
+
+from logcommon.commands import Command
+from logcommon.exceptions import (
+    LogCommonError,
+    LoginRefusedError,
+    ServerRefusedError,
+    ServerUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+Reply: TypeAlias = Any
+"""What Redis answers: bytes, numbers, None, lists of these, or a ResponseError."""
+
+CONNECTION_LOST = (ConnectionError, TimeoutError, OSError)
+"""What redis-py raises where a connection could not be had or was lost."""
+
+
+class Connection(Protocol):
+    """What is used of `redis.asyncio.Connection`; `fakeredis` has it too."""
+
+    is_connected: bool
+
+    async def connect(self) -> None: ...
+    async def disconnect(self, nowait: bool = False) -> None: ...  # noqa: FBT001, FBT002
+    def pack_commands(self, commands: Sequence[Command]) -> list[bytes]: ...
+    async def send_packed_command(
+        self,
+        command: list[bytes],
+        check_health: bool = True,  # noqa: FBT001, FBT002
+    ) -> None: ...
+    async def read_response(self, *, disable_decoding: bool = False) -> Reply: ...
+
+
+def dedicated_connection(client: "Redis") -> Connection:
+    """Return a new connection, not yet connected, to where `client` connects.
+
+    It belongs to the caller, not to the client's pool. Nothing in it acts by itself: no retries,
+    no health checks, no maintenance notifications, and no time-out: the caller's deadline is one
+    for a whole exchange rather than one for each reply.
+    """
+    pool = client.connection_pool
+    settings = {
+        **pool.connection_kwargs,
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_timeout": False,
+        "retry_on_error": [],
+        "health_check_interval": 0,
+        "maint_notifications_config": None,
+        "maint_notifications_pool_handler": None,
+        "socket_timeout": None,
+    }
+    return cast("Connection", pool.connection_class(**settings))
+
+
+async def exchange(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
+    """Send `commands` in one write and return a reply for each; an error reply is returned.
+
+    Whatever else ends it, cancellation included, disconnects: a connection with replies still
+    under way can't be used again.
+
+    Raises:
+        redis.exceptions.ConnectionError: The connection is or was lost.
+
+    """
+    # send_packed_command would connect again by itself, and with that lose a WATCH.
+    if not connection.is_connected:
+        raise ConnectionError("the connection is closed")
+    try:
+        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        return [await _read_reply(connection) for _ in commands]
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+
+
+async def _read_reply(connection: Connection) -> Reply:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error
+
+
+def translate(error: RedisError | OSError) -> LogCommonError:
+    """Return our error for one of redis-py's, without a message or a credential in its text."""
+    text = describe(error)
+    if isinstance(error, AuthenticationError):
+        return LoginRefusedError(
+            f"Redis refused the login: {text}; check the user and the password"
+        )
+    if isinstance(error, CONNECTION_LOST):
+        return ServerUnavailableError(
+            f"Redis can't be reached: {text}; check the URL and the server"
+        )
+    return ServerRefusedError(f"Redis refused a command: {text}")
+
+
+def describe(error: BaseException) -> str:
+    """Return an error's kind and text, short of where a server quotes a command's arguments."""
+    text = str(error).partition(", with args")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
