@@ -1,13 +1,16 @@
 """The commands that a transaction of ours is made of. Pure."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from logcommon.keys import REGISTRY, DestinationKeys, destination_keys
 from logcommon.model import RECENT_LENGTH, Destination, encode_message, recent_text
 
 Command: TypeAlias = tuple[bytes | int, ...]
 """A Redis command with its arguments."""
+
+Reply: TypeAlias = Any
+"""What Redis answers: bytes, numbers, None, lists of these, or a ResponseError."""
 
 MULTI: Command = (b"MULTI",)
 EXEC: Command = (b"EXEC",)

@@ -6,34 +6,36 @@ many messages use `CommonLog`, which sends them in batches and settles lost repl
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
 
 import anyio
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from logcommon.commands import EXEC, MULTI, Command, count, push_recent, register
+from logcommon.commands import EXEC, MULTI, Command, Reply, count, push_recent, register
 from logcommon.exceptions import CommitTimeoutError, NotWrittenError, OutcomeUnknownError
 from logcommon.keys import destination_keys
 from logcommon.model import Clock, Destination, Severity, hour_of, require_text
 from logcommon.rotation import DEFAULT_HISTORY_HOURS, HourState, Turn, is_missing_set, turn
-from logcommon.wire import CONNECTION_LOST, Connection, Reply, exchange, translate
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-    from redis.asyncio.client import Pipeline
+from logcommon.wire import (
+    CONNECTION_LOST,
+    Connection,
+    exchange,
+    pooled_connection,
+    translate,
+)
 
 _PAUSE = 0.05
 """Seconds between attempts to reach a server that can't be reached."""
 
 
 async def log_recent(
-    conn: "Redis",
+    conn: Redis,
     name: str,
     message: str,
     severity: Severity = logging.INFO,
-    pipe: "Pipeline | None" = None,
+    pipe: Pipeline | None = None,
     *,
     clock: Clock = time.time,
 ) -> None:
@@ -64,7 +66,7 @@ async def log_recent(
         await pipe.execute()
         return
     try:
-        async with _pooled_connection(conn) as connection:
+        async with pooled_connection(conn) as connection:
             try:
                 replies = await exchange(connection, [MULTI, *commands, EXEC])
             except CONNECTION_LOST:
@@ -75,7 +77,7 @@ async def log_recent(
 
 
 async def log_common(
-    conn: "Redis",
+    conn: Redis,
     name: str,
     message: str,
     severity: Severity = logging.INFO,
@@ -99,8 +101,8 @@ async def log_common(
     Raises:
         InvalidArgumentError: The name, the message or the severity can't be used.
         CommitTimeoutError: Time ran out; nothing was counted.
-        OutcomeUnknownError: The connection was lost, or time ran out, after EXEC was sent: the message
-            was counted once or not at all.
+        OutcomeUnknownError: The connection was lost, or time ran out, after EXEC was sent: the
+            message was counted once or not at all.
         LoginRefusedError: Redis refused the user or the password.
         ServerRefusedError: Redis refused a command; that command changed nothing.
         NotWrittenError: The hour, by `clock`, is older than what is kept.
@@ -132,11 +134,11 @@ class _Call:
     def key(self) -> str:
         return self._keys.current.decode()
 
-    async def attempt(self, conn: "Redis") -> bool:
+    async def attempt(self, conn: Redis) -> bool:
         """Return whether the transaction was executed; it was not tried where that is in doubt."""
         self.attempts += 1
         try:
-            async with _pooled_connection(conn) as connection:
+            async with pooled_connection(conn) as connection:
                 return await self._transact(connection)
         except AuthenticationError as error:
             raise translate(error) from None
@@ -176,23 +178,6 @@ class _Call:
             *push_recent(self._keys, [(self._message, self._now)]),
             register([self._destination]),
         ]
-
-
-@asynccontextmanager
-async def _pooled_connection(conn: "Redis") -> AsyncIterator[Connection]:
-    """Lend a connection of the client's own pool; it goes back clean, or disconnected."""
-    pool = conn.connection_pool
-    pooled = await pool.get_connection()  # type: ignore[no-untyped-call]
-    connection = cast("Connection", pooled)
-    try:
-        yield connection
-    except BaseException:
-        # What is watched or queued on it must not reach its next user.
-        await connection.disconnect(nowait=True)
-        raise
-    finally:
-        with anyio.CancelScope(shield=True):
-            await pool.release(pooled)
 
 
 def _raise_refusal(replies: Sequence[Reply], commands: Sequence[Command] = ()) -> None:

@@ -3,7 +3,9 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate
 from typing import NamedTuple, TypeAlias
 
 from logcommon.exceptions import InvalidArgumentError
@@ -28,6 +30,7 @@ Hour: TypeAlias = int
 
 _SECONDS = 3600
 _CUT_MARK = "…"
+_ASCTIME_LENGTH = len("Mon Nov 23 21:10:58 2026")
 _SEVERITIES: dict[Severity, str] = {
     logging.DEBUG: "debug",
     logging.INFO: "info",
@@ -52,6 +55,26 @@ class Destination(NamedTuple):
 
         """
         return cls(_checked("name", name), _checked("severity", severity_name(severity)))
+
+
+Group: TypeAlias = tuple[Destination, Hour]
+"""Entries of one destination and one hour are counted in one set."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommonRow:
+    """A message, and how often it was logged in an hour."""
+
+    count: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRow:
+    """An entry of the recent log; `time` is None where another program wrote it in its own way."""
+
+    time: datetime | None
+    message: str
 
 
 def severity_name(severity: Severity) -> str:
@@ -124,3 +147,11 @@ def parse_hour(text: str | bytes | None) -> Hour | None:
 def recent_text(message: str, seconds: float) -> str:
     """Return an entry of the recent log as the book writes it, in UTC."""
     return f"{time.asctime(time.gmtime(seconds))} {message}"
+
+
+def parse_recent(text: str) -> RecentRow:
+    """Return what `recent_text` was given, to the second."""
+    parsed = parsedate(text[:_ASCTIME_LENGTH])
+    if parsed is None or text[_ASCTIME_LENGTH : _ASCTIME_LENGTH + 1] != " ":
+        return RecentRow(None, text)
+    return RecentRow(datetime(*parsed[:6], tzinfo=UTC), text[_ASCTIME_LENGTH + 1 :])

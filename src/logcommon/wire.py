@@ -5,9 +5,12 @@ its reply was lost, and reports a dead connection as a `WatchError`. A transacti
 exactly once needs to know what it sent, so this is the only module that touches a connection.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol, cast
 
+import anyio
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -18,19 +21,13 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004  # likewise
 )
 
-from logcommon.commands import Command
+from logcommon.commands import Command, Reply
 from logcommon.exceptions import (
     LogCommonError,
     LoginRefusedError,
     ServerRefusedError,
     ServerUnavailableError,
 )
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-Reply: TypeAlias = Any
-"""What Redis answers: bytes, numbers, None, lists of these, or a ResponseError."""
 
 CONNECTION_LOST = (ConnectionError, TimeoutError, OSError)
 """What redis-py raises where a connection could not be had or was lost."""
@@ -52,7 +49,7 @@ class Connection(Protocol):
     async def read_response(self, *, disable_decoding: bool = False) -> Reply: ...
 
 
-def dedicated_connection(client: "Redis") -> Connection:
+def dedicated_connection(client: Redis) -> Connection:
     """Return a new connection, not yet connected, to where `client` connects.
 
     It belongs to the caller, not to the client's pool. Nothing in it acts by itself: no retries,
@@ -71,6 +68,23 @@ def dedicated_connection(client: "Redis") -> Connection:
         "socket_timeout": None,
     }
     return cast("Connection", pool.connection_class(**settings))
+
+
+@asynccontextmanager
+async def pooled_connection(conn: Redis) -> AsyncIterator[Connection]:
+    """Lend a connection of the client's own pool; it goes back clean, or disconnected."""
+    pool = conn.connection_pool
+    pooled = await pool.get_connection()  # type: ignore[no-untyped-call]
+    connection = cast("Connection", pooled)
+    try:
+        yield connection
+    except BaseException:
+        # What is watched or queued on it must not reach its next user.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pool.release(pooled)
 
 
 async def exchange(connection: Connection, commands: Sequence[Command]) -> list[Reply]:

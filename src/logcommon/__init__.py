@@ -1,0 +1,40 @@
+"""An asyncio logging client on Redis that counts, exactly, which messages happen most."""
+
+from logcommon.client import CommonLog, connect
+from logcommon.exceptions import (
+    ClientClosedError,
+    CommitTimeoutError,
+    EmbeddedServerError,
+    InvalidArgumentError,
+    LogCommonError,
+    LoginRefusedError,
+    NotWrittenError,
+    OutcomeUnknownError,
+    ServerRefusedError,
+    ServerUnavailableError,
+)
+from logcommon.functions import log_common, log_recent
+from logcommon.model import OTHER, CommonRow, Destination, RecentRow
+from logcommon.stats import Stats
+
+__all__ = [
+    "OTHER",
+    "ClientClosedError",
+    "CommitTimeoutError",
+    "CommonLog",
+    "CommonRow",
+    "Destination",
+    "EmbeddedServerError",
+    "InvalidArgumentError",
+    "LogCommonError",
+    "LoginRefusedError",
+    "NotWrittenError",
+    "OutcomeUnknownError",
+    "RecentRow",
+    "ServerRefusedError",
+    "ServerUnavailableError",
+    "Stats",
+    "connect",
+    "log_common",
+    "log_recent",
+]

@@ -1,0 +1,293 @@
+"""CommonLog: a writer and a reader with one lifetime."""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+from redis.asyncio import Redis
+
+from logcommon.embedded import EmbeddedServer
+from logcommon.exceptions import ClientClosedError, InvalidArgumentError
+from logcommon.model import (
+    RECENT_LENGTH,
+    Clock,
+    CommonRow,
+    Destination,
+    RecentRow,
+    Severity,
+    hour_of,
+)
+from logcommon.read.reader import Reader
+from logcommon.settings import Settings
+from logcommon.stats import Stats
+from logcommon.write.writer import Writer
+
+_DEFAULTS = Settings()
+_EMBEDDED = "embedded:"
+
+
+def connect(
+    target: "str | Redis" = "redis://localhost:6379/0",
+    *,
+    linger: float = _DEFAULTS.linger,
+    drain_timeout: float = _DEFAULTS.drain_timeout,
+    commit_timeout: float = _DEFAULTS.commit_timeout,
+    history_hours: int = _DEFAULTS.history_hours,
+    max_pending: int = _DEFAULTS.max_pending,
+    max_members: int = _DEFAULTS.max_members,
+    max_message_bytes: int = _DEFAULTS.max_message_bytes,
+    max_destinations: int = _DEFAULTS.max_destinations,
+    clock: Clock = _DEFAULTS.clock,
+) -> "CommonLog":
+    """Return a client, to be used as `async with logcommon.connect(...) as log:`.
+
+    Nothing is sent before it is entered, and entering does not wait for Redis.
+
+    Args:
+        target: A URL (`redis://`, `rediss://`, `unix://`), a `redis.asyncio` client, which stays
+            the caller's to close, or `embedded:` or `embedded:DIRECTORY` for a server of one's own.
+        linger: Seconds between the starts of two commits that nobody waits for; the first is sent
+            at once. In that time, calls with the same message become one command.
+        drain_timeout: Seconds that closing may take to write what is pending.
+        commit_timeout: Seconds that one commit may take before it is tried again.
+        history_hours: How many hours before `:last` are kept; 0 for just the book's two.
+        max_pending: Distinct messages that may wait to be written.
+        max_members: Distinct messages in Redis per destination and hour.
+        max_message_bytes: UTF-8 bytes of a message; a longer one is cut and marked with `…`.
+        max_destinations: Destinations of this client.
+        clock: Returns seconds since the epoch. It alone decides in which hour an entry counts.
+
+    Whatever goes over a `max_` bound of numbers is counted as `<other>`, and `stats` says how many.
+
+    Raises:
+        InvalidArgumentError: The target or a setting can't be used.
+
+    """
+    settings = Settings(
+        linger=linger,
+        drain_timeout=drain_timeout,
+        commit_timeout=commit_timeout,
+        history_hours=history_hours,
+        max_pending=max_pending,
+        max_members=max_members,
+        max_message_bytes=max_message_bytes,
+        max_destinations=max_destinations,
+        clock=clock,
+    )
+    return CommonLog(target, settings)
+
+
+class CommonLog:
+    """Counts and keeps the messages of services in Redis; made by `connect`.
+
+    `_nowait` calls are safe from any thread, before the client is entered and after it is closed.
+    Everything else needs the client to be open.
+    """
+
+    def __init__(self, target: "str | Redis", settings: Settings) -> None:
+        self._settings = settings
+        self._writer = Writer(settings)
+        self._embedded = _embedded_server(target)
+        self._owns_client = isinstance(target, str)
+        self._client = target if isinstance(target, Redis) else None
+        if self._embedded is None and isinstance(target, str):
+            self._client = _client(target)
+        elif not isinstance(target, str | Redis):
+            raise InvalidArgumentError(
+                f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
+            )
+        self._reader: Reader | None = None
+        self._host: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start writing; with an embedded server, wait until that has started.
+
+        Raises:
+            ClientClosedError: The client was entered before.
+            EmbeddedServerError: The embedded server can't be started.
+
+        """
+        if self._host is not None:
+            raise ClientClosedError("a client can be entered once: make another with connect()")
+        if self._embedded is not None:
+            await anyio.to_thread.run_sync(self._embedded.start)
+            self._client = _client(self._embedded.url)
+        assert self._client is not None  # noqa: S101  # a URL, a client or an embedded server
+        self._reader = Reader(self._client, self._settings)
+        self._host = asyncio.create_task(self._serve(self._client), name="logcommon")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
+        assert self._host is not None  # noqa: S101  # it was entered
+        self._writer.close()
+        try:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([self._host])
+        finally:
+            self._reader = None
+            with anyio.CancelScope(shield=True):
+                await self._release()
+
+    def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
+        """Count `message`, and log it as recent; returns at once.
+
+        Never waits and never raises for a fault of Redis: what can't be written yet is kept, in
+        proportion to distinct messages, and written later in the hour in which it was logged.
+
+        Args:
+            name: The service.
+            message: The message.
+            severity: A `logging` level, or any text.
+
+        Raises:
+            InvalidArgumentError: The name, the message or the severity can't be used.
+
+        """
+        self._writer.buffer.put(name, message, severity)
+
+    async def log_common(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
+        """Count `message`, and log it as recent; returns when Redis has it.
+
+        Calls that wait at the same time share a commit. While Redis can't be reached this waits:
+        give it a deadline with `asyncio.timeout` or `anyio.fail_after` if need be. The entry is
+        accepted all the same, and counted once.
+
+        Args:
+            name: The service.
+            message: The message.
+            severity: A `logging` level, or any text.
+
+        Raises:
+            InvalidArgumentError: The name, the message or the severity can't be used.
+            ClientClosedError: The client is not open.
+            NotWrittenError: The entry was not counted, and will not be.
+
+        """
+        self._require_open()
+        now = self._writer.buffer.put(name, message, severity)
+        await self._writer.written((Destination.of(name, severity), hour_of(now)))
+
+    def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
+        """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
+        self._writer.buffer.put_recent(name, message, severity)
+
+    async def log_recent(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
+        """Put `message` on the recent log without counting it; else as `log_common`."""
+        self._require_open()
+        self._writer.buffer.put_recent(name, message, severity)
+        await self._writer.written()
+
+    async def flush(self) -> None:
+        """Wait until everything logged before this call is in Redis.
+
+        Raises:
+            ClientClosedError: The client is not open.
+            NotWrittenError: The client was closed meanwhile, and could not write it all.
+
+        """
+        self._require_open()
+        await self._writer.written()
+
+    @property
+    def stats(self) -> Stats:
+        """What has become of every call so far."""
+        calls, dropped_closed, recent_calls = self._writer.buffer.numbers()
+        return Stats(
+            calls=calls,
+            dropped_closed=dropped_closed,
+            recent_calls=recent_calls,
+            **asdict(self._writer.ledger),
+        )
+
+    async def top(
+        self,
+        name: str,
+        severity: Severity = logging.INFO,
+        n: int = 10,
+        hour: datetime | None = None,
+    ) -> list[CommonRow]:
+        """Return the `n` most common messages of an hour, the most common first.
+
+        Args:
+            name: The service.
+            severity: A `logging` level, or any text.
+            n: How many messages at most.
+            hour: Any moment of the hour, in UTC where it is naive; None for the current hour,
+                which is empty until something is logged in it. `hours` says which there are.
+
+        Raises:
+            InvalidArgumentError: An argument can't be used.
+            ClientClosedError: The client is not open.
+            ServerUnavailableError: Redis can't be reached.
+            ServerRefusedError: Redis refused a command.
+
+        """
+        return await self._require_open().top(name, severity, n, hour)
+
+    async def recent(
+        self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
+    ) -> list[RecentRow]:
+        """Return the `n` newest entries, newest first; raises as `top` does."""
+        return await self._require_open().recent(name, severity, n)
+
+    async def destinations(self) -> list[Destination]:
+        """Return every destination that was logged to, in order; raises as `top` does."""
+        return await self._require_open().destinations()
+
+    async def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
+        """Return the hours that have counts, newest first, in UTC; raises as `top` does.
+
+        Hours before `:last` are found as far back as this client's `history_hours`.
+        """
+        return await self._require_open().hours(name, severity)
+
+    def _require_open(self) -> Reader:
+        if self._reader is None:
+            raise ClientClosedError(
+                "the client is not open: use it inside `async with logcommon.connect(...) as log:`"
+            )
+        return self._reader
+
+    async def _serve(self, client: Redis) -> None:
+        # The group lives in a task of its own, so that a client may be entered in one task and
+        # closed in another, as frameworks do, and so that a fault in it can't cancel its host.
+        with contextlib.suppress(asyncio.CancelledError):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._writer.run, client)
+
+    async def _release(self) -> None:
+        if self._owns_client and self._client is not None:
+            await self._client.aclose()
+        if self._embedded is not None:
+            await anyio.to_thread.run_sync(self._embedded.stop)
+
+
+def _client(url: str) -> Redis:
+    try:
+        return Redis.from_url(url)
+    except ValueError:
+        # Without the URL: it may hold a password.
+        raise InvalidArgumentError(
+            "the URL can't be used: it must be like redis://HOST:6379/0, rediss://…, "
+            "unix:///PATH or embedded:"
+        ) from None
+
+
+def _embedded_server(target: object) -> EmbeddedServer | None:
+    if not isinstance(target, str) or not target.startswith(_EMBEDDED):
+        return None
+    directory = target.removeprefix(_EMBEDDED)
+    return EmbeddedServer(Path(directory) if directory else None)

@@ -1,0 +1,72 @@
+"""What can be set on a client, with its defaults and limits. Pure."""
+
+import math
+import time
+from dataclasses import dataclass
+
+from logcommon.exceptions import InvalidArgumentError
+from logcommon.model import Clock
+from logcommon.rotation import DEFAULT_HISTORY_HOURS
+
+SHORTEST_MESSAGE_LIMIT = 16
+"""Bytes below which a cut message would say nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one client, checked.
+
+    Raises:
+        InvalidArgumentError: A setting is out of its range.
+
+    """
+
+    linger: float = 0.05
+    """Seconds between the starts of two commits that nobody waits for; the first is sent at once.
+    In that time, calls with the same message become one command."""
+
+    drain_timeout: float = 5.0
+    """Seconds that closing may take to write what is pending."""
+
+    commit_timeout: float = 5.0
+    """Seconds that one commit may take, connecting included, before it is tried again."""
+
+    history_hours: int = DEFAULT_HISTORY_HOURS
+    """How many hours before `:last` are kept, each in a key of its own that expires; 0 for just
+    the book's two."""
+
+    max_pending: int = 10_000
+    """Distinct messages that may wait to be written; a commit under way holds as many again."""
+
+    max_members: int = 10_000
+    """Distinct messages in Redis per destination and hour. Each producer stops at the limit as it
+    last read it, so several that reach it together may pass it by what they had under way."""
+
+    max_message_bytes: int = 1024
+    """UTF-8 bytes of a message; a longer one is cut between characters and marked with `…`."""
+
+    max_destinations: int = 1_000
+    """Destinations of one client; calls to further ones are counted in `<other>`."""
+
+    clock: Clock = time.time
+    """Returns seconds since the epoch. It alone decides in which hour an entry counts."""
+
+    def __post_init__(self) -> None:
+        for name in ("linger", "drain_timeout", "commit_timeout"):
+            self._require_number(name, float | int, 0)
+        for name in ("history_hours",):
+            self._require_number(name, int, 0)
+        for name in ("max_pending", "max_members", "max_destinations"):
+            self._require_number(name, int, 1)
+        self._require_number("max_message_bytes", int, SHORTEST_MESSAGE_LIMIT)
+        if not self.commit_timeout:
+            raise InvalidArgumentError("commit_timeout must be more than 0 seconds")
+        if not callable(self.clock):
+            raise InvalidArgumentError("clock must be a function that returns seconds")
+
+    def _require_number(self, name: str, kind: object, least: int) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, kind) or not math.isfinite(value) or value < least:  # type: ignore[arg-type]
+            raise InvalidArgumentError(
+                f"{name} must be a number of at least {least}, not {value!r}"
+            )

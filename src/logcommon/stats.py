@@ -1,0 +1,115 @@
+"""The numbers by which a client accounts for every call. Pure."""
+
+from dataclasses import dataclass, field
+
+from logcommon.model import Group
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What has become of the calls of a batch."""
+
+    counted: int = 0
+    other: int = 0
+    too_late: int = 0
+    refused: int = 0
+    errors: dict[Group, str] = field(default_factory=dict)
+    """Why groups were not, or not wholly, counted."""
+    failure: str | None = None
+    """The last command that Redis refused inside EXEC, other than a rename of nothing."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What has become of the entries so far, kept by the writer."""
+
+    counted: int = 0
+    other: int = 0
+    dropped_too_late: int = 0
+    dropped_refused: int = 0
+    dropped_unwritten: int = 0
+    in_doubt: int = 0
+    commits: int = 0
+    aborts: int = 0
+    failures: int = 0
+    connects: int = 0
+    commands: int = 0
+    lost_commits: int = 0
+    last_error: str | None = None
+
+    def add(self, outcome: Outcome) -> None:
+        """Enter what became of the calls of a batch."""
+        self.counted += outcome.counted
+        self.other += outcome.other
+        self.dropped_too_late += outcome.too_late
+        self.dropped_refused += outcome.refused
+        self.last_error = outcome.failure or self.last_error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A client's account at one moment: `calls == counted + other + dropped + pending`."""
+
+    calls: int
+    """Calls of `log_common` and `log_common_nowait` that were accepted."""
+
+    counted: int
+    """Of these, counted in Redis under their own message."""
+
+    other: int
+    """Counted in Redis under `<other>`, because a bound was reached."""
+
+    dropped_too_late: int
+    """Not counted: their hour was older than what is kept when they could be written."""
+
+    dropped_refused: int
+    """Not counted: Redis refused their key, which is of another type."""
+
+    dropped_unwritten: int
+    """Not known to be counted when the client was closed: Redis could not be reached in time."""
+
+    dropped_closed: int
+    """Not counted: called after the client was closed."""
+
+    in_doubt: int
+    """Of `dropped_unwritten`, those whose commit had been sent: Redis may have counted them."""
+
+    recent_calls: int
+    """Calls of `log_recent` and `log_recent_nowait` that were accepted. Of these, and of the
+    calls above, the newest 100 of a batch are sent to the recent log."""
+
+    commits: int
+    """Transactions that Redis executed."""
+
+    aborts: int
+    """Transactions that Redis did not execute, because another producer had turned the hour."""
+
+    failures: int
+    """Attempts that a fault ended: a lost connection, a time-out, a refusal."""
+
+    connects: int
+    """Connections made for writing."""
+
+    commands: int
+    """Commands sent for writing, all attempts included."""
+
+    lost_commits: int
+    """Commits that Redis had acknowledged and then lost, as a failover can."""
+
+    last_error: str | None
+    """The kind and text of the last fault, None when there was none."""
+
+    @property
+    def dropped(self) -> int:
+        """Calls that are not counted and will not be."""
+        return (
+            self.dropped_too_late
+            + self.dropped_refused
+            + self.dropped_unwritten
+            + self.dropped_closed
+        )
+
+    @property
+    def pending(self) -> int:
+        """Calls whose entries wait to be written, or are being written."""
+        return self.calls - self.counted - self.other - self.dropped

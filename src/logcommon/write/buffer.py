@@ -1,0 +1,261 @@
+"""What was logged and is not yet written, coalesced under a bound. Pure and thread-safe.
+
+A call appends one tuple to a list, which is atomic, and takes no lock. Counting is done a few
+hundred entries at a time ("folding"), where the interpreter does it at the speed of C, by whoever
+gets the lock without waiting for it. So a signal handler or a finalizer that logs in the middle of
+a fold can't lock itself out, and memory stays in proportion to distinct messages.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TypeAlias
+
+from logcommon.model import (
+    OTHER,
+    RECENT_LENGTH,
+    Destination,
+    Group,
+    Hour,
+    Severity,
+    cut_message,
+    hour_of,
+    require_text,
+)
+from logcommon.settings import Settings
+
+Entry: TypeAlias = tuple[str, float]
+"""A message, and when it was logged in seconds since the epoch."""
+
+OVERFLOW = Destination(OTHER, OTHER)
+"""Where calls are counted that would need one destination too many."""
+
+_FOLD_AT = 512
+_LONGEST_CHARACTER = 4  # bytes in UTF-8
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit carries."""
+
+    counts: dict[Group, dict[str, int]] = field(default_factory=dict)
+    recent: dict[Destination, list[Entry]] = field(default_factory=dict)
+
+    @property
+    def destinations(self) -> set[Destination]:
+        """The destinations that have something in this batch."""
+        return {destination for destination, _ in self.counts} | self.recent.keys()
+
+    @property
+    def calls(self) -> int:
+        """How many counted calls this batch stands for."""
+        return sum(sum(messages.values()) for messages in self.counts.values())
+
+
+class _Tally:
+    """The entries of one destination that are not folded yet, and the newest that are."""
+
+    __slots__ = ("common", "destination", "recent", "recent_only")
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.common: list[Entry] = []
+        self.recent_only: list[Entry] = []
+        self.recent: deque[Entry] = deque(maxlen=RECENT_LENGTH)
+
+    def __bool__(self) -> bool:
+        return bool(self.common or self.recent_only or self.recent)
+
+
+class Buffer:
+    """Takes entries from any thread; gives them up in batches.
+
+    Args:
+        settings: The bounds and the clock.
+        wake: Called, from the thread of a call, when a sleeping writer is wanted, and again when
+            the buffer is half full.
+
+    """
+
+    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
+        self._settings = settings
+        self._clock = settings.clock
+        self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
+        self._wake = wake
+        self._asleep = False
+        self._closed = False
+        self._lock = threading.Lock()
+        self._tallies: dict[Destination, _Tally] = {}
+        self._by_arguments: dict[tuple[str, Severity], _Tally] = {}
+        self._counts: dict[Group, dict[str, int]] = {}
+        self._distinct = 0
+        self._calls = self._recent_calls = self._dropped = 0
+
+    def put(self, name: str, message: str, severity: Severity) -> float:
+        """Accept an entry to be counted, and return the time that it got.
+
+        Raises:
+            InvalidArgumentError: The name, the message or the severity can't be used.
+
+        """
+        # This is the call that a service makes a million times: every line here is measured.
+        if type(message) is not str:
+            require_text(message)
+        try:
+            tally = self._by_arguments[name, severity]
+        except (KeyError, TypeError):
+            tally = self._resolve(name, severity)
+        if len(message) > self._surely_short:
+            message = cut_message(message, self._settings.max_message_bytes)
+        now = self._clock()
+        entries = tally.common
+        entries.append((message, now))
+        if len(entries) >= _FOLD_AT:
+            self._fold_if_free(tally)
+        if self._asleep:
+            self._wake_up()
+        return now
+
+    def put_recent(self, name: str, message: str, severity: Severity) -> None:
+        """Accept an entry for the recent log alone; raises as `put` does."""
+        require_text(message)
+        tally = self._resolve(name, severity)
+        message = cut_message(message, self._settings.max_message_bytes)
+        tally.recent_only.append((message, self._clock()))
+        if len(tally.recent_only) >= _FOLD_AT:
+            self._fold_if_free(tally)
+        if self._asleep:
+            self._wake_up()
+
+    def sleep(self) -> bool:
+        """Ask to be woken by the next put; return False, and don't, where something is pending."""
+        self._asleep = True
+        if self._pending():
+            self._asleep = False
+        return self._asleep
+
+    @property
+    def crowded(self) -> bool:
+        """Whether half of the room for distinct messages is taken."""
+        return self._distinct * 2 >= self._settings.max_pending
+
+    def drain(self, batch_size: int) -> list[Batch]:
+        """Give up all that is pending, in batches of at most `batch_size` distinct messages."""
+        with self._lock:
+            tallies = list(self._tallies.values())
+            for tally in tallies:
+                self._fold(tally)
+            counts, self._counts, self._distinct = self._counts, {}, 0
+            recent = {tally.destination: list(tally.recent) for tally in tallies if tally.recent}
+            for tally in tallies:
+                tally.recent.clear()
+        return list(_split(counts, recent, batch_size))
+
+    def close(self) -> list[Batch]:
+        """Give up the rest, as one batch; from now on calls are only counted, as dropped."""
+        batches = self.drain(batch_size=2 * self._settings.max_pending)
+        self._closed = True
+        return batches
+
+    def numbers(self) -> tuple[int, int, int]:
+        """Return the calls accepted, of these those dropped since the close, and recent calls."""
+        with self._lock:
+            for tally in list(self._tallies.values()):
+                self._fold(tally)
+            return self._calls, self._dropped, self._recent_calls
+
+    def _pending(self) -> bool:
+        return bool(self._counts) or any(list(self._tallies.values()))
+
+    def _wake_up(self) -> None:
+        self._asleep = False
+        self._wake()
+
+    def _resolve(self, name: str, severity: Severity) -> _Tally:
+        """Return the tally for a call's arguments, making it where there is room for one more."""
+        destination = Destination.of(name, severity)
+        tally = self._tallies.get(destination)
+        if tally is None:
+            if len(self._tallies) >= self._settings.max_destinations:
+                destination = OVERFLOW
+            tally = self._tallies.setdefault(destination, _Tally(destination))
+        # Spellings of a severity are few, but nothing says so: the cache has a bound as well.
+        if tally.destination != OVERFLOW and len(self._by_arguments) < 8 * len(self._tallies):
+            self._by_arguments[name, severity] = tally
+        return tally
+
+    def _fold_if_free(self, tally: _Tally) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._fold(tally)
+            finally:
+                self._lock.release()
+            if self.crowded:
+                self._wake()
+
+    def _fold(self, tally: _Tally) -> None:
+        """Count a tally's entries. The lock is held."""
+        common, recent_only = _take(tally.common), _take(tally.recent_only)
+        self._calls += len(common)
+        self._recent_calls += len(recent_only)
+        if self._closed:
+            self._dropped += len(common)
+            return
+        if common:
+            for hour, counts in _by_hour(common):
+                self._merge(tally.destination, hour, counts)
+        newest = common[-RECENT_LENGTH:]
+        if recent_only:
+            newest = sorted(newest + recent_only[-RECENT_LENGTH:], key=itemgetter(1))
+        tally.recent.extend(newest)
+
+    def _merge(self, destination: Destination, hour: Hour, fresh: Counter[str]) -> None:
+        counts = self._counts.setdefault((destination, hour), {})
+        if destination == OVERFLOW:
+            fresh = Counter({OTHER: fresh.total()})
+        for message, amount in fresh.items():
+            if message in counts:
+                counts[message] += amount
+            elif self._distinct < self._settings.max_pending:
+                counts[message] = amount
+                self._distinct += 1
+            else:
+                counts[OTHER] = counts.get(OTHER, 0) + amount
+
+
+def _take(entries: list[Entry]) -> list[Entry]:
+    # Two atomic steps, and only whoever holds the lock removes: what is appended in between stays.
+    taken = entries[:]
+    del entries[: len(taken)]
+    return taken
+
+
+def _by_hour(entries: list[Entry]) -> Iterable[tuple[Hour, Counter[str]]]:
+    messages, times = zip(*entries, strict=True)
+    first, last = hour_of(min(times)), hour_of(max(times))
+    if first == last:
+        return [(first, Counter(messages))]
+    hours: dict[Hour, Counter[str]] = {}
+    for message, seconds in entries:
+        hours.setdefault(hour_of(seconds), Counter())[message] += 1
+    return hours.items()
+
+
+def _split(
+    counts: dict[Group, dict[str, int]], recent: dict[Destination, list[Entry]], batch_size: int
+) -> Iterator[Batch]:
+    """Yield batches, the oldest hours first, so that a rotation finds them counted."""
+    batch, room = Batch(recent=recent), batch_size
+    for group, messages in sorted(counts.items(), key=lambda item: item[0][1]):
+        items = list(messages.items())
+        while items:
+            batch.counts[group] = dict(items[:room])
+            taken = len(batch.counts[group])
+            items, room = items[taken:], room - taken
+            if not room:
+                yield batch
+                batch, room = Batch(), batch_size
+    if batch.counts or batch.recent:
+        yield batch

@@ -1,0 +1,223 @@
+"""Batches are made permanent, one after the other, each exactly once, over one connection.
+
+The lock for the next batch is taken behind the EXEC of this one, in the same write, so a commit in
+the steady state is one round trip and still the book's optimistic lock.
+"""
+
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from logcommon.commands import EXEC, MULTI, Command, Reply
+from logcommon.keys import marker_key
+from logcommon.model import Destination
+from logcommon.settings import Settings
+from logcommon.stats import Ledger, Outcome
+from logcommon.wire import Connection, dedicated_connection, describe, exchange
+from logcommon.write.alarm import Alarm
+from logcommon.write.buffer import Batch
+from logcommon.write.commit import (
+    MARKER_SECONDS,
+    Armed,
+    Marker,
+    Transaction,
+    admit,
+    admit_seen,
+    arm,
+    look,
+    place,
+    read_armed,
+    transaction,
+)
+
+_WATCHED_DESTINATIONS = 16
+"""Destinations under lock between commits; one that is not among them costs a round trip."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+"""Seconds between attempts: doubled after each, with jitter, so that producers spread out."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A batch that is not settled. It keeps its number through every attempt."""
+
+    batch: Batch
+    number: int
+    attempts: dict[int, Outcome] = field(default_factory=dict)
+    """For each attempt that was sent, what it does if it is the one that Redis executes."""
+
+
+class Committer:
+    """Settles one batch at a time under a producer id of its own."""
+
+    def __init__(self, client: Redis, settings: Settings, ledger: Ledger, alarm: Alarm) -> None:
+        self._client = client
+        self._settings = settings
+        self._ledger = ledger
+        self._alarm = alarm
+        self._marker_key = marker_key(uuid.uuid4().hex)
+        self._acknowledged = Marker()
+        self._acknowledged_at = float("-inf")
+        self._flight: _Flight | None = None
+        self._connection: Connection | None = None
+        self._armed: Armed | None = None
+        self._watched: dict[Destination, None] = {}
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a batch was sent and it is not known if Redis executed it."""
+        return self._flight is not None and bool(self._flight.attempts)
+
+    async def settle(self, batch: Batch) -> Outcome:
+        """Commit `batch`, however long it takes, and return what became of its calls.
+
+        Where this was cancelled, the same batch must be given again before another one.
+        """
+        if self._flight is None or self._flight.batch is not batch:
+            self._flight = _Flight(batch, self._acknowledged.number + 1)
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                with anyio.fail_after(self._settings.commit_timeout):
+                    outcome = await self._attempt(self._flight)
+            except Exception as error:  # noqa: BLE001  # whatever it was, arming again tells
+                await self._disconnect()
+                self._report(error)
+                await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                if outcome is not None:
+                    self._flight = None
+                    self._acknowledged_at = anyio.current_time()
+                    return outcome
+
+    async def close(self) -> None:
+        """Disconnect, and leave no marker behind unless a batch is in doubt."""
+        try:
+            # An EXEC of ours that is still under way somewhere watched the marker: it aborts on
+            # this as it would on a higher number.
+            if self._connection is not None and not self.in_doubt:
+                await self._exchange([(b"DEL", self._marker_key)])
+        except Exception as error:  # noqa: BLE001  # the marker expires by itself
+            self._ledger.last_error = describe(error)
+        finally:
+            await self._disconnect()
+
+    async def _attempt(self, flight: _Flight) -> Outcome | None:
+        """Return the outcome of a batch, or None where the lock was lost: then try again."""
+        armed = await self._lock(flight.batch)
+        if armed.marker.number >= flight.number:
+            self._acknowledged = armed.marker
+            return flight.attempts[armed.marker.attempt]
+        self._notice_loss(armed.marker)
+        marker = Marker(flight.number, len(flight.attempts) + 1)
+        made = await self._decide(flight.batch, armed, marker)
+        flight.attempts[marker.attempt] = made.outcome()
+        try:
+            executed = await self._execute(made)
+        except ResponseError:  # refused: nothing was applied
+            del flight.attempts[marker.attempt]
+            raise
+        if executed is None:
+            del flight.attempts[marker.attempt]
+            self._ledger.aborts += 1
+            return None
+        self._ledger.commits += 1
+        self._acknowledged = marker
+        return made.outcome(executed)
+
+    async def _lock(self, batch: Batch) -> Armed:
+        """Return what was read under the lock, after taking it where that is still to be done."""
+        destinations = batch.destinations
+        for destination in destinations:
+            self._watched.pop(destination, None)
+            self._watched[destination] = None
+        if self._connection is None or not self._connection.is_connected:
+            await self._connect()
+        if self._armed is None or not destinations <= self._armed.states.keys():
+            watched = list(self._watched)
+            replies = await self._exchange(arm(self._marker_key, watched))
+            self._armed = read_armed(watched, replies)
+        while len(self._watched) > max(_WATCHED_DESTINATIONS, len(destinations)):
+            del self._watched[next(iter(self._watched))]
+        return self._armed
+
+    def _notice_loss(self, marker: Marker) -> None:
+        lost = self._acknowledged.number - marker.number
+        idle = anyio.current_time() - self._acknowledged_at
+        if lost <= 0 or (marker == Marker() and idle >= MARKER_SECONDS):
+            return
+        self._acknowledged = marker
+        self._ledger.lost_commits += lost
+        self._alarm.warn(
+            f"Redis has lost {lost} commits that it had acknowledged, as a failover can"
+        )
+
+    async def _decide(self, batch: Batch, armed: Armed, marker: Marker) -> Transaction:
+        """Return the transaction, after a look into the sets that may not take every message."""
+        limit = self._settings.max_members
+        placements = place(batch, armed, self._settings.history_hours, limit)
+        crowded = [placement for placement in placements if placement.room is None]
+        looks = [command for placement in crowded for command in look(placement)]
+        replies = iter(await self._exchange(looks) if looks else ())
+        admitted = []
+        for placement in placements:
+            if placement.room is None:
+                messages = admit_seen(placement.messages, next(replies), next(replies), limit)
+            else:
+                messages = admit(placement.messages, (), placement.room)
+            admitted.append((placement, messages))
+        return transaction(batch, admitted, marker.command(self._marker_key))
+
+    async def _execute(self, made: Transaction) -> Sequence[Reply] | None:
+        """Send a transaction and take the lock for the next one, in one write.
+
+        Return the results of EXEC, None where the lock was lost; raise what Redis refused.
+        """
+        watched, commands = list(self._watched), made.commands
+        self._armed = None
+        replies = await self._exchange([MULTI, *commands, EXEC, *arm(self._marker_key, watched)])
+        end = len(commands) + 2
+        try:
+            self._armed = read_armed(watched, replies[end:])
+        except ResponseError:
+            self._armed = None  # what EXEC answered stands; the next attempt locks for itself
+        for reply in replies[:end]:
+            if isinstance(reply, ResponseError):
+                raise reply
+        results: Sequence[Reply] | None = replies[end - 1]
+        return results
+
+    async def _connect(self) -> None:
+        self._armed = None
+        self._connection = dedicated_connection(self._client)
+        await self._connection.connect()
+        self._ledger.connects += 1
+        # A server that refuses MULTI (an ACL without it) would run what follows outside of any
+        # transaction, so that is found out before anything follows.
+        for reply in await self._exchange([MULTI, EXEC]):
+            if isinstance(reply, ResponseError):
+                raise reply
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
+        if self._connection is None:
+            raise ConnectionError("the connection is closed")
+        self._ledger.commands += len(commands)
+        return await exchange(self._connection, commands)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection, self._armed = self._connection, None, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    def _report(self, error: Exception) -> None:
+        self._ledger.failures += 1
+        self._ledger.last_error = describe(error)
+        self._alarm.warn(
+            f"Redis can't be written to: {describe(error)}; entries are kept and tried again"
+        )

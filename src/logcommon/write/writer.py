@@ -1,0 +1,176 @@
+"""The task between the buffer and Redis: when to write, who waits for it, and how it ends."""
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TypeAlias
+
+import anyio
+from redis.asyncio import Redis
+
+from logcommon.exceptions import ClientClosedError, NotWrittenError
+from logcommon.model import Group
+from logcommon.settings import Settings
+from logcommon.stats import Ledger
+from logcommon.write.alarm import Alarm
+from logcommon.write.buffer import Batch, Buffer
+from logcommon.write.committer import Committer
+
+_BATCH_SIZE = 1_000
+"""Distinct messages of one transaction: Redis serves nobody else while it executes one."""
+
+_FAREWELL = 1.0
+"""Seconds for the last words to the server, once all is written."""
+
+
+_Waiter: TypeAlias = "tuple[asyncio.Future[None], Group | None]"
+"""Who waits until what was put before is in Redis, and the group whose loss concerns them."""
+
+
+class Writer:
+    """Writes what the buffer holds, for as long as `run` runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.buffer = Buffer(settings, self._wake)
+        self.ledger = Ledger()
+        self._alarm = Alarm()
+        self._wanted = asyncio.Event()
+        self._waiters: list[_Waiter] = []
+        self._due: list[_Waiter] = []
+        self._unsettled: deque[Batch] = deque()
+        self._losses: dict[Group, str] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._next_commit = float("-inf")
+        self._closing = self._ended = False
+        self._scope = anyio.CancelScope()
+
+    async def run(self, client: Redis) -> None:
+        """Write until closed and drained, or past the deadline, or cancelled; then account for it.
+
+        Cancelled, it still drains for as long as the drain may take.
+        """
+        self._loop = asyncio.get_running_loop()
+        committer = Committer(client, self._settings, self.ledger, self._alarm)
+        try:
+            with self._scope:
+                await self._write_until_closed(committer)
+        except BaseException:
+            self._closing = True
+            with anyio.move_on_after(self._settings.drain_timeout, shield=True):
+                await self._write_until_closed(committer)
+            raise
+        finally:
+            self._give_up(committer.in_doubt)
+            with anyio.move_on_after(_FAREWELL, shield=True):
+                await committer.close()
+
+    def close(self) -> None:
+        """Have `run` write what is pending and end, within the time that a drain may take."""
+        self._closing = True
+        self._scope.deadline = anyio.current_time() + self._settings.drain_timeout
+        self._wanted.set()
+
+    async def written(self, group: Group | None = None) -> None:
+        """Wait until everything put before this call is in Redis.
+
+        Raises:
+            NotWrittenError: An entry of `group` was not counted, or the writer ended meanwhile.
+            ClientClosedError: The writer has ended.
+
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiters.append((future, group))
+        if self._ended:
+            raise ClientClosedError("the client is closed: nothing is written any more")
+        if loop is self._loop:
+            self._wanted.set()
+        else:
+            self._wake()
+        await future
+
+    def _wake(self) -> None:
+        """Set the writer's event, from any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: nobody writes any more
+                self._loop.call_soon_threadsafe(self._wanted.set)
+
+    async def _write_until_closed(self, committer: Committer) -> None:
+        while True:
+            await self._until_wanted()
+            await self._write(committer)
+            if self._closing and self.buffer.sleep() and not self._waiters:
+                return
+
+    async def _until_wanted(self) -> None:
+        """Wait for entries, and then out the linger unless somebody waits for a commit."""
+        while not self._closing and not self._waiters:
+            left = self._next_commit - anyio.current_time()
+            self._wanted.clear()
+            if self.buffer.sleep():
+                await self._wanted.wait()
+            elif left <= 0 or self.buffer.crowded:
+                break
+            else:
+                with anyio.move_on_after(left):
+                    await self._wanted.wait()
+        self._next_commit = anyio.current_time() + self._settings.linger
+
+    async def _write(self, committer: Committer) -> None:
+        """Write all that is pending. What a cancellation leaves is there for the next call."""
+        self._due += _take(self._waiters)
+        self._unsettled.extend(self.buffer.drain(_BATCH_SIZE))
+        while self._unsettled:
+            outcome = await committer.settle(self._unsettled[0])
+            self._unsettled.popleft()
+            self.ledger.add(outcome)
+            self._losses |= outcome.errors
+        for future, group in self._due:
+            _settle(future, None if group is None else self._losses.get(group))
+        self._due.clear()
+        self._losses.clear()
+
+    def _give_up(self, in_doubt: bool) -> None:  # noqa: FBT001
+        """Account for what is not written, and tell those who wait for it."""
+        self._ended, self._loop = True, None
+        if in_doubt:
+            self.ledger.in_doubt = self._unsettled[0].calls
+        self._unsettled.extend(self.buffer.close())
+        unwritten = sum(batch.calls for batch in self._unsettled)
+        self._unsettled.clear()
+        self.ledger.dropped_unwritten = unwritten
+        for future, _ in self._due + _take(self._waiters):
+            _settle(future, "the client was closed before Redis had it")
+        if unwritten:
+            self._alarm.warn(
+                f"closed with {unwritten} entries unwritten, {self.ledger.in_doubt} of them in "
+                f"doubt; the last fault was {self.ledger.last_error}"
+            )
+
+
+def _take(waiters: list[_Waiter]) -> list[_Waiter]:
+    # Any thread may append meanwhile. Taken before the buffer is drained: what each of them waits
+    # for is then among what is drained.
+    taken = waiters[:]
+    del waiters[: len(taken)]
+    return taken
+
+
+def _settle(future: "asyncio.Future[None]", error: str | None) -> None:
+    """Settle a future in its own loop, which need not be the writer's."""
+    loop = future.get_loop()
+    if loop is asyncio.get_running_loop():
+        _set(future, error)
+    else:
+        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits in it any more
+            loop.call_soon_threadsafe(_set, future, error)
+
+
+def _set(future: "asyncio.Future[None]", error: str | None) -> None:
+    if future.done():
+        return  # whoever waited was cancelled
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(NotWrittenError(f"the entry was not counted: {error}"))
