@@ -19,11 +19,12 @@ class CommitTimeoutError(LogCommonError, TimeoutError):
     `key` is the destination's key in Redis, `attempts` how many transactions were tried.
     """
 
-    def __init__(self, key: str, attempts: int) -> None:
+    def __init__(self, key: str, attempts: int, fault: str | None = None) -> None:
         self.key = key
         self.attempts = attempts
+        because = f" (the last fault was {fault})" if fault else ""
         super().__init__(
-            f"{key}: not counted: time ran out after {attempts} attempts; "
+            f"{key}: not counted: time ran out after {attempts} attempts{because}; "
             "call again, or give a longer timeout"
         )
 

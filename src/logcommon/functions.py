@@ -21,6 +21,7 @@ from logcommon.rotation import DEFAULT_HISTORY_HOURS, HourState, Turn, is_missin
 from logcommon.wire import (
     CONNECTION_LOST,
     Connection,
+    describe,
     exchange,
     pooled_connection,
     translate,
@@ -116,7 +117,7 @@ async def log_common(
         return
     if call.in_doubt:
         raise OutcomeUnknownError(call.key)
-    raise CommitTimeoutError(call.key, call.attempts)
+    raise CommitTimeoutError(call.key, call.attempts, call.fault)
 
 
 class _Call:
@@ -129,6 +130,7 @@ class _Call:
         self._now = now
         self.attempts = 0
         self.in_doubt = False
+        self.fault: str | None = None
 
     @property
     def key(self) -> str:
@@ -142,9 +144,10 @@ class _Call:
                 return await self._transact(connection)
         except AuthenticationError as error:
             raise translate(error) from None
-        except CONNECTION_LOST:
+        except CONNECTION_LOST as error:
             if self.in_doubt:
                 raise OutcomeUnknownError(self.key) from None
+            self.fault = describe(error)
         except (RedisError, OSError) as error:
             raise translate(error) from None
         await anyio.sleep(_PAUSE)

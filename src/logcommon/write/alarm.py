@@ -1,29 +1,28 @@
 """Warnings of our own, few enough that nobody minds them."""
 
 import logging
+import time
 from collections.abc import Callable
-
-import anyio
 
 _LOGGER = logging.getLogger("logcommon")
 
 
 class Alarm:
-    """Logs a warning to the logger `logcommon`, at most one in `interval` seconds.
+    """Logs warnings to the logger `logcommon`, of each kind at most one in `interval` seconds.
 
-    Where the application has set up no logging, Python shows it on stderr.
+    Where the application has set up no logging, Python shows them on stderr.
     """
 
     def __init__(
-        self, interval: float = 60, monotonic: Callable[[], float] = anyio.current_time
+        self, interval: float = 60, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._interval = interval
         self._monotonic = monotonic
-        self._silent_until = float("-inf")
+        self._silent_until: dict[str, float] = {}
 
-    def warn(self, text: str) -> None:
-        """Log `text`, or nothing where the last warning was too short a time ago."""
+    def warn(self, kind: str, text: str) -> None:
+        """Log `text`, or nothing where the last warning of its kind was too short a time ago."""
         now = self._monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + self._interval
+        if now >= self._silent_until.get(kind, now):
+            self._silent_until[kind] = now + self._interval
             _LOGGER.warning(text)

@@ -155,7 +155,7 @@ class Committer:
         self._acknowledged = marker
         self._ledger.lost_commits += lost
         self._alarm.warn(
-            f"Redis has lost {lost} commits that it had acknowledged, as a failover can"
+            "loss", f"Redis has lost {lost} commits that it had acknowledged, as a failover can"
         )
 
     async def _decide(self, batch: Batch, armed: Armed, marker: Marker) -> Transaction:
@@ -219,5 +219,6 @@ class Committer:
         self._ledger.failures += 1
         self._ledger.last_error = describe(error)
         self._alarm.warn(
-            f"Redis can't be written to: {describe(error)}; entries are kept and tried again"
+            "fault",
+            f"Redis can't be written to: {describe(error)}; entries are kept and tried again",
         )

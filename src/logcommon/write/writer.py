@@ -43,7 +43,8 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next_commit = float("-inf")
         self._closing = self._ended = False
-        self._scope = anyio.CancelScope()
+        self._deadline = float("inf")
+        self._scope: anyio.CancelScope | None = None
 
     async def run(self, client: Redis) -> None:
         """Write until closed and drained, or past the deadline, or cancelled; then account for it.
@@ -53,7 +54,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         committer = Committer(client, self._settings, self.ledger, self._alarm)
         try:
-            with self._scope:
+            with anyio.CancelScope(deadline=self._deadline) as self._scope:
                 await self._write_until_closed(committer)
         except BaseException:
             self._closing = True
@@ -68,7 +69,9 @@ class Writer:
     def close(self) -> None:
         """Have `run` write what is pending and end, within the time that a drain may take."""
         self._closing = True
-        self._scope.deadline = anyio.current_time() + self._settings.drain_timeout
+        self._deadline = anyio.current_time() + self._settings.drain_timeout
+        if self._scope is not None:
+            self._scope.deadline = self._deadline
         self._wanted.set()
 
     async def written(self, group: Group | None = None) -> None:
@@ -144,8 +147,9 @@ class Writer:
             _settle(future, "the client was closed before Redis had it")
         if unwritten:
             self._alarm.warn(
+                "closed",
                 f"closed with {unwritten} entries unwritten, {self.ledger.in_doubt} of them in "
-                f"doubt; the last fault was {self.ledger.last_error}"
+                f"doubt; the last fault was {self.ledger.last_error}",
             )
 
 

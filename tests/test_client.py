@@ -1,0 +1,347 @@
+"""The client as an application uses it."""
+
+import asyncio
+import logging
+from collections import Counter
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis
+
+import logcommon
+from logcommon import ClientClosedError, InvalidArgumentError, NotWrittenError
+from logcommon.model import OTHER
+from support.clock import NOON, HandClock
+from support.layout import read_counts, total
+from support.until import until
+
+
+async def test_the_example_of_the_interface(valkey_url: str) -> None:
+    """A call that returns at once and one that waits are both in Redis when read."""
+    async with logcommon.connect(valkey_url) as log:
+        log.log_common_nowait("api", "cache miss", "info")
+        await log.log_common("api", "payment declined", "error")
+        (row,) = await log.top("api", "error", n=10)
+        assert (row.count, row.message) == (1, "payment declined")
+        (row,) = await log.top("api", "info", n=10)
+        assert (row.count, row.message) == (1, "cache miss")
+
+
+async def test_an_existing_client_stays_open(fake: FakeAsyncRedis) -> None:
+    """A client of the application's own serves as well, and is not closed with ours."""
+    async with logcommon.connect(fake) as log:
+        await log.log_common("api", "m")
+    assert await total(fake) == 1
+
+
+async def test_awaited_calls_share_a_commit(valkey_url: str) -> None:
+    """A thousand calls that wait at the same time take a few commits, and a lone one takes one."""
+    async with logcommon.connect(valkey_url) as log:
+        await log.log_common("api", "alone")
+        assert log.stats.commits == 1
+        await asyncio.gather(*(log.log_common("api", "together") for _ in range(1000)))
+        assert log.stats.commits <= 4
+        assert log.stats.counted == 1001
+
+
+async def test_calls_that_nobody_waits_for_are_coalesced(valkey_url: str) -> None:
+    """Ten thousand calls within a linger take a commit or two, and hardly any commands."""
+    async with logcommon.connect(valkey_url, linger=3600) as log:
+        for number in range(10_000):
+            log.log_common_nowait("api", str(number % 50))
+        await log.flush()
+        assert log.stats.commits <= 2
+        assert log.stats.commands < 200
+
+
+async def test_an_idle_line_sends_at_once(valkey_url: str, valkey: Redis) -> None:
+    """The first call after a pause does not wait out the linger."""
+    async with logcommon.connect(valkey_url, linger=3600) as log:
+        log.log_common_nowait("api", "m")
+        await until(lambda: total(valkey))
+
+
+async def test_a_waiting_call_ends_the_linger(valkey_url: str) -> None:
+    """A call that waits is sent at once, and takes what lingers with it."""
+    async with logcommon.connect(valkey_url, linger=3600) as log:
+        await log.log_common("api", "first")
+        log.log_common_nowait("api", "lingers")
+        with anyio.fail_after(30):
+            await log.log_common("api", "waits")
+        assert log.stats.counted == 3
+
+
+async def test_a_commit_of_the_steady_state_is_one_round_trip(valkey_url: str) -> None:
+    """After the first commit each one sends only itself, with the next lock behind it."""
+    async with logcommon.connect(valkey_url) as log:
+        await log.log_common("api", "m")
+        before = log.stats.commands
+        await log.log_common("api", "m")
+        # MULTI, ZINCRBY, LPUSH, LTRIM, SADD, SET, EXEC; WATCH, MGET, ZCARD
+        assert log.stats.commands - before == 10
+
+
+async def test_an_entry_counts_in_the_hour_in_which_it_was_logged(
+    valkey_url: str, valkey: Redis, clock: HandClock
+) -> None:
+    """However late it is flushed: current, last, an hour between them, and older ones."""
+    async with logcommon.connect(valkey_url, clock=clock, linger=3600) as log:
+        model: dict[int, Counter[str]] = {}
+        for turn in (0, 5, -1, -2, -6, 0, 1, 7, -5):
+            clock.turn(turn)
+            log.log_common_nowait("api", f"{turn}")
+            model.setdefault(clock.hour, Counter())[f"{turn}"] += 1
+            if turn % 2:
+                await log.flush()
+    assert await read_counts(valkey) == model
+
+
+async def test_too_late_is_counted_as_such(
+    valkey_url: str, valkey: Redis, clock: HandClock
+) -> None:
+    """An hour beyond the history is dropped, and both `stats` and the waiting caller know."""
+    async with logcommon.connect(valkey_url, clock=clock, history_hours=0) as log:
+        for _ in range(3):
+            await log.log_common("api", "m")
+            clock.turn()
+        clock.turn(-3)
+        log.log_common_nowait("api", "late")
+        with pytest.raises(NotWrittenError, match="older"):
+            await log.log_common("api", "late")
+        assert (log.stats.counted, log.stats.dropped_too_late, log.stats.pending) == (3, 2, 0)
+    assert set(await read_counts(valkey)) == {NOON + 1, NOON + 2}
+
+
+async def test_members_in_redis_are_bounded(valkey_url: str, valkey: Redis) -> None:
+    """Past the limit new messages are counted as `<other>`, those known go on, nothing is lost."""
+    async with logcommon.connect(valkey_url, max_members=10) as log:
+        for number in range(25):
+            await log.log_common("api", str(number))
+        await asyncio.gather(*(log.log_common("api", str(number)) for number in range(5, 25)))
+        assert (log.stats.counted, log.stats.other) == (10 + 5, 15 + 15)
+    ((_, counts),) = (await read_counts(valkey)).items()
+    assert counts.pop(OTHER) == 30
+    assert counts == Counter({str(n): 1 + (n >= 5) for n in range(10)})
+
+
+async def test_members_of_late_hours_are_bounded_too(
+    valkey_url: str, valkey: Redis, clock: HandClock
+) -> None:
+    """The bound holds for `:last`, for older hours, and for a set that is new."""
+    async with logcommon.connect(valkey_url, clock=clock, max_members=3) as log:
+        for turn in (0, 1, 1, -2, 1, 1):
+            clock.turn(turn)
+            for number in range(5):
+                log.log_common_nowait("api", f"{turn} {number}")
+            await log.flush()
+        assert log.stats.counted + log.stats.other == 30
+    counts = await read_counts(valkey)
+    assert [len(counter.keys() - {OTHER}) for counter in counts.values()] == [3, 3, 3]
+    assert sum(counter.total() for counter in counts.values()) == 30
+
+
+async def test_stats_add_up_at_all_times(valkey_url: str, clock: HandClock) -> None:
+    """Calls are what is counted, counted as other, dropped and pending, whenever one looks."""
+    async with logcommon.connect(valkey_url, clock=clock, max_pending=5, max_members=5) as log:
+        for number in range(300):
+            log.log_common_nowait("api", str(number % 12))
+            stats = log.stats
+            assert stats.calls == stats.counted + stats.other + stats.dropped + stats.pending
+            assert stats.pending >= 0
+            assert stats.calls == number + 1
+            if number % 25 == 0:
+                await asyncio.sleep(0)
+        await log.flush()
+        assert log.stats.pending == 0
+        assert log.stats.other > 0
+
+
+async def test_recent_calls_count_nothing(valkey_url: str, valkey: Redis) -> None:
+    """`log_recent` reaches the recent log alone, waited for or not."""
+    async with logcommon.connect(valkey_url) as log:
+        log.log_recent_nowait("api", "one")
+        await log.log_recent("api", "two")
+        assert [row.message for row in await log.recent("api")] == ["two", "one"]
+        assert (log.stats.calls, log.stats.recent_calls) == (0, 2)
+    assert not await valkey.exists("common:api:info")
+
+
+async def test_a_wrong_key_is_reported_and_harms_no_other(valkey_url: str, valkey: Redis) -> None:
+    """A key of another type loses its own entries, by number and to the waiting caller."""
+    await valkey.set("common:api:info", "not a set")
+    async with logcommon.connect(valkey_url) as log:
+        results = await asyncio.gather(
+            log.log_common("api", "m"), log.log_common("web", "m"), return_exceptions=True
+        )
+        assert isinstance(results[0], NotWrittenError)
+        assert results[1] is None
+        assert (log.stats.counted, log.stats.dropped_refused) == (1, 1)
+        assert "common:api:info" in str(log.stats.last_error)
+    assert await total(valkey, "web") == 1
+
+
+def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
+    """What is logged before there is a loop is written once the client is entered."""
+    log = logcommon.connect(valkey_url)
+    log.log_common_nowait("api", "early")
+
+    async def enter() -> None:
+        async with log:
+            await log.flush()
+
+    asyncio.run(enter())
+    assert log.stats.counted == 1
+
+
+async def test_calls_from_threads_wake_the_writer(valkey_url: str, valkey: Redis) -> None:
+    """A call from another thread is written without any call in the loop."""
+    async with logcommon.connect(valkey_url) as log:
+        await asyncio.to_thread(log.log_common_nowait, "api", "m")
+        await until(lambda: total(valkey))
+
+
+async def test_a_waiting_call_from_another_loop(valkey_url: str, valkey: Redis) -> None:
+    """Calls that wait are safe from several event loops at once."""
+    async with logcommon.connect(valkey_url) as log:
+
+        async def elsewhere() -> None:
+            await asyncio.gather(*(log.log_common("api", "m") for _ in range(10)))
+
+        threads = [asyncio.to_thread(asyncio.run, elsewhere()) for _ in range(3)]
+        await asyncio.gather(*threads, log.log_common("api", "m"))
+        assert log.stats.counted == 31
+    assert await total(valkey) == 31
+
+
+async def test_the_close_drains(valkey_url: str, valkey: Redis) -> None:
+    """What is pending when the client closes is in Redis afterwards, and no marker is left."""
+    async with logcommon.connect(valkey_url, linger=3600) as log:
+        await log.flush()
+        for number in range(5000):
+            log.log_common_nowait("api", str(number))
+    assert await total(valkey) == 5000
+    assert not await valkey.keys("logcommon:producer:*")
+
+
+async def test_a_cancelled_block_drains(valkey_url: str, valkey: Redis) -> None:
+    """Cancelled in the middle, by a native cancellation or by a scope, the client still drains."""
+
+    async def work(entered: asyncio.Event) -> None:
+        async with logcommon.connect(valkey_url, linger=3600) as log:
+            await log.flush()
+            log.log_common_nowait("api", "m")
+            entered.set()
+            await asyncio.Event().wait()
+
+    entered = asyncio.Event()
+    task = asyncio.create_task(work(entered))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with anyio.CancelScope() as scope:
+        async with logcommon.connect(valkey_url, linger=3600) as log:
+            await log.flush()
+            log.log_common_nowait("api", "m")
+            scope.cancel()
+            await asyncio.Event().wait()
+    assert await total(valkey) == 2
+
+
+def test_a_loop_that_ends_without_a_close_drains(valkey_url: str) -> None:
+    """A client that nobody closes writes what is pending when `asyncio.run` ends."""
+
+    async def forget() -> logcommon.CommonLog:
+        log = logcommon.connect(valkey_url, linger=3600)
+        await log.__aenter__()
+        await log.flush()
+        log.log_common_nowait("api", "m")
+        return log
+
+    log = asyncio.run(forget())
+    assert (log.stats.counted, log.stats.pending) == (1, 0)
+
+
+async def test_entered_in_one_task_and_closed_in_another(valkey_url: str, valkey: Redis) -> None:
+    """Frameworks open and close in different tasks, which is no fault."""
+    log = logcommon.connect(valkey_url)
+    await asyncio.create_task(log.__aenter__())
+    log.log_common_nowait("api", "m")
+    await asyncio.create_task(log.__aexit__(None, None, None))
+    assert await total(valkey) == 1
+
+
+async def test_what_could_not_be_written_is_reported(
+    unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Past the deadline the close says how much is lost, without a message or a password."""
+    url = f"redis://user:hunter2@127.0.0.1:{unused_tcp_port}"
+    with caplog.at_level(logging.WARNING, logger="logcommon"):
+        async with logcommon.connect(url, drain_timeout=0.05) as log:
+            for _ in range(7):
+                log.log_common_nowait("api", "secret message")
+            waiting = asyncio.create_task(log.log_common("api", "secret message"))
+            await asyncio.sleep(0)
+    with pytest.raises(NotWrittenError, match="closed"):
+        await waiting
+    assert (log.stats.dropped_unwritten, log.stats.pending, log.stats.in_doubt) == (8, 0, 0)
+    assert "8 entries unwritten" in caplog.messages[-1]
+    for text in (*caplog.messages, str(log.stats)):
+        assert "secret" not in text
+        assert "hunter2" not in text
+
+
+async def test_after_the_close(valkey_url: str) -> None:
+    """A late call is counted as dropped and never raises; what would wait raises."""
+    async with logcommon.connect(valkey_url) as log:
+        pass
+    log.log_common_nowait("api", "late")
+    assert (log.stats.dropped_closed, log.stats.pending) == (1, 0)
+    for call in (
+        log.log_common("api", "m"),
+        log.log_recent("api", "m"),
+        log.flush(),
+        log.top("api"),
+        log.recent("api"),
+        log.destinations(),
+        log.hours("api"),
+        log.__aenter__(),
+    ):
+        with pytest.raises(ClientClosedError):
+            await call
+
+
+@pytest.mark.parametrize(
+    "target", ["localhost", "http://user:hunter2@localhost", "redis://localhost:port", "", 42]
+)
+def test_a_target_that_cannot_be_used(target: str) -> None:
+    """A wrong URL gets an error at once, without the URL in it."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        logcommon.connect(target)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_literal_other_and_strange_messages(valkey_url: str) -> None:
+    """Messages of any characters come back as they were, lone surrogates made visible."""
+    messages = ["", OTHER, "tab\there", "nul\0", "größe ✓ 𝄞", "-1 LIMIT", "broken \udc80"]
+    async with logcommon.connect(valkey_url) as log:
+        for message in messages:
+            log.log_common_nowait("api", message)
+        await log.flush()
+        rows = await log.top("api", n=100)
+    assert sorted(row.message for row in rows) == sorted([*messages[:-1], r"broken \udc80"])
+
+
+async def test_hours_and_top_by_hour(valkey_url: str, clock: HandClock) -> None:
+    """Each hour that has counts is listed, and its top can be read."""
+    async with logcommon.connect(valkey_url, clock=clock) as log:
+        for _ in range(4):
+            await log.log_common("api", f"at {clock.hour}")
+            clock.turn(2)
+        hours = await log.hours("api")
+        assert hours == [datetime(2026, 5, 27, hour, tzinfo=UTC) for hour in (18, 16, 14, 12)]
+        for hour in hours:
+            (row,) = await log.top("api", hour=hour)
+            assert row.message == f"at {int(hour.timestamp()) // 3600}"

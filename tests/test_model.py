@@ -1,0 +1,114 @@
+"""The values at the ground."""
+
+import logging
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logcommon.exceptions import InvalidArgumentError
+from logcommon.model import (
+    Destination,
+    cut_message,
+    encode_message,
+    hour_of,
+    hour_start,
+    hour_text,
+    parse_hour,
+    parse_recent,
+    recent_text,
+    require_text,
+    severity_name,
+)
+
+any_text = st.text(st.characters(exclude_categories=[]))
+seconds = st.integers(0, 4_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("given_severity", "name"),
+    [
+        (logging.DEBUG, "debug"),
+        (logging.INFO, "info"),
+        (logging.WARNING, "warning"),
+        (logging.ERROR, "error"),
+        (logging.CRITICAL, "critical"),
+        ("ERROR", "error"),
+        ("Audit", "audit"),
+        (15, "15"),
+    ],
+)
+def test_a_severity_is_a_level_or_any_text(given_severity: int | str, name: str) -> None:
+    """Levels get the book's names; anything else is kept, in lower case."""
+    assert severity_name(given_severity) == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257, None, b"api", 3])
+def test_a_name_that_cannot_be_used_is_refused(name: object) -> None:
+    """A wrong name gets a clear error instead of a strange key."""
+    with pytest.raises(InvalidArgumentError, match="name must"):
+        Destination.of(name, "info")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("severity", ["", "x" * 257, None, 2.5])
+def test_a_severity_that_cannot_be_used_is_refused(severity: object) -> None:
+    """A wrong severity gets a clear error instead of a strange key."""
+    with pytest.raises(InvalidArgumentError, match="severity must"):
+        Destination.of("api", severity)  # type: ignore[arg-type]
+
+
+def test_a_message_that_is_no_text_is_refused() -> None:
+    """Bytes and numbers are not guessed at, and the error does not repeat them."""
+    with pytest.raises(InvalidArgumentError, match="not bytes: decode") as caught:
+        require_text(b"secret")  # type: ignore[arg-type]
+    assert "secret" not in str(caught.value)
+
+
+@given(any_text, st.integers(16, 64))
+def test_a_message_is_cut_between_characters(message: str, longest: int) -> None:
+    """What is stored is at most as long as the limit, and a marked prefix where it was cut."""
+    cut = cut_message(message, longest)
+    assert len(encode_message(cut)) <= longest
+    if cut != message:
+        assert len(encode_message(message)) > longest
+        assert cut.endswith("…")
+        assert encode_message(message).startswith(encode_message(cut[:-1]))
+
+
+@given(seconds)
+def test_hours_are_written_as_the_book_writes_them(moment: int) -> None:
+    """The text of an hour is the start of the UTC hour that a moment lies in, and reads back."""
+    hour = hour_of(moment)
+    start = datetime.fromtimestamp(moment, UTC).replace(minute=0, second=0)
+    assert hour_start(hour) == start
+    assert hour_text(hour) == start.strftime("%Y-%m-%dT%H:00:00")
+    assert parse_hour(hour_text(hour).encode()) == hour
+
+
+@pytest.mark.parametrize("text", [None, "", b"yesterday", b"\xff"])
+def test_what_is_no_hour_reads_as_none(text: str | bytes | None) -> None:
+    """A foreign value at `:start` is treated as no hour at all."""
+    assert parse_hour(text) is None
+
+
+@given(seconds, any_text)
+def test_recent_entries_read_back(moment: int, message: str) -> None:
+    """The time and the message of a recent entry survive the book's one line of text."""
+    row = parse_recent(recent_text(message, moment))
+    assert row.message == message
+    assert row.time == datetime.fromtimestamp(moment, UTC)
+
+
+def test_a_recent_entry_looks_like_the_books() -> None:
+    """Our entries can't be told from those of the book's companion, in UTC."""
+    assert recent_text("hello", 1_795_468_258) == "Mon Nov 23 21:10:58 2026 hello"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hello", "Mon Nov 23 21:10:58 2026", "no time at all, but long"]
+)
+def test_a_foreign_recent_entry_is_all_message(text: str) -> None:
+    """An entry without a time of ours loses nothing."""
+    row = parse_recent(text)
+    assert (row.time, row.message) == (None, text)

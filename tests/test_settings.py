@@ -1,0 +1,27 @@
+"""Settings are checked before anything is done with them."""
+
+import pytest
+
+from logcommon import InvalidArgumentError, connect
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("linger", -1),
+        ("linger", float("nan")),
+        ("drain_timeout", "5"),
+        ("commit_timeout", 0),
+        ("history_hours", -1),
+        ("history_hours", 1.5),
+        ("max_pending", 0),
+        ("max_members", 0),
+        ("max_message_bytes", 15),
+        ("max_destinations", 0),
+        ("clock", 12),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(name: str, value: object) -> None:
+    """A wrong setting gets an error that names it."""
+    with pytest.raises(InvalidArgumentError, match=name):
+        connect(**{name: value})  # type: ignore[arg-type]
