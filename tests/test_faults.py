@@ -114,6 +114,17 @@ async def test_many_faults_at_random(
     assert await read_counts(valkey) == model
 
 
+async def test_an_idle_connection_that_the_server_closed_is_no_fault(
+    valkey_url: str, valkey: Redis
+) -> None:
+    """Between commits the server may close the connection: the next commit opens another."""
+    async with logcommon.connect(valkey_url) as log:
+        await log.log_common("api", "m")
+        await valkey.client_kill_filter(_type="normal", skipme=True)
+        await log.log_common("api", "m")
+        assert (log.stats.failures, log.stats.connects, log.stats.counted) == (0, 2, 2)
+
+
 async def test_acknowledged_writes_that_the_server_lost_are_noticed(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:

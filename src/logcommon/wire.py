@@ -39,6 +39,7 @@ class Connection(Protocol):
     is_connected: bool
 
     async def connect(self) -> None: ...
+    async def can_read(self) -> bool: ...
     async def disconnect(self, nowait: bool = False) -> None: ...  # noqa: FBT001, FBT002
     def pack_commands(self, commands: Sequence[Command]) -> list[bytes]: ...
     async def send_packed_command(
@@ -85,6 +86,11 @@ async def pooled_connection(conn: Redis) -> AsyncIterator[Connection]:
     finally:
         with anyio.CancelScope(shield=True):
             await pool.release(pooled)
+
+
+async def is_usable(connection: Connection) -> bool:
+    """Tell whether an idle connection still is one: not closed by either side, nothing to read."""
+    return connection.is_connected and not await connection.can_read()
 
 
 async def exchange(connection: Connection, commands: Sequence[Command]) -> list[Reply]:

@@ -18,7 +18,7 @@ from logcommon.keys import marker_key
 from logcommon.model import Destination
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
-from logcommon.wire import Connection, dedicated_connection, describe, exchange
+from logcommon.wire import Connection, dedicated_connection, describe, exchange, is_usable
 from logcommon.write.alarm import Alarm
 from logcommon.write.buffer import Batch
 from logcommon.write.commit import (
@@ -137,7 +137,9 @@ class Committer:
         for destination in destinations:
             self._watched.pop(destination, None)
             self._watched[destination] = None
-        if self._connection is None or not self._connection.is_connected:
+        if self._connection is None or not await is_usable(self._connection):
+            # A server may close an idle connection; that is no fault, and nothing was under way.
+            await self._disconnect()
             await self._connect()
         if self._armed is None or not destinations <= self._armed.states.keys():
             watched = list(self._watched)
