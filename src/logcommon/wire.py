@@ -96,8 +96,8 @@ async def is_usable(connection: Connection) -> bool:
 async def exchange(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
     """Send `commands` in one write and return a reply for each; an error reply is returned.
 
-    Whatever else ends it, cancellation included, disconnects: a connection with replies still
-    under way can't be used again.
+    Whatever else ends it, cancellation included, disconnects (redis-py sees to that): a connection
+    with replies still under way can't be used again.
 
     Raises:
         redis.exceptions.ConnectionError: The connection is or was lost.
@@ -106,12 +106,8 @@ async def exchange(connection: Connection, commands: Sequence[Command]) -> list[
     # send_packed_command would connect again by itself, and with that lose a WATCH.
     if not connection.is_connected:
         raise ConnectionError("the connection is closed")
-    try:
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        return [await _read_reply(connection) for _ in commands]
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    return [await _read_reply(connection) for _ in commands]
 
 
 async def _read_reply(connection: Connection) -> Reply:
