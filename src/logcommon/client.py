@@ -22,7 +22,6 @@ from logcommon.model import (
     Destination,
     RecentRow,
     Severity,
-    hour_of,
 )
 from logcommon.read.reader import Reader
 from logcommon.settings import Settings
@@ -103,6 +102,9 @@ class CommonLog:
             raise InvalidArgumentError(
                 f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
             )
+        # In place of the method of this name, which shows what it does: a call through two Python
+        # frames takes an eighth longer, and this is the one that a service makes a million times.
+        self.log_common_nowait = self._writer.buffer.put  # type: ignore[method-assign,assignment]
         self._reader: Reader | None = None
         self._host: asyncio.Task[None] | None = None
 
@@ -178,7 +180,7 @@ class CommonLog:
         """
         self._require_open()
         now = self._writer.buffer.put(name, message, severity)
-        await self._writer.written((Destination.of(name, severity), hour_of(now)))
+        await self._writer.written((name, severity, now))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else as `log_common_nowait`."""

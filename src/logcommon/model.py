@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from logcommon.exceptions import InvalidArgumentError
@@ -146,7 +147,13 @@ def parse_hour(text: str | bytes | None) -> Hour | None:
 
 def recent_text(message: str, seconds: float) -> str:
     """Return an entry of the recent log as the book writes it, in UTC."""
-    return f"{time.asctime(time.gmtime(seconds))} {message}"
+    return f"{_asctime(int(seconds))} {message}"
+
+
+@lru_cache(maxsize=128)
+def _asctime(second: int) -> str:
+    # The hundred entries of a batch are mostly of one second.
+    return time.asctime(time.gmtime(second))
 
 
 def parse_recent(text: str) -> RecentRow:

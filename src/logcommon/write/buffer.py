@@ -6,6 +6,7 @@ gets the lock without waiting for it. So a signal handler or a finalizer that lo
 a fold can't lock itself out, and memory stays in proportion to distinct messages.
 """
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,7 @@ OVERFLOW = Destination(OTHER, OTHER)
 """Where calls are counted that would need one destination too many."""
 
 _FOLD_AT = 512
+_SPELLINGS = 64
 _LONGEST_CHARACTER = 4  # bytes in UTF-8
 
 
@@ -88,12 +90,13 @@ class Buffer:
         self._closed = False
         self._lock = threading.Lock()
         self._tallies: dict[Destination, _Tally] = {}
-        self._by_arguments: dict[tuple[str, Severity], _Tally] = {}
+        # Two lookups by one key each take less time than one by a pair that has to be made.
+        self._by_severity_and_name: dict[Severity, dict[str, _Tally]] = {}
         self._counts: dict[Group, dict[str, int]] = {}
         self._distinct = 0
         self._calls = self._recent_calls = self._dropped = 0
 
-    def put(self, name: str, message: str, severity: Severity) -> float:
+    def put(self, name: str, message: str, severity: Severity = logging.INFO) -> float:
         """Accept an entry to be counted, and return the time that it got.
 
         Raises:
@@ -101,10 +104,10 @@ class Buffer:
 
         """
         # This is the call that a service makes a million times: every line here is measured.
-        if type(message) is not str:
+        if message.__class__ is not str:
             require_text(message)
         try:
-            tally = self._by_arguments[name, severity]
+            tally = self._by_severity_and_name[severity][name]
         except (KeyError, TypeError):
             tally = self._resolve(name, severity)
         if len(message) > self._surely_short:
@@ -181,9 +184,10 @@ class Buffer:
             if len(self._tallies) >= self._settings.max_destinations:
                 destination = OVERFLOW
             tally = self._tallies.setdefault(destination, _Tally(destination))
-        # Spellings of a severity are few, but nothing says so: the cache has a bound as well.
-        if tally.destination != OVERFLOW and len(self._by_arguments) < 8 * len(self._tallies):
-            self._by_arguments[name, severity] = tally
+        # Spellings of a severity are few, but nothing says so: this has a bound as well.
+        known = self._by_severity_and_name
+        if tally.destination != OVERFLOW and (severity in known or len(known) < _SPELLINGS):
+            known.setdefault(severity, {})[name] = tally
         return tally
 
     def _fold_if_free(self, tally: _Tally) -> None:

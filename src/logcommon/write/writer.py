@@ -9,7 +9,7 @@ import anyio
 from redis.asyncio import Redis
 
 from logcommon.exceptions import ClientClosedError, NotWrittenError
-from logcommon.model import Group
+from logcommon.model import Destination, Group, Severity, hour_of
 from logcommon.settings import Settings
 from logcommon.stats import Ledger
 from logcommon.write.alarm import Alarm
@@ -23,8 +23,11 @@ _FAREWELL = 1.0
 """Seconds for the last words to the server, once all is written."""
 
 
-_Waiter: TypeAlias = "tuple[asyncio.Future[None], Group | None]"
-"""Who waits until what was put before is in Redis, and the group whose loss concerns them."""
+_Call: TypeAlias = tuple[str, Severity, float]
+"""A call's name and severity as they were given, and the time that it got."""
+
+_Waiter: TypeAlias = "tuple[asyncio.Future[None], _Call | None]"
+"""Who waits until what was put before is in Redis, and the call whose loss concerns them."""
 
 
 class Writer:
@@ -74,28 +77,29 @@ class Writer:
             self._scope.deadline = self._deadline
         self._wanted.set()
 
-    async def written(self, group: Group | None = None) -> None:
-        """Wait until everything put before this call is in Redis.
+    def written(self, call: _Call | None = None) -> "asyncio.Future[None]":
+        """Return a future that is done when everything put before this is in Redis.
+
+        It raises NotWrittenError where `call` was not counted, or the writer ended meanwhile.
 
         Raises:
-            NotWrittenError: An entry of `group` was not counted, or the writer ended meanwhile.
             ClientClosedError: The writer has ended.
 
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._waiters.append((future, group))
+        self._waiters.append((future, call))
         if self._ended:
             raise ClientClosedError("the client is closed: nothing is written any more")
         if loop is self._loop:
             self._wanted.set()
         else:
             self._wake()
-        await future
+        return future
 
     def _wake(self) -> None:
         """Set the writer's event, from any thread."""
-        if self._loop is not None:
+        if self._loop is not None and not self._ended:
             with contextlib.suppress(RuntimeError):  # its loop is closed: nobody writes any more
                 self._loop.call_soon_threadsafe(self._wanted.set)
 
@@ -129,14 +133,14 @@ class Writer:
             self._unsettled.popleft()
             self.ledger.add(outcome)
             self._losses |= outcome.errors
-        for future, group in self._due:
-            _settle(future, None if group is None else self._losses.get(group))
+        for future, call in self._due:
+            self._settle(future, self._loss(call) if self._losses else None)
         self._due.clear()
         self._losses.clear()
 
     def _give_up(self, in_doubt: bool) -> None:  # noqa: FBT001
         """Account for what is not written, and tell those who wait for it."""
-        self._ended, self._loop = True, None
+        self._ended = True
         if in_doubt:
             self.ledger.in_doubt = self._unsettled[0].calls
         self._unsettled.extend(self.buffer.close())
@@ -144,13 +148,30 @@ class Writer:
         self._unsettled.clear()
         self.ledger.dropped_unwritten = unwritten
         for future, _ in self._due + _take(self._waiters):
-            _settle(future, "the client was closed before Redis had it")
+            self._settle(future, "the client was closed before Redis was known to have the entry")
         if unwritten:
             self._alarm.warn(
                 "closed",
                 f"closed with {unwritten} entries unwritten, {self.ledger.in_doubt} of them in "
                 f"doubt; the last fault was {self.ledger.last_error}",
             )
+
+    def _loss(self, call: _Call | None) -> str | None:
+        """Return why a call was not counted, None where it was."""
+        if call is None:
+            return None
+        name, severity, now = call
+        loss = self._losses.get((Destination.of(name, severity), hour_of(now)))
+        return loss and f"the entry was not counted: {loss}"
+
+    def _settle(self, future: "asyncio.Future[None]", error: str | None) -> None:
+        """Settle a future in its own loop, which need not be the writer's."""
+        loop = future.get_loop()
+        if loop is self._loop:
+            _set(future, error)
+        else:
+            with contextlib.suppress(RuntimeError):  # it is closed: nobody waits in it any more
+                loop.call_soon_threadsafe(_set, future, error)
 
 
 def _take(waiters: list[_Waiter]) -> list[_Waiter]:
@@ -161,20 +182,10 @@ def _take(waiters: list[_Waiter]) -> list[_Waiter]:
     return taken
 
 
-def _settle(future: "asyncio.Future[None]", error: str | None) -> None:
-    """Settle a future in its own loop, which need not be the writer's."""
-    loop = future.get_loop()
-    if loop is asyncio.get_running_loop():
-        _set(future, error)
-    else:
-        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits in it any more
-            loop.call_soon_threadsafe(_set, future, error)
-
-
 def _set(future: "asyncio.Future[None]", error: str | None) -> None:
     if future.done():
         return  # whoever waited was cancelled
     if error is None:
         future.set_result(None)
     else:
-        future.set_exception(NotWrittenError(f"the entry was not counted: {error}"))
+        future.set_exception(NotWrittenError(error))
