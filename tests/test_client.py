@@ -357,7 +357,16 @@ async def test_after_the_close(valkey_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["localhost", "http://user:hunter2@localhost", "redis://localhost:port", "", 42]
+    "target",
+    [
+        "localhost",
+        "http://user:hunter2@localhost",
+        "redis://localhost:port",
+        "redis://user:hunter2@localhost?no_such_option=1",
+        "redis://user:hunter2@localhost?protocol=9",
+        "",
+        42,
+    ],
 )
 def test_a_target_that_cannot_be_used(target: str) -> None:
     """A wrong URL gets an error at once, without the URL in it."""

@@ -12,6 +12,7 @@ from typing import Self
 import anyio
 import anyio.to_thread
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import ClientClosedError, InvalidArgumentError
@@ -26,6 +27,7 @@ from logcommon.model import (
 from logcommon.read.reader import Reader
 from logcommon.settings import Settings
 from logcommon.stats import Stats
+from logcommon.wire import dedicated_connection
 from logcommon.write.writer import Writer
 
 _DEFAULTS = Settings()
@@ -279,13 +281,15 @@ class CommonLog:
 
 def _client(url: str) -> Redis:
     try:
-        return Redis.from_url(url)
-    except ValueError:
+        client = Redis.from_url(url)
+        dedicated_connection(client)  # else an unknown option would show only at first use
+    except (TypeError, ValueError, RedisError):
         # Without the URL: it may hold a password.
         raise InvalidArgumentError(
             "the URL can't be used: it must be like redis://HOST:6379/0, rediss://…, "
             "unix:///PATH or embedded:"
         ) from None
+    return client
 
 
 def _embedded_server(target: object) -> EmbeddedServer | None:

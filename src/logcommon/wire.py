@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004  # redis-py's own, which is not the built-in one
+    InvalidResponse,
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004  # likewise
@@ -124,7 +125,7 @@ def translate(error: RedisError | OSError) -> LogCommonError:
         return LoginRefusedError(
             f"Redis refused the login: {text}; check the user and the password"
         )
-    if isinstance(error, CONNECTION_LOST):
+    if isinstance(error, (*CONNECTION_LOST, InvalidResponse)):
         return ServerUnavailableError(
             f"Redis can't be reached: {text}; check the URL and the server"
         )

@@ -1,5 +1,6 @@
 """Reading."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -108,6 +109,20 @@ async def test_a_count_below_one_is_refused(fake: FakeAsyncRedis, clock: HandClo
         await make(fake, clock).top("api", "info", n, None)
     with pytest.raises(InvalidArgumentError):
         await make(fake, clock).recent("api", "info", n)
+
+
+async def test_a_server_that_is_not_redis(clock: HandClock) -> None:
+    """Where something else answers, Redis can't be reached."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        async with Redis(port=port, retry=None) as other:
+            with pytest.raises(ServerUnavailableError):
+                await make(other, clock).destinations()
 
 
 async def test_faults_are_ours(valkey: Redis, clock: HandClock, unused_tcp_port: int) -> None:

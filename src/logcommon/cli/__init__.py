@@ -1,0 +1,18 @@
+"""The terminal: `logcommon demo`, `ingest`, `top`, `recent` and `destinations`."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit with its code."""
+    try:
+        # Here and not above: without the extra `cli`, this must still be able to say so.
+        from logcommon.cli.app import run
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("click", "rich"):
+            raise
+        sys.stderr.write(
+            f"logcommon: error: {missing.name} is not installed: pip install 'logcommon[cli]'\n"
+        )
+        sys.exit(1)
+    sys.exit(run())

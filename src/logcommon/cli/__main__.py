@@ -1,0 +1,5 @@
+"""`python -m logcommon.cli` is `logcommon`."""
+
+from logcommon.cli import main
+
+main()

@@ -1,0 +1,80 @@
+"""The command `logcommon`: what the commands have in common, and how they end."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from logcommon.cli.demo import demo
+from logcommon.cli.failures import ExitCode, exit_code, explain
+from logcommon.cli.ingest import ingest
+from logcommon.cli.show import destinations, recent, top
+from logcommon.cli.terminal import note, show_warnings
+
+_EPILOG = """\
+\b
+Exit codes:
+  0  all went well
+  1  another error
+  2  wrong usage, or a URL that can't be used
+  3  no server: Redis can't be reached, or refuses the login, or the
+     embedded one can't be started
+  4  nothing was ever logged under the name
+  5  a file can't be read
+  128 and the number of the signal that ended it: 130 for Ctrl-C
+"""
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="logcommon", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Show what is happening right now, and which messages happen most.
+
+    Reads and writes the Redis or Valkey of --url or LOGCOMMON_URL; without either, a server of
+    one's own that is started and stopped as needed. Begin with: logcommon demo
+    """
+
+
+for _command in (demo, ingest, top, recent, destinations):
+    cli.add_command(_command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; an error is one line on stderr, not a traceback."""
+    _survive_narrow_encodings()
+    show_warnings()
+    try:
+        code = cli.main(arguments, prog_name="logcommon", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.SIGNALLED + 2
+    except NoArgsIsHelpError as error:
+        error.show()
+        return ExitCode.USAGE
+    except Exception as error:
+        if isinstance(error, OSError):
+            _drop_output()
+        if os.environ.get("LOGCOMMON_TRACEBACK"):
+            raise
+        note(f"error: {explain(error)}")
+        return exit_code(error)
+    return code or ExitCode.OK
+
+
+def _drop_output() -> None:
+    # What could not be printed is still in the buffer, and would fail again at the exit.
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _survive_narrow_encodings() -> None:
+    # What a terminal's encoding does not have is shown as an escape, as control characters are.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

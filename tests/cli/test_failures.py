@@ -1,0 +1,53 @@
+"""Errors become exit codes and lines."""
+
+import click
+import pytest
+
+from logcommon.cli.failures import (
+    ExitCode,
+    NotExactError,
+    UnknownNameError,
+    UnreadableFileError,
+    exit_code,
+    explain,
+)
+from logcommon.exceptions import (
+    EmbeddedServerError,
+    InvalidArgumentError,
+    LoginRefusedError,
+    ServerRefusedError,
+    ServerUnavailableError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("x"), ExitCode.OTHER),
+        (NotExactError("x"), ExitCode.OTHER),
+        (ServerRefusedError("x"), ExitCode.OTHER),
+        (click.UsageError("x"), ExitCode.USAGE),
+        (InvalidArgumentError("x"), ExitCode.USAGE),
+        (ServerUnavailableError("x"), ExitCode.UNREACHABLE),
+        (LoginRefusedError("x"), ExitCode.UNREACHABLE),
+        (EmbeddedServerError("x"), ExitCode.UNREACHABLE),
+        (UnknownNameError("x"), ExitCode.UNKNOWN_NAME),
+        (UnreadableFileError("x"), ExitCode.UNREADABLE_FILE),
+        (ExceptionGroup("g", [ExceptionGroup("g", [LoginRefusedError("x")])]), 3),
+    ],
+)
+def test_an_error_has_the_documented_code(error: Exception, code: int) -> None:
+    """Scripts can tell the cases apart, also out of a task group."""
+    assert exit_code(error) == code
+
+
+def test_an_error_of_ours_explains_itself() -> None:
+    """Its text is the line, also out of a task group."""
+    group = ExceptionGroup("unhandled errors", [ServerUnavailableError("no server")])
+    assert explain(group) == "no server"
+
+
+def test_an_unforeseen_error_does_not_show_its_text() -> None:
+    """Nobody knows what is in it; it might be a password."""
+    assert "hunter2" not in explain(RuntimeError("redis://:hunter2@localhost"))
+    assert "RuntimeError" in explain(RuntimeError("redis://:hunter2@localhost"))

@@ -1,0 +1,233 @@
+"""The lines of files become counted messages."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from cli.processes import Finished, Process, RunCommand, StartCommand
+from support.layout import read_counts, total
+from support.until import until
+
+
+async def _until_total(client: Redis, expected: int) -> None:
+    async def is_there() -> bool:
+        return await total(client, "app") == expected
+
+    await until(is_there)
+
+
+async def _counts(client: Redis) -> Counter[str]:
+    """Return what is counted in all hours together, as an hour may turn during a test."""
+    counts = await read_counts(client, "app")
+    return sum(counts.values(), Counter())
+
+
+def _end(process: Process, number: int) -> Finished:
+    process.send_signal(number)
+    stdout, stderr = process.communicate()
+    return Finished(process.args, process.returncode, stdout.decode(), stderr.decode())
+
+
+async def test_a_line_is_a_message(run_command: RunCommand, valkey: Redis) -> None:
+    """A blank one too, and a last one without an end; bytes that are not UTF-8 are replaced."""
+    finished = run_command("ingest", "--name", "app", stdin=b"a\r\n\na\ncaf\xe9 \x1b[1m\nb")
+    assert finished.returncode == 0
+    assert finished.stdout == ""
+    assert finished.stderr == (
+        "logcommon: 5 lines to app (info): 0 of them as <other>, 0 dropped\n"
+    )
+    assert await _counts(valkey) == {"a": 2, "": 1, "caf� \x1b[1m": 1, "b": 1}
+
+
+async def test_files_and_standard_input(
+    run_command: RunCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """One after the other, at the severity given."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"{name}\n")
+    arguments = (tmp_path / "one", "-", tmp_path / "two", "--name", "app", "--severity", "ERROR")
+    assert run_command("ingest", *arguments, stdin=b"stdin").returncode == 0
+    entries = await valkey.lrange("recent:app:error", 0, -1)
+    assert [entry.split()[-1] for entry in entries] == [b"two", b"stdin", b"one"]
+
+
+async def test_an_unreadable_file_is_found_before_anything_is_counted(
+    run_command: RunCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """Exit code 5; so it can be run again without counting twice."""
+    (tmp_path / "one").write_text("one\n")
+    for unreadable in (tmp_path / "missing", tmp_path):
+        finished = run_command("ingest", tmp_path / "one", unreadable, "--name", "app")
+        assert finished.returncode == 5
+        assert finished.stderr.startswith(f"logcommon: error: can't read {unreadable}: ")
+        assert finished.stderr.count("\n") == 1
+    assert await valkey.dbsize() == 0
+
+
+async def test_many_distinct_lines_do_not_overflow_the_client(
+    run_command: RunCommand, valkey: Redis
+) -> None:
+    """Only the bound of the server's set makes lines `<other>`, and the summary says how many."""
+    lines = b"".join(b"%d\n" % number for number in range(60_000))
+    finished = run_command("ingest", "--name", "app", stdin=lines)
+    assert "60,000 lines to app (info): 50,000 of them as <other>, 0 dropped" in finished.stderr
+    assert await total(valkey, "app") == 60_000
+
+
+async def test_lines_that_are_refused_are_an_error(run_command: RunCommand, valkey: Redis) -> None:
+    """What could not be counted is said, with exit code 1."""
+    await valkey.set("common:app:info", "not a sorted set")
+    finished = run_command("ingest", "--name", "app", stdin=b"a\nb\n")
+    assert finished.returncode == 1
+    assert "2 lines to app (info): 0 of them as <other>, 2 dropped" in finished.stderr
+    assert "logcommon: error: not every line was counted" in finished.stderr
+
+
+async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: Path) -> None:
+    """What is added counts; so does what comes after a truncation and after a replacement."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("old\n" * 10)
+    two.write_text("old\n")
+    process = start_command("ingest", "--follow", one, two, "--name", "app")
+    await _until_total(valkey, 11)
+    with one.open("a") as file:
+        file.write("new\nbegun")
+    await _until_total(valkey, 12)
+    one.write_text("truncated\n")
+    await _until_total(valkey, 14)
+    two.rename(tmp_path / "two.1")
+    two.write_text("replaced\n" * 5)
+    await _until_total(valkey, 19)
+    with two.open("a") as file:
+        file.write("without end")
+    # Nothing shows when those bytes were read, but of what is behind them it shows.
+    with one.open("a") as file:
+        file.write("last\n")
+    await _until_total(valkey, 20)
+    finished = _end(process, signal.SIGTERM)
+    assert finished.returncode == 0
+    assert finished.stderr.startswith("logcommon: 2")
+    counts = await _counts(valkey)
+    counts.pop("without end", None)
+    assert counts == {"old": 11, "new": 1, "begun": 1, "truncated": 1, "replaced": 5, "last": 1}
+
+
+async def test_following_ends_with_an_unfinished_line(
+    start_command: StartCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """Ctrl-C is how following ends: everything read is counted, and the exit code is 0."""
+    (tmp_path / "log").write_text("a\nb\nwithout end")
+    process = start_command("ingest", "--follow", tmp_path / "log", "--name", "app")
+    await _until_total(valkey, 2)
+    finished = _end(process, signal.SIGINT)
+    assert finished.returncode == 0
+    assert finished.stderr == (
+        "logcommon: 3 lines to app (info): 0 of them as <other>, 0 dropped\n"
+    )
+    assert await _counts(valkey) == {"a": 1, "b": 1, "without end": 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_reading(
+    start_command: StartCommand, valkey: Redis, number: signal.Signals
+) -> None:
+    """What was read is counted, the line that was begun too; the exit code names the signal."""
+    process = start_command("ingest", "--name", "app")
+    assert process.stdin is not None
+    process.stdin.write(b"a\nb\nbegun")
+    process.stdin.flush()
+    await _until_total(valkey, 2)
+    finished = _end(process, number)
+    assert finished.returncode == 128 + number
+    assert "3 lines" in finished.stderr
+    assert await total(valkey, "app") == 3
+
+
+async def test_a_pipe_that_nobody_writes_to_can_be_left(
+    start_command: StartCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """A named pipe is opened without waiting for its writer, so a signal ends that as well."""
+    (tmp_path / "log").write_text("a\n")
+    os.mkfifo(tmp_path / "pipe")
+    process = start_command("ingest", tmp_path / "log", tmp_path / "pipe", "--name", "app")
+    await _until_total(valkey, 1)
+    assert _end(process, signal.SIGTERM).returncode == 128 + signal.SIGTERM
+
+
+async def test_progress_is_shown_on_a_terminal(
+    start_command: StartCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """Where the size is known; the summary comes after it."""
+    (tmp_path / "log").write_bytes(b"a line of a log\n" * 200_000)
+    terminal, stderr = pty.openpty()
+    process = start_command("ingest", tmp_path / "log", "--name", "app", stderr=stderr)
+    os.close(stderr)
+    output = b"".join(_chunks(terminal))
+    process.wait()
+    assert b"100%" in output
+    assert output.endswith(b"0 dropped\r\n")
+    assert await total(valkey, "app") == 200_000
+
+
+def _chunks(terminal: int) -> Iterator[bytes]:
+    with suppress(OSError):  # how Linux says that nobody has the other end any more
+        while chunk := os.read(terminal, 4096):
+            yield chunk
+    os.close(terminal)
+
+
+@pytest.fixture
+def embedded_url() -> Iterator[str]:
+    """An embedded server in a folder of its own, with a path short enough for a socket."""
+    folder = tempfile.mkdtemp(prefix="logcommon-")
+    yield f"embedded:{folder}/data"
+    shutil.rmtree(folder)
+
+
+def test_the_embedded_server_keeps_the_data_between_commands(
+    run_command: RunCommand, embedded_url: str
+) -> None:
+    """Each command starts and stops it."""
+    for _ in range(2):
+        assert (
+            run_command("ingest", "--name", "app", stdin=b"a\n", url=embedded_url).returncode == 0
+        )
+    rows = json.loads(run_command("top", "app", "--json", url=embedded_url).stdout)
+    assert sum(row["count"] for row in rows) in (1, 2)  # 1 where an hour turned in between
+    rows = json.loads(run_command("recent", "app", "--json", url=embedded_url).stdout)
+    assert len(rows) == 2
+
+
+async def test_a_real_log(run_command: RunCommand, valkey: Redis, loghub: Path) -> None:
+    """Two thousand lines of OpenSSH: all counted, and found by every command that reads."""
+    file = loghub / "OpenSSH" / "OpenSSH_2k.log"
+    lines = file.read_bytes().splitlines()
+    finished = run_command("ingest", file, "--name", "sshd")
+    assert "2,000 lines to sshd (info): 0 of them as <other>, 0 dropped" in finished.stderr
+    (destination,) = json.loads(run_command("destinations", "--json").stdout)
+    assert (destination["name"], destination["severity"]) == ("sshd", "info")
+    counted = sum((await read_counts(valkey, "sshd")).values(), Counter())
+    assert counted == Counter(line.decode() for line in lines)
+    rows = json.loads(run_command("top", "sshd", "-n", 2000, "--json").stdout)
+    assert {row["message"] for row in rows} <= counted.keys()
+    recent = json.loads(run_command("recent", "sshd", "-n", 100, "--json").stdout)
+    assert [row["message"].encode() for row in recent] == lines[:-101:-1]
+
+
+def test_ingesting_from_a_closed_pipe(start_command: StartCommand) -> None:
+    """Empty input is no error."""
+    process = start_command("ingest", "--name", "app", stdin=subprocess.DEVNULL)
+    _, stderr = process.communicate()
+    assert process.returncode == 0
+    assert b"0 lines" in stderr

@@ -1,0 +1,164 @@
+"""The commands that read, as a person or a script uses them."""
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+import logcommon
+from cli.processes import RunCommand
+
+NASTY = "\x1b[2Jgone \u202e[red]markup[/red]\x7f caf\u00e9"
+AN_HOUR = 3600
+
+
+async def _log(url: str, *, hours_ago: int = 0) -> None:
+    async with logcommon.connect(url, clock=lambda: time.time() - hours_ago * AN_HOUR) as log:
+        for name, severity, message, count in (
+            ("api", "info", "often", 3),
+            ("api", "error", NASTY, 2),
+            ("web", "info", "once", 1),
+        ):
+            for _ in range(count):
+                log.log_common_nowait(name, message, severity)
+
+
+def _json(run_command: RunCommand, *arguments: object) -> list[dict[str, Any]]:
+    finished = run_command(*arguments, "--json")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.isascii()
+    assert finished.stdout.replace("\n", "").isprintable()
+    rows: list[dict[str, Any]] = json.loads(finished.stdout)
+    return rows
+
+
+@pytest.mark.parametrize("command", ["top", "recent", "destinations"])
+def test_an_empty_server_is_no_error(run_command: RunCommand, command: str) -> None:
+    """It says what to begin with; a script gets an empty list."""
+    finished = run_command(command)
+    assert finished.returncode == 0
+    assert "logcommon demo" in finished.stdout
+    assert _json(run_command, command) == []
+
+
+@pytest.mark.parametrize("command", ["top", "recent", "destinations"])
+async def test_nothing_that_was_logged_acts_on_the_terminal(
+    run_command: RunCommand, valkey_url: str, command: str
+) -> None:
+    """Control characters and markup of messages and names are shown, not obeyed."""
+    async with logcommon.connect(valkey_url) as log:
+        await log.log_common("api\x1b[2J", NASTY, "audit\u202e")
+    finished = run_command(command)
+    assert finished.returncode == 0
+    assert finished.stdout.replace("\n", "").isprintable()
+    assert r"api\x1b[2J" in finished.stdout
+    if command != "destinations":
+        assert r"\x1b[2Jgone \u202e[red]markup[/red]\x7f café" in finished.stdout
+
+
+async def test_top_as_a_table(run_command: RunCommand, valkey_url: str) -> None:
+    """All severities of a service, the most common first, under a title with the hour."""
+    await _log(valkey_url)
+    lines = run_command("top", "api").stdout.splitlines()
+    assert re.match(r"api: ....-..-.. ..:00 to ..:00 UTC, the (current|last) hour", lines[0])
+    assert re.match(r" *3 .* info +often", lines[3])
+    assert re.match(r" *2 .* error +.*gone", lines[4])
+    assert len(lines) == 5
+
+
+async def test_top_over_all_services(run_command: RunCommand, valkey_url: str) -> None:
+    """Then the table says which service it was."""
+    await _log(valkey_url)
+    assert "web" not in run_command("top", "api").stdout
+    assert re.search(r" 1 .* info +web +once", run_command("top").stdout)
+
+
+async def test_top_of_one_severity(run_command: RunCommand, valkey_url: str) -> None:
+    """In any case; one that a known service has not logged is empty, not an error."""
+    await _log(valkey_url)
+    rows = _json(run_command, "top", "api", "--severity", "ERROR")
+    assert [(row["count"], row["message"]) for row in rows] == [(2, NASTY)]
+    finished = run_command("top", "api", "--severity", "debug")
+    assert finished.returncode == 0
+    assert "nothing was logged" in finished.stdout
+
+
+async def test_top_as_json(run_command: RunCommand, valkey_url: str) -> None:
+    """Raw messages, counts as numbers, and the hour in UTC."""
+    await _log(valkey_url)
+    first, second = _json(run_command, "top", "-n", 2)
+    assert first.pop("hour").endswith(":00:00Z")
+    assert first == {"name": "api", "severity": "info", "count": 3, "message": "often"}
+    assert second["message"] == NASTY
+
+
+async def test_an_old_hour_is_never_shown_as_the_current_one(
+    run_command: RunCommand, valkey_url: str
+) -> None:
+    """After quiet hours the newest one is shown, with its age."""
+    await _log(valkey_url, hours_ago=3)
+    output = run_command("top", "api").stdout
+    assert re.search(r"[34] hours ago", output)
+    assert "often" in output
+    for hour in ("current", "last"):
+        output = run_command("top", "api", "--hour", hour).stdout
+        assert "nothing was logged in" in output
+        assert f"the {hour} hour" in output
+
+
+async def test_the_hour_can_be_chosen(run_command: RunCommand, valkey_url: str) -> None:
+    """By its age or by its name."""
+    await _log(valkey_url, hours_ago=2)
+    await _log(valkey_url, hours_ago=1)
+    newest, oldest = _json(run_command, "destinations")[0]["hours"]
+    rows = _json(run_command, "top", "api", "--hour", oldest.removesuffix(":00:00Z"))
+    assert {row["hour"] for row in rows} == {oldest}
+    rows = _json(run_command, "top", "api", "--hour", newest)
+    assert {row["hour"] for row in rows} == {newest}
+
+
+async def test_recent(run_command: RunCommand, valkey_url: str) -> None:
+    """The newest first, severities together, as many as asked for."""
+    async with logcommon.connect(valkey_url) as log:
+        for number in range(3):
+            await log.log_common("api", f"message {number}", "info")
+    lines = run_command("recent", "api", "-n", 2).stdout.splitlines()
+    assert "newest first" in lines[0]
+    assert re.match(r"..:..:.. +info +message 2", lines[3])
+    assert re.match(r"..:..:.. +info +message 1", lines[4])
+    assert len(lines) == 5
+
+
+async def test_recent_as_json(run_command: RunCommand, valkey_url: str) -> None:
+    """Times are ISO 8601, in UTC."""
+    await _log(valkey_url)
+    rows = _json(run_command, "recent")
+    assert len(rows) == 6
+    for row in rows:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["time"])
+    assert {row["message"] for row in rows} == {"often", NASTY, "once"}
+
+
+async def test_destinations(run_command: RunCommand, valkey_url: str) -> None:
+    """Each with its hours."""
+    await _log(valkey_url)
+    rows = _json(run_command, "destinations")
+    found = [(row["name"], row["severity"], len(row["hours"])) for row in rows]
+    assert found == [("api", "error", 1), ("api", "info", 1), ("web", "info", 1)]
+    assert re.search(r"web +info +the \w+ hour +1", run_command("destinations").stdout)
+
+
+async def test_a_key_of_another_type_is_an_error_of_one_line(
+    run_command: RunCommand, valkey_url: str, valkey: Redis
+) -> None:
+    """What Redis refuses to read is said, with exit code 1."""
+    await _log(valkey_url)
+    await valkey.delete("recent:api:info")
+    await valkey.set("recent:api:info", "x")
+    finished = run_command("recent", "api")
+    assert finished.returncode == 1
+    assert "WRONGTYPE" in finished.stderr
+    assert finished.stderr.count("\n") == 1

@@ -1,0 +1,91 @@
+"""Tables of logged text."""
+
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from logcommon.cli.find import Common, Held, Recent
+from logcommon.cli.tables import common_table, destination_table, print_titled, recent_table
+from logcommon.model import CommonRow, Destination, RecentRow
+
+NOW = datetime(2026, 11, 23, 21, 10, 58, tzinfo=UTC)
+DESTINATION = Destination("api", "error")
+NASTY = "\x1b[2J[red]\u202e[/red] " + "very long " * 100
+
+
+def _text(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def _console(width: int) -> Console:
+    return Console(width=width, file=StringIO(), highlight=False, markup=False, emoji=False)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("message", [NASTY, "x" * 2000, "界" * 2000])
+def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
+    """No message makes a line too long or acts on the terminal, and the numbers stay whole."""
+    console = _console(width)
+    rows = [Common(DESTINATION, CommonRow(1_234_567, message))]
+    print_titled(console, "api " + message, common_table(console, rows, with_name=True))
+    recents = [Recent(DESTINATION, RecentRow(NOW, message))]
+    console.print(recent_table(console, recents, NOW, with_name=True))
+    text = _text(console)
+    lines = text.splitlines()
+    assert "".join(lines).isprintable()
+    assert max(map(cell_len, lines)) <= width
+    assert "1,234,567" in text
+    assert "21:10:58" in text
+
+
+def test_a_bar_is_as_long_as_its_share() -> None:
+    """Of the most common message; the rarest has a bar as well."""
+    console = _console(80)
+    rows = [Common(DESTINATION, CommonRow(count, "x")) for count in (1000, 500, 1)]
+    console.print(common_table(console, rows, with_name=False))
+    assert [line.count("━") for line in _text(console).splitlines()[2:]] == [10, 5, 1]
+
+
+def test_a_long_message_is_shown_by_its_beginning() -> None:
+    """A thousand letters don't push everything else off the screen."""
+    console = _console(80)
+    rows = [Common(DESTINATION, CommonRow(1, "x" * 1000)), Common(DESTINATION, CommonRow(1, "y"))]
+    console.print(common_table(console, rows, with_name=False))
+    assert len(_text(console).splitlines()) < 10
+
+
+def test_times_of_another_day_have_their_date() -> None:
+    """Yesterday's 21:10 is not taken for today's; an unknown time is left blank."""
+    yesterday = NOW.replace(day=22)
+    console = _console(80)
+    rows = [RecentRow(yesterday, "old"), RecentRow(None, "written by hand")]
+    found = [Recent(DESTINATION, row) for row in rows]
+    console.print(recent_table(console, found, NOW, with_name=False))
+    text = _text(console)
+    assert "2026-11-22 21:10:58" in text
+    assert "written by hand" in text
+
+
+def test_an_empty_message_can_be_seen() -> None:
+    """A blank line that was counted does not look like a fault of the table."""
+    console = _console(80)
+    rows = [Common(DESTINATION, CommonRow(3, ""))]
+    console.print(common_table(console, rows, with_name=False))
+    assert "(empty)" in _text(console)
+
+
+def test_destinations_say_how_old_they_are() -> None:
+    """The newest hour of each is named by its age."""
+    console = _console(80)
+    held = [
+        Held(DESTINATION, [NOW.replace(hour=18, minute=0, second=0)]),
+        Held(Destination("web", "info"), []),
+    ]
+    console.print(destination_table(held, NOW))
+    text = _text(console)
+    assert "3 hours ago" in text
+    assert "no counts" in text
