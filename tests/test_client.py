@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -397,3 +398,13 @@ async def test_hours_and_top_by_hour(valkey_url: str, clock: HandClock) -> None:
         for hour in hours:
             (row,) = await log.top("api", hour=hour)
             assert row.message == f"at {int(hour.timestamp()) // 3600}"
+
+
+async def test_an_embedded_server_of_ones_own() -> None:
+    """With `embedded:DIRECTORY` the client starts a server, which keeps its data between uses."""
+    with tempfile.TemporaryDirectory(prefix="lc-") as directory:
+        for times in (1, 2):
+            async with logcommon.connect(f"embedded:{directory}") as log:
+                await log.log_common("api", "m")
+                (row,) = await log.top("api")
+                assert row.count == times
