@@ -238,6 +238,16 @@ def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
     assert log.stats.counted == 1
 
 
+async def test_a_waiting_call_in_other_learns_of_its_loss(valkey_url: str, valkey: Redis) -> None:
+    """A call past the limit of destinations is told where `<other>` could not be counted."""
+    await valkey.set("common:<other>:<other>", "not a set")
+    async with logcommon.connect(valkey_url, max_destinations=1) as log:
+        await log.log_common("a", "m")
+        with pytest.raises(NotWrittenError):
+            await log.log_common("b", "m")
+        assert log.stats.dropped_refused == 1
+
+
 async def test_calls_from_threads_wake_the_writer(valkey_url: str, valkey: Redis) -> None:
     """A call from another thread is written without any call in the loop."""
     async with logcommon.connect(valkey_url, linger=0) as log:

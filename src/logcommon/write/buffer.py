@@ -9,7 +9,7 @@ a fold can't lock itself out, and memory stays in proportion to distinct message
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TypeAlias
@@ -92,7 +92,7 @@ class Buffer:
         self._tallies: dict[Destination, _Tally] = {}
         # Two lookups by one key each take less time than one by a pair that has to be made.
         self._by_severity_and_name: dict[Severity, dict[str, _Tally]] = {}
-        self._counts: dict[Group, dict[str, int]] = {}
+        self._counts: dict[Group, Counter[str]] = {}
         self._distinct = 0
         self._calls = self._recent_calls = self._dropped = 0
 
@@ -131,6 +131,10 @@ class Buffer:
             self._fold_if_free(tally)
         if self._asleep:
             self._wake_up()
+
+    def destination(self, name: str, severity: Severity) -> Destination:
+        """Return where a call with these arguments is counted."""
+        return self._resolve(name, severity).destination
 
     def sleep(self) -> bool:
         """Ask to be woken by the next put; return False, and don't, where something is pending."""
@@ -208,18 +212,24 @@ class Buffer:
             self._dropped += len(common)
             return
         if common:
-            for hour, counts in _by_hour(common):
-                self._merge(tally.destination, hour, counts)
+            for hour, messages in _by_hour(common):
+                self._count(tally.destination, hour, messages)
         newest = common[-RECENT_LENGTH:]
         if recent_only:
             newest = sorted(newest + recent_only[-RECENT_LENGTH:], key=itemgetter(1))
         tally.recent.extend(newest)
 
-    def _merge(self, destination: Destination, hour: Hour, fresh: Counter[str]) -> None:
-        counts = self._counts.setdefault((destination, hour), {})
+    def _count(self, destination: Destination, hour: Hour, messages: Sequence[str]) -> None:
+        counts = self._counts.setdefault((destination, hour), Counter())
         if destination == OVERFLOW:
-            fresh = Counter({OTHER: fresh.total()})
-        for message, amount in fresh.items():
+            messages = [OTHER] * len(messages)
+        if self._distinct + len(messages) <= self._settings.max_pending:
+            # There is room even if all are new: counted in place, at the speed of C.
+            before = len(counts)
+            counts.update(messages)
+            self._distinct += len(counts) - before
+            return
+        for message, amount in Counter(messages).items():
             if message in counts:
                 counts[message] += amount
             elif self._distinct < self._settings.max_pending:
@@ -236,19 +246,19 @@ def _take(entries: list[Entry]) -> list[Entry]:
     return taken
 
 
-def _by_hour(entries: list[Entry]) -> Iterable[tuple[Hour, Counter[str]]]:
+def _by_hour(entries: list[Entry]) -> Iterable[tuple[Hour, Sequence[str]]]:
     messages, times = zip(*entries, strict=True)
     first, last = hour_of(min(times)), hour_of(max(times))
     if first == last:
-        return [(first, Counter(messages))]
-    hours: dict[Hour, Counter[str]] = {}
+        return [(first, messages)]
+    hours: dict[Hour, list[str]] = {}
     for message, seconds in entries:
-        hours.setdefault(hour_of(seconds), Counter())[message] += 1
+        hours.setdefault(hour_of(seconds), []).append(message)
     return hours.items()
 
 
 def _split(
-    counts: dict[Group, dict[str, int]], recent: dict[Destination, list[Entry]], batch_size: int
+    counts: Mapping[Group, dict[str, int]], recent: dict[Destination, list[Entry]], batch_size: int
 ) -> Iterator[Batch]:
     """Yield batches, the oldest hours first, so that a rotation finds them counted."""
     batch, room = Batch(recent=recent), batch_size

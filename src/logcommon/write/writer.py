@@ -9,7 +9,7 @@ import anyio
 from redis.asyncio import Redis
 
 from logcommon.exceptions import ClientClosedError, NotWrittenError
-from logcommon.model import Destination, Group, Severity, hour_of
+from logcommon.model import Group, Severity, hour_of
 from logcommon.settings import Settings
 from logcommon.stats import Ledger
 from logcommon.write.alarm import Alarm
@@ -161,7 +161,7 @@ class Writer:
         if call is None:
             return None
         name, severity, now = call
-        loss = self._losses.get((Destination.of(name, severity), hour_of(now)))
+        loss = self._losses.get((self.buffer.destination(name, severity), hour_of(now)))
         return loss and f"the entry was not counted: {loss}"
 
     def _settle(self, future: "asyncio.Future[None]", error: str | None) -> None:
