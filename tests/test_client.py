@@ -361,7 +361,6 @@ async def test_after_the_close(valkey_url: str) -> None:
         log.recent("api"),
         log.destinations(),
         log.hours("api"),
-        log.__aenter__(),
     ):
         with pytest.raises(ClientClosedError):
             await call
@@ -418,3 +417,33 @@ async def test_an_embedded_server_of_ones_own() -> None:
                 await log.log_common("api", "m")
                 (row,) = await log.top("api")
                 assert row.count == times
+
+
+async def test_a_client_can_be_entered_again(valkey_url: str, valkey: Redis) -> None:
+    """Closed and entered again, a client goes on where it was; it is not entered twice at once."""
+    log = logcommon.connect(valkey_url)
+    for number in range(1, 4):
+        async with log:
+            await log.log_common("api", "m")
+            assert log.stats.counted == number
+            with pytest.raises(ClientClosedError, match="open already"):
+                await log.__aenter__()
+        log.log_common_nowait("api", "between")
+    assert (log.stats.dropped_closed, log.stats.pending) == (3, 0)
+    assert await total(valkey) == 3
+
+
+def test_one_client_in_two_event_loops(valkey_url: str) -> None:
+    """`asyncio.run` twice, closed or not the first time, is two sessions without cross-talk."""
+    log = logcommon.connect(valkey_url)
+
+    async def use(*, close: bool) -> None:
+        await log.__aenter__()
+        await log.log_common("api", "m")
+        log.log_common_nowait("api", "m")
+        if close:
+            await log.__aexit__(None, None, None)
+
+    asyncio.run(use(close=False))
+    asyncio.run(use(close=True))
+    assert (log.stats.counted, log.stats.pending) == (4, 0)

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import asdict
+import os
+import weakref
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +28,9 @@ from logcommon.model import (
 )
 from logcommon.read.reader import Reader
 from logcommon.settings import Settings
-from logcommon.stats import Stats
+from logcommon.stats import Ledger, Stats
 from logcommon.wire import dedicated_connection
+from logcommon.write.buffer import Buffer
 from logcommon.write.writer import Writer
 
 _DEFAULTS = Settings()
@@ -93,39 +96,46 @@ class CommonLog:
     """
 
     def __init__(self, target: "str | Redis", settings: Settings) -> None:
+        self._target = target
         self._settings = settings
-        self._writer = Writer(settings)
         self._embedded = _embedded_server(target)
-        self._owns_client = isinstance(target, str)
-        self._client = target if isinstance(target, Redis) else None
-        if self._embedded is None and isinstance(target, str):
-            self._client = _client(target)
-        elif not isinstance(target, str | Redis):
-            raise InvalidArgumentError(
-                f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
-            )
+        if self._embedded is None:
+            _client(target)  # now, and not when it is entered, is the time for an error
+        self._buffer = Buffer(settings)
         # In place of the method of this name, which shows what it does: a call through two Python
         # frames takes an eighth longer, and this is the one that a service makes a million times.
-        self.log_common_nowait = self._writer.buffer.put  # type: ignore[method-assign,assignment]
-        self._reader: Reader | None = None
-        self._host: asyncio.Task[None] | None = None
+        self.log_common_nowait = self._buffer.put  # type: ignore[method-assign,assignment]
+        self._begin()
+        _ALL.add(self)
+
+    def _begin(self) -> None:
+        self._ledger = Ledger()
+        self._session: _Session | None = None
 
     async def __aenter__(self) -> Self:
         """Start writing; with an embedded server, wait until that has started.
 
+        A client that was closed can be entered again, also in another event loop.
+
         Raises:
-            ClientClosedError: The client was entered before.
+            ClientClosedError: The client is open.
             EmbeddedServerError: The embedded server can't be started.
 
         """
-        if self._host is not None:
-            raise ClientClosedError("a client can be entered once: make another with connect()")
+        if self._session is not None and not self._session.host.done():
+            raise ClientClosedError("the client is open already: make another with connect()")
+        target = self._target
         if self._embedded is not None:
             await anyio.to_thread.run_sync(self._embedded.start)
-            self._client = _client(self._embedded.url)
-        assert self._client is not None  # noqa: S101  # a URL, a client or an embedded server
-        self._reader = Reader(self._client, self._settings)
-        self._host = asyncio.create_task(self._serve(self._client), name="logcommon")
+            target = self._embedded.url
+        client = _client(target)
+        writer = Writer(self._buffer, self._ledger, self._settings)
+        self._session = _Session(
+            client=client,
+            writer=writer,
+            reader=Reader(client, self._settings),
+            host=asyncio.create_task(_serve(writer, client), name="logcommon"),
+        )
         return self
 
     async def __aexit__(
@@ -135,15 +145,15 @@ class CommonLog:
         traceback: TracebackType | None,
     ) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
-        assert self._host is not None  # noqa: S101  # it was entered
-        self._writer.close()
+        session = self._require_session()
+        session.writer.close()
         try:
             with anyio.CancelScope(shield=True):
-                await asyncio.wait([self._host])
+                await asyncio.wait([session.host])
         finally:
-            self._reader = None
+            self._session = None
             with anyio.CancelScope(shield=True):
-                await self._release()
+                await self._release(session.client)
 
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Count `message`, and log it as recent; returns at once.
@@ -160,7 +170,7 @@ class CommonLog:
             InvalidArgumentError: The name, the message or the severity can't be used.
 
         """
-        self._writer.buffer.put(name, message, severity)
+        self._buffer.put(name, message, severity)
 
     async def log_common(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Count `message`, and log it as recent; returns when Redis has it.
@@ -180,19 +190,19 @@ class CommonLog:
             NotWrittenError: The entry was not counted, and will not be.
 
         """
-        self._require_open()
-        now = self._writer.buffer.put(name, message, severity)
-        await self._writer.written((name, severity, now))
+        writer = self._require_session().writer
+        now = self._buffer.put(name, message, severity)
+        await writer.written((name, severity, now))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
-        self._writer.buffer.put_recent(name, message, severity)
+        self._buffer.put_recent(name, message, severity)
 
     async def log_recent(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else as `log_common`."""
-        self._require_open()
-        self._writer.buffer.put_recent(name, message, severity)
-        await self._writer.written()
+        writer = self._require_session().writer
+        self._buffer.put_recent(name, message, severity)
+        await writer.written()
 
     async def flush(self) -> None:
         """Wait until everything logged before this call is in Redis.
@@ -202,18 +212,17 @@ class CommonLog:
             NotWrittenError: The client was closed meanwhile, and could not write it all.
 
         """
-        self._require_open()
-        await self._writer.written()
+        await self._require_session().writer.written()
 
     @property
     def stats(self) -> Stats:
         """What has become of every call so far."""
-        calls, dropped_closed, recent_calls = self._writer.buffer.numbers()
+        calls, dropped_closed, recent_calls = self._buffer.numbers()
         return Stats(
             calls=calls,
             dropped_closed=dropped_closed,
             recent_calls=recent_calls,
-            **asdict(self._writer.ledger),
+            **asdict(self._ledger),
         )
 
     async def top(
@@ -239,49 +248,89 @@ class CommonLog:
             ServerRefusedError: Redis refused a command.
 
         """
-        return await self._require_open().top(name, severity, n, hour)
+        return await self._require_session().reader.top(name, severity, n, hour)
 
     async def recent(
         self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
     ) -> list[RecentRow]:
         """Return the `n` newest entries, newest first; raises as `top` does."""
-        return await self._require_open().recent(name, severity, n)
+        return await self._require_session().reader.recent(name, severity, n)
 
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to, in order; raises as `top` does."""
-        return await self._require_open().destinations()
+        return await self._require_session().reader.destinations()
 
     async def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
         """Return the hours that have counts, newest first, in UTC; raises as `top` does.
 
         Hours before `:last` are found as far back as this client's `history_hours`.
         """
-        return await self._require_open().hours(name, severity)
+        return await self._require_session().reader.hours(name, severity)
 
-    def _require_open(self) -> Reader:
-        if self._reader is None:
+    def _require_session(self) -> "_Session":
+        if self._session is None or self._session.host.done():
             raise ClientClosedError(
                 "the client is not open: use it inside `async with logcommon.connect(...) as log:`"
             )
-        return self._reader
+        return self._session
 
-    async def _serve(self, client: Redis) -> None:
-        # The group lives in a task of its own, so that a client may be entered in one task and
-        # closed in another, as frameworks do, and so that a fault in it can't cancel its host.
-        with contextlib.suppress(asyncio.CancelledError):
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._writer.run, client)
-
-    async def _release(self) -> None:
-        if self._owns_client and self._client is not None:
-            await self._client.aclose()
+    async def _release(self, client: Redis) -> None:
+        if client is not self._target:
+            await client.aclose()
         if self._embedded is not None:
             await anyio.to_thread.run_sync(self._embedded.stop)
 
+    def _begin_in_child(self) -> None:
+        """Be, in a forked process, a client that was never entered and was never logged to.
 
-def _client(url: str) -> Redis:
+        What is pending is the parent's to write. Its connections are kept from being closed here,
+        which would take them out of the event loop that the parent still watches.
+        """
+        _OF_THE_PARENT.append(self._session)
+        self._buffer.reset()
+        self._begin()
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What a client has while it is open."""
+
+    client: Redis
+    writer: Writer
+    reader: Reader
+    host: "asyncio.Task[None]"
+
+
+_ALL: "weakref.WeakSet[CommonLog]" = weakref.WeakSet()
+_OF_THE_PARENT: list[_Session | None] = []
+
+
+def _after_fork() -> None:
+    for each in list(_ALL):
+        each._begin_in_child()  # this is the class's own module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+async def _serve(writer: Writer, client: Redis) -> None:
+    # The group lives in a task of its own, so that a client may be entered in one task and closed
+    # in another, as frameworks do, and so that a fault in it can't cancel its host.
+    with contextlib.suppress(asyncio.CancelledError):
+        async with anyio.create_task_group() as group:
+            group.start_soon(writer.run, client)
+
+
+def _client(target: "str | Redis") -> Redis:
+    if isinstance(target, Redis):
+        return target
+    if not isinstance(target, str):
+        raise InvalidArgumentError(
+            f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
+        )
     try:
-        client = Redis.from_url(url)
+        client = Redis.from_url(target)
         dedicated_connection(client)  # else an unknown option would show only at first use
     except (TypeError, ValueError, RedisError):
         # Without the URL: it may hold a password.

@@ -17,12 +17,8 @@ from support.clock import NOON, HandClock
 API = Destination("api", "info")
 
 
-def no_wake() -> None:
-    """For tests in which nobody sleeps."""
-
-
 def make(clock: HandClock, **settings: int) -> Buffer:
-    return Buffer(Settings(clock=clock, **settings), no_wake)  # type: ignore[arg-type]
+    return Buffer(Settings(clock=clock, **settings))  # type: ignore[arg-type]
 
 
 def contents(batches: list[Batch]) -> dict[Group, Counter[str]]:
@@ -175,7 +171,8 @@ def test_bad_input_changes_nothing(clock: HandClock, arguments: tuple[str, str, 
 def test_a_put_wakes_only_a_sleeper(clock: HandClock) -> None:
     """The writer is woken by the first put after it went to sleep, and by no other."""
     woken: list[int] = []
-    buffer = Buffer(Settings(clock=clock), lambda: woken.append(1))
+    buffer = Buffer(Settings(clock=clock))
+    buffer.open(lambda: woken.append(1))
     buffer.put("api", "m", "info")
     assert not woken
     assert not buffer.sleep(), "it must not sleep on a pending entry"
@@ -189,7 +186,8 @@ def test_a_put_wakes_only_a_sleeper(clock: HandClock) -> None:
 def test_a_crowd_wakes_the_writer(clock: HandClock) -> None:
     """Half full, the buffer asks for a drain even while the writer lingers."""
     woken: list[int] = []
-    buffer = Buffer(Settings(clock=clock, max_pending=1000), lambda: woken.append(1))
+    buffer = make(clock, max_pending=1000)
+    buffer.open(lambda: woken.append(1))
     for number in range(500):
         buffer.put("api", str(number), "info")
     assert not buffer.crowded

@@ -76,16 +76,18 @@ class Buffer:
 
     Args:
         settings: The bounds and the clock.
-        wake: Called, from the thread of a call, when a sleeping writer is wanted, and again when
-            the buffer is half full.
 
     """
 
-    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = settings.clock
         self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
-        self._wake = wake
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as in a new process: also who holds the lock."""
+        self._wake: Callable[[], None] = _nobody
         self._asleep = False
         self._closed = False
         self._lock = threading.Lock()
@@ -95,6 +97,17 @@ class Buffer:
         self._counts: dict[Group, Counter[str]] = {}
         self._distinct = 0
         self._calls = self._recent_calls = self._dropped = 0
+
+    def open(self, wake: Callable[[], None]) -> None:
+        """Serve a writer.
+
+        `wake` is called, from the thread of a call, when the sleeping writer is wanted, and again
+        when the buffer is half full.
+        """
+        with self._lock:
+            self._fold_all()  # what came after a close is dropped, as `numbers` may have said
+            self._closed = False
+        self._wake = wake
 
     def put(self, name: str, message: str, severity: Severity = logging.INFO) -> float:
         """Accept an entry to be counted, and return the time that it got.
@@ -151,9 +164,7 @@ class Buffer:
     def drain(self, batch_size: int) -> list[Batch]:
         """Give up all that is pending, in batches of at most `batch_size` distinct messages."""
         with self._lock:
-            tallies = list(self._tallies.values())
-            for tally in tallies:
-                self._fold(tally)
+            tallies = self._fold_all()
             counts, self._counts, self._distinct = self._counts, {}, 0
             recent = {tally.destination: list(tally.recent) for tally in tallies if tally.recent}
             for tally in tallies:
@@ -161,16 +172,16 @@ class Buffer:
         return list(_split(counts, recent, batch_size))
 
     def close(self) -> list[Batch]:
-        """Give up the rest, as one batch; from now on calls are only counted, as dropped."""
+        """Give up the rest, as one batch; until it is opened, calls are counted as dropped."""
         batches = self.drain(batch_size=2 * self._settings.max_pending)
         self._closed = True
+        self._wake = _nobody
         return batches
 
     def numbers(self) -> tuple[int, int, int]:
         """Return the calls accepted, of these those dropped since the close, and recent calls."""
         with self._lock:
-            for tally in list(self._tallies.values()):
-                self._fold(tally)
+            self._fold_all()
             return self._calls, self._dropped, self._recent_calls
 
     def _pending(self) -> bool:
@@ -202,6 +213,12 @@ class Buffer:
                 self._lock.release()
             if self.crowded:
                 self._wake()
+
+    def _fold_all(self) -> list[_Tally]:
+        tallies = list(self._tallies.values())
+        for tally in tallies:
+            self._fold(tally)
+        return tallies
 
     def _fold(self, tally: _Tally) -> None:
         """Count a tally's entries. The lock is held."""
@@ -237,6 +254,10 @@ class Buffer:
                 self._distinct += 1
             else:
                 counts[OTHER] = counts.get(OTHER, 0) + amount
+
+
+def _nobody() -> None:
+    """Wake nobody: there is no writer."""
 
 
 def _take(entries: list[Entry]) -> list[Entry]:

@@ -31,31 +31,34 @@ _Waiter: TypeAlias = "tuple[asyncio.Future[None], _Call | None]"
 
 
 class Writer:
-    """Writes what the buffer holds, for as long as `run` runs."""
+    """Writes what a buffer holds, for as long as `run` runs, and accounts for it in a ledger.
 
-    def __init__(self, settings: Settings) -> None:
+    It belongs to the event loop in which it is made, and opens the buffer.
+    """
+
+    def __init__(self, buffer: Buffer, ledger: Ledger, settings: Settings) -> None:
+        self._buffer = buffer
+        self._ledger = ledger
         self._settings = settings
-        self.buffer = Buffer(settings, self._wake)
-        self.ledger = Ledger()
         self._alarm = Alarm()
         self._wanted = asyncio.Event()
         self._waiters: list[_Waiter] = []
         self._due: list[_Waiter] = []
         self._unsettled: deque[Batch] = deque()
         self._losses: dict[Group, str] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
         self._next_commit = float("-inf")
         self._closing = self._ended = False
         self._deadline = float("inf")
         self._scope: anyio.CancelScope | None = None
+        buffer.open(self._wake)
 
     async def run(self, client: Redis) -> None:
         """Write until closed and drained, or past the deadline, or cancelled; then account for it.
 
         Cancelled, it still drains for as long as the drain may take.
         """
-        self._loop = asyncio.get_running_loop()
-        committer = Committer(client, self._settings, self.ledger, self._alarm)
+        committer = Committer(client, self._settings, self._ledger, self._alarm)
         try:
             with anyio.CancelScope(deadline=self._deadline) as self._scope:
                 await self._write_until_closed(committer)
@@ -99,7 +102,7 @@ class Writer:
 
     def _wake(self) -> None:
         """Set the writer's event, from any thread."""
-        if self._loop is not None and not self._ended:
+        if not self._ended:
             with contextlib.suppress(RuntimeError):  # its loop is closed: nobody writes any more
                 self._loop.call_soon_threadsafe(self._wanted.set)
 
@@ -107,7 +110,7 @@ class Writer:
         while True:
             await self._until_wanted()
             await self._write(committer)
-            if self._closing and self.buffer.sleep() and not self._waiters:
+            if self._closing and self._buffer.sleep() and not self._waiters:
                 return
 
     async def _until_wanted(self) -> None:
@@ -115,9 +118,9 @@ class Writer:
         while not self._closing and not self._waiters:
             left = self._next_commit - anyio.current_time()
             self._wanted.clear()
-            if self.buffer.sleep():
+            if self._buffer.sleep():
                 await self._wanted.wait()
-            elif left <= 0 or self.buffer.crowded:
+            elif left <= 0 or self._buffer.crowded:
                 break
             else:
                 with anyio.move_on_after(left):
@@ -127,11 +130,11 @@ class Writer:
     async def _write(self, committer: Committer) -> None:
         """Write all that is pending. What a cancellation leaves is there for the next call."""
         self._due += _take(self._waiters)
-        self._unsettled.extend(self.buffer.drain(_BATCH_SIZE))
+        self._unsettled.extend(self._buffer.drain(_BATCH_SIZE))
         while self._unsettled:
             outcome = await committer.settle(self._unsettled[0])
             self._unsettled.popleft()
-            self.ledger.add(outcome)
+            self._ledger.add(outcome)
             self._losses |= outcome.errors
         for future, call in self._due:
             self._settle(future, self._loss(call) if self._losses else None)
@@ -141,19 +144,19 @@ class Writer:
     def _give_up(self, in_doubt: bool) -> None:  # noqa: FBT001
         """Account for what is not written, and tell those who wait for it."""
         self._ended = True
-        if in_doubt:
-            self.ledger.in_doubt = self._unsettled[0].calls
-        self._unsettled.extend(self.buffer.close())
+        doubtful = self._unsettled[0].calls if in_doubt else 0
+        self._ledger.in_doubt += doubtful
+        self._unsettled.extend(self._buffer.close())
         unwritten = sum(batch.calls for batch in self._unsettled)
         self._unsettled.clear()
-        self.ledger.dropped_unwritten = unwritten
+        self._ledger.dropped_unwritten += unwritten
         for future, _ in self._due + _take(self._waiters):
             self._settle(future, "the client was closed before Redis was known to have the entry")
         if unwritten:
             self._alarm.warn(
                 "closed",
-                f"closed with {unwritten} entries unwritten, {self.ledger.in_doubt} of them in "
-                f"doubt; the last fault was {self.ledger.last_error}",
+                f"closed with {unwritten} entries unwritten, {doubtful} of them in "
+                f"doubt; the last fault was {self._ledger.last_error}",
             )
 
     def _loss(self, call: _Call | None) -> str | None:
@@ -161,7 +164,7 @@ class Writer:
         if call is None:
             return None
         name, severity, now = call
-        loss = self._losses.get((self.buffer.destination(name, severity), hour_of(now)))
+        loss = self._losses.get((self._buffer.destination(name, severity), hour_of(now)))
         return loss and f"the entry was not counted: {loss}"
 
     def _settle(self, future: "asyncio.Future[None]", error: str | None) -> None:
