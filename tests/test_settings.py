@@ -18,6 +18,7 @@ from logcommon import InvalidArgumentError, connect
         ("max_members", 0),
         ("max_message_bytes", 15),
         ("max_destinations", 0),
+        ("redact", "secrets"),
         ("clock", 12),
     ],
 )

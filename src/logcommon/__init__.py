@@ -15,6 +15,7 @@ from logcommon.exceptions import (
 )
 from logcommon.functions import log_common, log_recent
 from logcommon.model import OTHER, CommonRow, Destination, RecentRow
+from logcommon.redaction import redact_secrets
 from logcommon.stats import Stats
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "connect",
     "log_common",
     "log_recent",
+    "redact_secrets",
 ]

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 import weakref
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +50,7 @@ def connect(
     max_members: int = _DEFAULTS.max_members,
     max_message_bytes: int = _DEFAULTS.max_message_bytes,
     max_destinations: int = _DEFAULTS.max_destinations,
+    redact: Callable[[str], str] | None = _DEFAULTS.redact,
     clock: Clock = _DEFAULTS.clock,
 ) -> "CommonLog":
     """Return a client, to be used as `async with logcommon.connect(...) as log:`.
@@ -66,6 +69,8 @@ def connect(
         max_members: Distinct messages in Redis per destination and hour.
         max_message_bytes: UTF-8 bytes of a message; a longer one is cut and marked with `…`.
         max_destinations: Destinations of this client.
+        redact: Called with each message before anything is kept of it; what it returns is logged
+            instead. `logcommon.redact_secrets` is a ready one.
         clock: Returns seconds since the epoch. It alone decides in which hour an entry counts.
 
     Whatever goes over a `max_` bound of numbers is counted as `<other>`, and `stats` says how many.
@@ -83,6 +88,7 @@ def connect(
         max_members=max_members,
         max_message_bytes=max_message_bytes,
         max_destinations=max_destinations,
+        redact=redact,
         clock=clock,
     )
     return CommonLog(target, settings)
@@ -218,11 +224,14 @@ class CommonLog:
     def stats(self) -> Stats:
         """What has become of every call so far."""
         calls, dropped_closed, recent_calls = self._buffer.numbers()
+        ledger = asdict(self._ledger)
+        committed = ledger.pop("last_commit_at")
         return Stats(
             calls=calls,
             dropped_closed=dropped_closed,
             recent_calls=recent_calls,
-            **asdict(self._ledger),
+            last_commit_age=None if committed is None else time.monotonic() - committed,
+            **ledger,
         )
 
     async def top(

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from logcommon.exceptions import InvalidArgumentError
@@ -48,6 +49,10 @@ class Settings:
     max_destinations: int = 1_000
     """Destinations of one client; calls to further ones are counted in `<other>`."""
 
+    redact: Callable[[str], str] | None = None
+    """Called with each message before anything is kept of it; what it returns is logged instead.
+    `logcommon.redact_secrets` is a ready one. Where it raises, a mark is logged in its place."""
+
     clock: Clock = time.time
     """Returns seconds since the epoch. It alone decides in which hour an entry counts."""
 
@@ -61,6 +66,8 @@ class Settings:
         self._require_number("max_message_bytes", int, SHORTEST_MESSAGE_LIMIT)
         if not self.commit_timeout:
             raise InvalidArgumentError("commit_timeout must be more than 0 seconds")
+        if self.redact is not None and not callable(self.redact):
+            raise InvalidArgumentError("redact must be a function of a message, or None")
         if not callable(self.clock):
             raise InvalidArgumentError("clock must be a function that returns seconds")
 

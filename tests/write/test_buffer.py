@@ -251,3 +251,21 @@ def test_threads_lose_nothing(clock: HandClock) -> None:
     model = Counter({str(n): 8 * len(range(n, 20_000, 7)) for n in range(7)})
     assert contents(batches) == {(API, NOON): model}
     assert buffer.numbers()[0] == 160_000
+
+
+def test_nothing_is_kept_of_what_redact_takes_out(clock: HandClock) -> None:
+    """Both calls keep what the hook returns, and a hook that raises harms no caller."""
+
+    def redact(message: str) -> str:
+        if message == "fault":
+            raise ValueError(message)
+        return message.replace("secret", "***")
+
+    buffer = Buffer(Settings(clock=clock, redact=redact))
+    for message in ("a secret", "fault"):
+        buffer.put("api", message, "info")
+        buffer.put_recent("api", message, "info")
+    (batch,) = buffer.drain(10)
+    kept = {"a ***", "<not logged: redact raised ValueError>"}
+    assert batch.counts[API, NOON].keys() == kept
+    assert {message for message, _ in batch.recent[API]} == kept

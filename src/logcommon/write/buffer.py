@@ -82,6 +82,7 @@ class Buffer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = settings.clock
+        self._redact = settings.redact
         self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
         self.reset()
 
@@ -123,6 +124,8 @@ class Buffer:
             tally = self._by_severity_and_name[severity][name]
         except (KeyError, TypeError):
             tally = self._resolve(name, severity)
+        if self._redact is not None:
+            message = self._redacted(message)
         if len(message) > self._surely_short:
             message = cut_message(message, self._settings.max_message_bytes)
         now = self._clock()
@@ -138,7 +141,7 @@ class Buffer:
         """Accept an entry for the recent log alone; raises as `put` does."""
         require_text(message)
         tally = self._resolve(name, severity)
-        message = cut_message(message, self._settings.max_message_bytes)
+        message = cut_message(self._redacted(message), self._settings.max_message_bytes)
         tally.recent_only.append((message, self._clock()))
         if len(tally.recent_only) >= _FOLD_AT:
             self._fold_if_free(tally)
@@ -183,6 +186,14 @@ class Buffer:
         with self._lock:
             self._fold_all()
             return self._calls, self._dropped, self._recent_calls
+
+    def _redacted(self, message: str) -> str:
+        if self._redact is None:
+            return message
+        try:
+            return str(self._redact(message))
+        except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
+            return f"<not logged: redact raised {type(error).__name__}>"
 
     def _pending(self) -> bool:
         return bool(self._counts) or any(list(self._tallies.values()))
