@@ -123,6 +123,8 @@ async def test_an_entry_counts_in_the_hour_in_which_it_was_logged(
             model.setdefault(clock.hour, Counter())[f"{turn}"] += 1
             if turn % 2:
                 await log.flush()
+        await log.flush()
+        assert log.stats.late > 0
     assert await read_counts(valkey) == model
 
 
@@ -447,3 +449,15 @@ def test_one_client_in_two_event_loops(valkey_url: str) -> None:
     asyncio.run(use(close=False))
     asyncio.run(use(close=True))
     assert (log.stats.counted, log.stats.pending) == (4, 0)
+
+
+async def test_late_entries_are_a_number(valkey_url: str, clock: HandClock) -> None:
+    """What is counted in an hour that is over is told apart, and so is when Redis last answered."""
+    async with logcommon.connect(valkey_url, clock=clock) as log:
+        assert log.stats.last_commit_age is None
+        for turn in (0, 1, -1, 0, 1):
+            clock.turn(turn)
+            await log.log_common("api", "m")
+        assert (log.stats.counted, log.stats.late) == (5, 2)
+        assert log.stats.last_commit_age is not None
+        assert log.stats.last_commit_age >= 0

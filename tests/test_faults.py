@@ -125,19 +125,65 @@ async def test_an_idle_connection_that_the_server_closed_is_no_fault(
         assert (log.stats.failures, log.stats.connects, log.stats.counted) == (0, 2, 2)
 
 
-async def test_acknowledged_writes_that_the_server_lost_are_noticed(
+async def test_acknowledged_writes_that_the_server_lost_are_written_again(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A marker that has gone back says how many commits are lost; the next ones count on."""
+    """A marker that has gone back says which commits are lost; those held are replayed, once."""
     async with logcommon.connect(valkey_url) as log:
-        for _ in range(3):
-            await log.log_common("api", "m")
+        for number in range(3):
+            await log.log_common("api", str(number))
         await valkey.flushall()
-        for _ in range(2):
-            await log.log_common("api", "m")
-        assert (log.stats.lost_commits, log.stats.commits, log.stats.aborts) == (3, 5, 1)
-    assert await total(valkey) == 2
+        for number in range(3, 5):
+            await log.log_common("api", str(number))
+        assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 3)
+        assert (log.stats.counted, log.stats.pending) == (5, 0)
+    ((_, counts),) = (await read_counts(valkey)).items()
+    assert counts == Counter("01234")
     assert [text for text in caplog.messages if "has lost 3 commits" in text]
+
+
+async def test_what_a_failover_lost_in_part(valkey_url: str, valkey: Redis) -> None:
+    """A replica that is two commits behind gets just those two, without what it has already."""
+    async with logcommon.connect(valkey_url) as log:
+        for number in range(5):
+            await log.log_common("api", str(number))
+        (marker,) = await valkey.keys("logcommon:producer:*")
+        await valkey.set(marker, "3.1")
+        await valkey.zrem("common:api:info", "3", "4")
+        await log.log_common("api", "5")
+        assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 2)
+    ((_, counts),) = (await read_counts(valkey)).items()
+    assert counts == Counter("012345")
+
+
+async def test_replays_survive_faults_of_their_own(proxy: Proxy, valkey: Redis) -> None:
+    """Lost replies, cuts and late deliveries while batches are replayed: still once each."""
+    proxy.faults.extend(["pass"] * 4)
+    async with logcommon.connect(proxy.url) as log:
+        for number in range(4):
+            await log.log_common("api", str(number))
+        await valkey.flushall()
+        # The first is the one whose lock the flush has broken.
+        proxy.faults.extend(
+            ["pass", "drop reply", "cut before", "deliver late", "pass", "drop reply"]
+        )
+        await log.log_common("api", "4")
+        await proxy.deliver_late(1)
+        assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 4)
+    ((_, counts),) = (await read_counts(valkey)).items()
+    assert counts == Counter("01234")
+
+
+async def test_what_is_no_longer_held_is_a_number(valkey_url: str, valkey: Redis) -> None:
+    """Of twenty lost commits the last sixteen are written again, and four are reported."""
+    async with logcommon.connect(valkey_url) as log:
+        for number in range(20):
+            await log.log_common("api", str(number))
+        await valkey.flushall()
+        await log.log_common("api", "20")
+        assert (log.stats.lost_commits, log.stats.replayed_commits) == (4, 16)
+    ((_, counts),) = (await read_counts(valkey)).items()
+    assert counts == Counter(map(str, range(4, 21)))
 
 
 async def test_a_server_that_is_away_for_a_while(tmp_path: Path) -> None:

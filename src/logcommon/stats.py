@@ -11,6 +11,7 @@ class Outcome:
 
     counted: int = 0
     other: int = 0
+    late: int = 0
     too_late: int = 0
     refused: int = 0
     errors: dict[Group, str] = field(default_factory=dict)
@@ -29,18 +30,25 @@ class Ledger:
     dropped_refused: int = 0
     dropped_unwritten: int = 0
     in_doubt: int = 0
+    late: int = 0
     commits: int = 0
     aborts: int = 0
-    failures: int = 0
+    lost_connections: int = 0
+    timeouts: int = 0
+    refusals: int = 0
     connects: int = 0
     commands: int = 0
     lost_commits: int = 0
+    replayed_commits: int = 0
     last_error: str | None = None
+    last_commit_at: float | None = None
+    """By the monotonic clock."""
 
     def add(self, outcome: Outcome) -> None:
         """Enter what became of the calls of a batch."""
         self.counted += outcome.counted
         self.other += outcome.other
+        self.late += outcome.late
         self.dropped_too_late += outcome.too_late
         self.dropped_refused += outcome.refused
         self.last_error = outcome.failure or self.last_error
@@ -78,14 +86,23 @@ class Stats:
     """Calls of `log_recent` and `log_recent_nowait` that were accepted. Of these, and of the
     calls above, the newest 100 of a batch are sent to the recent log."""
 
+    late: int
+    """Of those in Redis, counted in an hour that was over: `:last` or an older one."""
+
     commits: int
     """Transactions that Redis executed."""
 
     aborts: int
     """Transactions that Redis did not execute, because another producer had turned the hour."""
 
-    failures: int
-    """Attempts that a fault ended: a lost connection, a time-out, a refusal."""
+    lost_connections: int
+    """Attempts that a lost connection ended, or one that could not be had."""
+
+    timeouts: int
+    """Attempts that took longer than `commit_timeout`."""
+
+    refusals: int
+    """Attempts that Redis refused, a login included; nothing was applied."""
 
     connects: int
     """Connections made for writing."""
@@ -94,7 +111,14 @@ class Stats:
     """Commands sent for writing, all attempts included."""
 
     lost_commits: int
-    """Commits that Redis had acknowledged and then lost, as a failover can."""
+    """Commits that Redis had acknowledged and then lost, as a failover can, and that were no longer
+    held. Their calls are among those counted."""
+
+    replayed_commits: int
+    """Commits that Redis had lost like that, and that were written again."""
+
+    last_commit_age: float | None
+    """Seconds since Redis last acknowledged a commit, None before the first."""
 
     last_error: str | None
     """The kind and text of the last fault, None when there was none."""
@@ -108,6 +132,11 @@ class Stats:
             + self.dropped_unwritten
             + self.dropped_closed
         )
+
+    @property
+    def failures(self) -> int:
+        """Attempts that a fault ended. Each was tried again."""
+        return self.lost_connections + self.timeouts + self.refusals
 
     @property
     def pending(self) -> int:

@@ -163,6 +163,7 @@ class _Step(NamedTuple):
     group: Group | None = None
     amount: int = 0
     is_other: bool = False
+    is_late: bool = False
 
 
 class Transaction:
@@ -188,9 +189,10 @@ class Transaction:
             self._too_late[group] = sum(messages.values())
             return
         self.add(*step.before)
+        is_late = step.target != placement.keys.current
         for message, amount in messages.items():
             command = count(step.target, amount, message)
-            self._steps.append(_Step(command, group, amount, message == OTHER))
+            self._steps.append(_Step(command, group, amount, message == OTHER, is_late))
         self.add(*step.after)
 
     def outcome(self, results: Sequence[Reply] | None = None) -> Outcome:
@@ -204,7 +206,9 @@ class Transaction:
         for step, result in zip(self._steps, results or [None] * len(self._steps), strict=True):
             if isinstance(result, Exception):
                 self._note_failure(outcome, step, result)
-            elif step.is_other:
+                continue
+            outcome.late += step.amount * step.is_late
+            if step.is_other:
                 outcome.other += step.amount
             else:
                 outcome.counted += step.amount

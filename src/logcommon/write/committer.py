@@ -5,13 +5,16 @@ the steady state is one round trip and still the book's optimistic lock.
 """
 
 import random
+import time
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
+import redis.exceptions
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from logcommon.commands import EXEC, MULTI, Command, Reply
 from logcommon.keys import marker_key
@@ -38,6 +41,10 @@ from logcommon.write.commit import (
 _WATCHED_DESTINATIONS = 16
 """Destinations under lock between commits; one that is not among them costs a round trip."""
 
+_HELD_BATCHES, _HELD_SECONDS = 16, 10.0
+"""How many committed batches are held, and for how long, in case a failover loses them. A replica
+lags by less; and what somebody deletes on purpose is not brought back for long."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 """Seconds between attempts: doubled after each, with jitter, so that producers spread out."""
 
@@ -50,6 +57,7 @@ class _Flight:
     number: int
     attempts: dict[int, Outcome] = field(default_factory=dict)
     """For each attempt that was sent, what it does if it is the one that Redis executes."""
+    settled_at: float = 0
 
 
 class Committer:
@@ -62,8 +70,9 @@ class Committer:
         self._alarm = alarm
         self._marker_key = marker_key(uuid.uuid4().hex)
         self._acknowledged = Marker()
-        self._acknowledged_at = float("-inf")
         self._flight: _Flight | None = None
+        self._held: deque[_Flight] = deque(maxlen=_HELD_BATCHES)
+        self._replays: deque[_Flight] = deque()
         self._connection: Connection | None = None
         self._armed: Armed | None = None
         self._watched: dict[Destination, None] = {}
@@ -82,19 +91,30 @@ class Committer:
             self._flight = _Flight(batch, self._acknowledged.number + 1)
         pause = _FIRST_PAUSE
         while True:
+            flight = self._replays[0] if self._replays else self._flight
             try:
                 with anyio.fail_after(self._settings.commit_timeout):
-                    outcome = await self._attempt(self._flight)
+                    outcome = await self._attempt(flight)
             except Exception as error:  # noqa: BLE001  # whatever it was, arming again tells
                 await self._disconnect()
                 self._report(error)
                 await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
-                if outcome is not None:
-                    self._flight = None
-                    self._acknowledged_at = anyio.current_time()
+                pause = _FIRST_PAUSE
+                if outcome is not None and self._settled(flight):
                     return outcome
+
+    def _settled(self, flight: _Flight) -> bool:
+        """Note that a batch is in Redis; return whether it is the one that was asked for."""
+        flight.settled_at = anyio.current_time()
+        if flight is not self._flight:
+            self._replays.popleft()
+            self._ledger.replayed_commits += 1
+            return False
+        self._held.append(flight)
+        self._flight = None
+        return True
 
     async def close(self) -> None:
         """Disconnect, and leave no marker behind unless a batch is in doubt."""
@@ -114,7 +134,8 @@ class Committer:
         if armed.marker.number >= flight.number:
             self._acknowledged = armed.marker
             return flight.attempts[armed.marker.attempt]
-        self._notice_loss(armed.marker)
+        if self._notices_loss(armed.marker):
+            return None
         marker = Marker(flight.number, len(flight.attempts) + 1)
         made = await self._decide(flight.batch, armed, marker)
         flight.attempts[marker.attempt] = made.outcome()
@@ -128,6 +149,7 @@ class Committer:
             self._ledger.aborts += 1
             return None
         self._ledger.commits += 1
+        self._ledger.last_commit_at = time.monotonic()
         self._acknowledged = marker
         return made.outcome(executed)
 
@@ -149,16 +171,27 @@ class Committer:
             del self._watched[next(iter(self._watched))]
         return self._armed
 
-    def _notice_loss(self, marker: Marker) -> None:
+    def _notices_loss(self, marker: Marker) -> bool:
+        """Return whether Redis has lost what it had acknowledged; queue what is held of that."""
         lost = self._acknowledged.number - marker.number
-        idle = anyio.current_time() - self._acknowledged_at
-        if lost <= 0 or (marker == Marker() and idle >= MARKER_SECONDS):
-            return
+        if lost <= 0:
+            return False
+        now = anyio.current_time()
         self._acknowledged = marker
-        self._ledger.lost_commits += lost
-        self._alarm.warn(
-            "loss", f"Redis has lost {lost} commits that it had acknowledged, as a failover can"
+        if marker == Marker() and self._held and now - self._held[-1].settled_at >= MARKER_SECONDS:
+            return False  # the marker of an idle producer has expired, and nothing else
+        self._replays = deque(
+            flight
+            for flight in self._held
+            if flight.number > marker.number and now - flight.settled_at < _HELD_SECONDS
         )
+        self._ledger.lost_commits += lost - len(self._replays)
+        self._alarm.warn(
+            "loss",
+            f"Redis has lost {lost} commits that it had acknowledged, as a failover can; "
+            f"{len(self._replays)} are held, and are written again",
+        )
+        return True
 
     async def _decide(self, batch: Batch, armed: Armed, marker: Marker) -> Transaction:
         """Return the transaction, after a look into the sets that may not take every message."""
@@ -218,7 +251,12 @@ class Committer:
             await connection.disconnect(nowait=True)
 
     def _report(self, error: Exception) -> None:
-        self._ledger.failures += 1
+        if isinstance(error, ResponseError | AuthenticationError):
+            self._ledger.refusals += 1
+        elif isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
+            self._ledger.timeouts += 1
+        else:
+            self._ledger.lost_connections += 1
         self._ledger.last_error = describe(error)
         self._alarm.warn(
             "fault",
