@@ -1,6 +1,7 @@
 """The ways to log that are compared: each logs messages and returns the seconds that it took."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -47,15 +48,15 @@ async def pipeline(url: str, messages: Sequence[str]) -> float:
         return time.perf_counter() - begin
 
 
-async def awaited(tasks: int, url: str, messages: Sequence[str]) -> float:
+async def awaited(tasks: int, url: str, messages: Sequence[str], *, spool: bool = False) -> float:
     """Await our `log_common` in many tasks at the same time."""
-    async with _opened(url, messages) as log:
+    async with _opened(url, messages, spool=spool) as log:
         return await _in_tasks(tasks, messages, lambda text: log.log_common(NAME, text, SEVERITY))
 
 
-async def nowait(url: str, messages: Sequence[str]) -> float:
+async def nowait(url: str, messages: Sequence[str], *, spool: bool = False) -> float:
     """Call our `log_common_nowait`, yielding now and then, until Redis has it all."""
-    async with _opened(url, messages) as log:
+    async with _opened(url, messages, spool=spool) as log:
         begin = time.perf_counter()
         for share in _thousands(messages):
             for message in share:
@@ -66,11 +67,15 @@ async def nowait(url: str, messages: Sequence[str]) -> float:
 
 
 @asynccontextmanager
-async def _opened(url: str, messages: Sequence[str]) -> AsyncIterator[logcommon.CommonLog]:
+async def _opened(
+    url: str, messages: Sequence[str], *, spool: bool
+) -> AsyncIterator[logcommon.CommonLog]:
     """Open our client with room for all, and check its account. It connects on the clock."""
     calls = len(messages)
-    async with logcommon.connect(url, max_pending=calls, max_members=calls) as log:
-        yield log
+    with tempfile.TemporaryDirectory(prefix="logcommon-") as directory:
+        path = f"{directory}/spool" if spool else None
+        async with logcommon.connect(url, max_pending=calls, max_members=calls, spool=path) as log:
+            yield log
         stats = log.stats
         if (stats.counted, stats.other, stats.dropped) != (calls, 0, 0):
             raise MismatchError(f"made {calls} calls; the client has {stats}")

@@ -40,6 +40,9 @@ PEERS: dict[str, tuple[Log, tuple[int, int, int]]] = {
     "log_common, 100 tasks": (partial(awaited, 100), (20_000, 20_000, 10_000)),
     AWAITED: (partial(awaited, 1_000), (50_000, 20_000, 20_000)),
     NOWAIT: (nowait, (600_000, 200_000, 50_000)),
+    "log_common, 1 task, spool": (partial(awaited, 1, spool=True), (200, 200, 200)),
+    "log_common, 1,000, spool": (partial(awaited, 1_000, spool=True), (50_000, 20_000, 20_000)),
+    "log_common_nowait, spool": (partial(nowait, spool=True), (600_000, 200_000, 50_000)),
 }
 """How to log, and how many calls for each of `DISTINCT`: few of slow peers, to keep a run short,
 and then never all of the 10,000 messages."""
@@ -67,9 +70,9 @@ def print_results(cases: list[Case], medians: list[Measured]) -> None:
     rates = {case[:2]: rate for case, (rate, _) in zip(cases, medians, strict=True)}
     for (traffic, peer, calls), (rate, commands) in zip(cases, medians, strict=True):
         if peer == SYNC:
-            print(f"\n{traffic:24} {'calls':>9} {'calls/s':>10} {'ratio':>6} {'commands':>9}")
+            print(f"\n{traffic:25} {'calls':>9} {'calls/s':>10} {'ratio':>6} {'commands':>9}")
         ratio = rate / rates[traffic, SYNC]
-        print(f"{peer:24} {calls:9,} {rate:10,.0f} {ratio:6.1f} {commands:9,.1f}")
+        print(f"{peer:25} {calls:9,} {rate:10,.0f} {ratio:6.1f} {commands:9,.1f}")
     print(f"\nratio: to '{SYNC}'; commands: processed by the server per 1,000 calls\n")
     for traffic, peer, target, other in TARGETS:
         ratio = rates[traffic, peer] / rates[traffic, other]

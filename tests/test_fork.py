@@ -2,26 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 
 import pytest
 
 import logcommon
+from support.fork import in_child
 from support.layout import total
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform can't fork")
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a forked child and return its exit code, 1 where it raised."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001  # a child must never go on as if it were the test
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def log_in_child(log: logcommon.CommonLog, messages: int) -> None:

@@ -12,6 +12,7 @@ from logcommon.exceptions import (
     OutcomeUnknownError,
     ServerRefusedError,
     ServerUnavailableError,
+    SpoolError,
 )
 from logcommon.functions import log_common, log_recent
 from logcommon.model import OTHER, CommonRow, Destination, RecentRow
@@ -34,6 +35,7 @@ __all__ = [
     "RecentRow",
     "ServerRefusedError",
     "ServerUnavailableError",
+    "SpoolError",
     "Stats",
     "connect",
     "log_common",

@@ -33,6 +33,7 @@ from logcommon.settings import Settings
 from logcommon.stats import Ledger, Stats
 from logcommon.wire import dedicated_connection
 from logcommon.write.buffer import Buffer
+from logcommon.write.spool import Spool
 from logcommon.write.writer import Writer
 
 _DEFAULTS = Settings()
@@ -50,6 +51,7 @@ def connect(
     max_members: int = _DEFAULTS.max_members,
     max_message_bytes: int = _DEFAULTS.max_message_bytes,
     max_destinations: int = _DEFAULTS.max_destinations,
+    spool: str | os.PathLike[str] | None = None,
     redact: Callable[[str], str] | None = _DEFAULTS.redact,
     clock: Clock = _DEFAULTS.clock,
 ) -> "CommonLog":
@@ -69,6 +71,9 @@ def connect(
         max_members: Distinct messages in Redis per destination and hour.
         max_message_bytes: UTF-8 bytes of a message; a longer one is cut and marked with `…`.
         max_destinations: Destinations of this client.
+        spool: A file in which accepted entries are kept until Redis has them, made where there is
+            none. What a killed process leaves in it, the next client with the same spool writes,
+            exactly once; at most the last second is lost. One client, one spool, one server.
         redact: Called with each message before anything is kept of it; what it returns is logged
             instead. `logcommon.redact_secrets` is a ready one.
         clock: Returns seconds since the epoch. It alone decides in which hour an entry counts.
@@ -88,6 +93,7 @@ def connect(
         max_members=max_members,
         max_message_bytes=max_message_bytes,
         max_destinations=max_destinations,
+        spool=_path(spool),
         redact=redact,
         clock=clock,
     )
@@ -107,6 +113,7 @@ class CommonLog:
         self._embedded = _embedded_server(target)
         if self._embedded is None:
             _client(target)  # now, and not when it is entered, is the time for an error
+        self._spool = None if settings.spool is None else Spool(settings.spool)
         self._buffer = Buffer(settings)
         # In place of the method of this name, which shows what it does: a call through two Python
         # frames takes an eighth longer, and this is the one that a service makes a million times.
@@ -126,6 +133,7 @@ class CommonLog:
         Raises:
             ClientClosedError: The client is open.
             EmbeddedServerError: The embedded server can't be started.
+            SpoolError: The spool can't be used, or another client has it.
 
         """
         if self._session is not None and not self._session.host.done():
@@ -134,8 +142,10 @@ class CommonLog:
         if self._embedded is not None:
             await anyio.to_thread.run_sync(self._embedded.start)
             target = self._embedded.url
+        if self._spool is not None:
+            await anyio.to_thread.run_sync(self._spool.open)
         client = _client(target)
-        writer = Writer(self._buffer, self._ledger, self._settings)
+        writer = Writer(self._buffer, self._ledger, self._settings, self._spool)
         self._session = _Session(
             client=client,
             writer=writer,
@@ -227,7 +237,7 @@ class CommonLog:
         ledger = asdict(self._ledger)
         committed = ledger.pop("last_commit_at")
         return Stats(
-            calls=calls,
+            calls=calls + self._ledger.recovered,
             dropped_closed=dropped_closed,
             recent_calls=recent_calls,
             last_commit_age=None if committed is None else time.monotonic() - committed,
@@ -296,6 +306,8 @@ class CommonLog:
         which would take them out of the event loop that the parent still watches.
         """
         _OF_THE_PARENT.append(self._session)
+        if self._spool is not None:
+            self._spool.abandon()
         self._buffer.reset()
         self._begin()
 
@@ -328,7 +340,9 @@ async def _serve(writer: Writer, client: Redis) -> None:
     # in another, as frameworks do, and so that a fault in it can't cancel its host.
     with contextlib.suppress(asyncio.CancelledError):
         async with anyio.create_task_group() as group:
-            group.start_soon(writer.run, client)
+            group.start_soon(writer.copy_regularly)
+            await writer.run(client)
+            group.cancel_scope.cancel()
 
 
 def _client(target: "str | Redis") -> Redis:
@@ -348,6 +362,14 @@ def _client(target: "str | Redis") -> Redis:
             "unix:///PATH or embedded:"
         ) from None
     return client
+
+
+def _path(spool: object) -> Path | None:
+    if spool is None:
+        return None
+    if not isinstance(spool, str | os.PathLike):
+        raise InvalidArgumentError(f"spool must be a path, not {type(spool).__name__}")
+    return Path(spool).absolute()
 
 
 def _embedded_server(target: object) -> EmbeddedServer | None:

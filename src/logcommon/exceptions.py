@@ -65,3 +65,15 @@ class ServerRefusedError(LogCommonError):
 
 class EmbeddedServerError(LogCommonError):
     """The embedded server can't be found, started or stopped."""
+
+
+class SpoolError(LogCommonError):
+    """The spool can't be used: its file can't be written to, is in use, or is no spool."""
+
+    def __init__(self, path: object, error: Exception) -> None:
+        advice = (
+            "another client has it: give each process a spool of its own"
+            if "locked" in str(error)
+            else f"{type(error).__name__}: {error}"
+        )
+        super().__init__(f"the spool {path} can't be used: {advice}")

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Clock
@@ -48,6 +49,9 @@ class Settings:
 
     max_destinations: int = 1_000
     """Destinations of one client; calls to further ones are counted in `<other>`."""
+
+    spool: Path | None = None
+    """A file that keeps entries until Redis has them, so that they outlive this process."""
 
     redact: Callable[[str], str] | None = None
     """Called with each message before anything is kept of it; what it returns is logged instead.

@@ -29,6 +29,8 @@ class Ledger:
     dropped_too_late: int = 0
     dropped_refused: int = 0
     dropped_unwritten: int = 0
+    recovered: int = 0
+    spooled: int = 0
     in_doubt: int = 0
     late: int = 0
     commits: int = 0
@@ -56,10 +58,13 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """A client's account at one moment: `calls == counted + other + dropped + pending`."""
+    """A client's account at one moment.
+
+    `calls == counted + other + dropped + spooled + pending`
+    """
 
     calls: int
-    """Calls of `log_common` and `log_common_nowait` that were accepted."""
+    """Calls of `log_common` and `log_common_nowait` that were accepted, and those recovered."""
 
     counted: int
     """Of these, counted in Redis under their own message."""
@@ -78,6 +83,12 @@ class Stats:
 
     dropped_closed: int
     """Not counted: called after the client was closed."""
+
+    spooled: int
+    """Left in the spool when the client was closed, for the next one that opens it."""
+
+    recovered: int
+    """Of the calls, those that an earlier client had left in the spool."""
 
     in_doubt: int
     """Of `dropped_unwritten`, those whose commit had been sent: Redis may have counted them."""
@@ -141,4 +152,4 @@ class Stats:
     @property
     def pending(self) -> int:
         """Calls whose entries wait to be written, or are being written."""
-        return self.calls - self.counted - self.other - self.dropped
+        return self.calls - self.spooled - self.counted - self.other - self.dropped

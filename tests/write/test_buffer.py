@@ -220,7 +220,7 @@ def test_after_the_close_calls_are_counted_as_dropped(clock: HandClock) -> None:
     """A late call is neither kept nor lost silently."""
     buffer = make(clock)
     buffer.put("api", "m", "info")
-    assert contents(buffer.close()) == {(API, NOON): Counter(m=1)}
+    assert contents(buffer.close(10)) == {(API, NOON): Counter(m=1)}
     for _ in range(1000):
         buffer.put("api", "m", "info")
     assert buffer.numbers() == (1001, 1000, 0)

@@ -44,6 +44,8 @@ class Batch:
 
     counts: dict[Group, dict[str, int]] = field(default_factory=dict)
     recent: dict[Destination, list[Entry]] = field(default_factory=dict)
+    number: int = 0
+    """Given once it is out of the buffer, counting up from 1 for each producer."""
 
     @property
     def destinations(self) -> set[Destination]:
@@ -174,9 +176,16 @@ class Buffer:
                 tally.recent.clear()
         return list(_split(counts, recent, batch_size))
 
-    def close(self) -> list[Batch]:
-        """Give up the rest, as one batch; until it is opened, calls are counted as dropped."""
-        batches = self.drain(batch_size=2 * self._settings.max_pending)
+    def copy(self, batch_size: int) -> list[Batch]:
+        """Return what `drain` would, and keep it."""
+        with self._lock:
+            tallies = self._fold_all()
+            recent = {tally.destination: list(tally.recent) for tally in tallies if tally.recent}
+            return list(_split(self._counts, recent, batch_size))
+
+    def close(self, batch_size: int) -> list[Batch]:
+        """Give up the rest, like `drain`; until it is opened, calls are counted as dropped."""
+        batches = self.drain(batch_size)
         self._closed = True
         self._wake = _nobody
         return batches

@@ -6,7 +6,6 @@ the steady state is one round trip and still the book's optimistic lock.
 
 import random
 import time
-import uuid
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,21 +53,22 @@ class _Flight:
     """A batch that is not settled. It keeps its number through every attempt."""
 
     batch: Batch
-    number: int
     attempts: dict[int, Outcome] = field(default_factory=dict)
     """For each attempt that was sent, what it does if it is the one that Redis executes."""
     settled_at: float = 0
 
 
 class Committer:
-    """Settles one batch at a time under a producer id of its own."""
+    """Settles one batch at a time, under a producer's id that nobody else uses meanwhile."""
 
-    def __init__(self, client: Redis, settings: Settings, ledger: Ledger, alarm: Alarm) -> None:
+    def __init__(
+        self, client: Redis, settings: Settings, ledger: Ledger, alarm: Alarm, producer: str
+    ) -> None:
         self._client = client
         self._settings = settings
         self._ledger = ledger
         self._alarm = alarm
-        self._marker_key = marker_key(uuid.uuid4().hex)
+        self._marker_key = marker_key(producer)
         self._acknowledged = Marker()
         self._flight: _Flight | None = None
         self._held: deque[_Flight] = deque(maxlen=_HELD_BATCHES)
@@ -88,7 +88,7 @@ class Committer:
         Where this was cancelled, the same batch must be given again before another one.
         """
         if self._flight is None or self._flight.batch is not batch:
-            self._flight = _Flight(batch, self._acknowledged.number + 1)
+            self._flight = _Flight(batch)
         pause = _FIRST_PAUSE
         while True:
             flight = self._replays[0] if self._replays else self._flight
@@ -116,12 +116,12 @@ class Committer:
         self._flight = None
         return True
 
-    async def close(self) -> None:
-        """Disconnect, and leave no marker behind unless a batch is in doubt."""
+    async def close(self, *, forget: bool) -> None:
+        """Disconnect, and leave no marker behind where it is to be forgotten and none in doubt."""
         try:
             # An EXEC of ours that is still under way somewhere watched the marker: it aborts on
             # this as it would on a higher number.
-            if self._connection is not None and not self.in_doubt:
+            if forget and self._connection is not None and not self.in_doubt:
                 await self._exchange([(b"DEL", self._marker_key)])
         except Exception as error:  # noqa: BLE001  # the marker expires by itself
             self._ledger.last_error = describe(error)
@@ -131,12 +131,14 @@ class Committer:
     async def _attempt(self, flight: _Flight) -> Outcome | None:
         """Return the outcome of a batch, or None where the lock was lost: then try again."""
         armed = await self._lock(flight.batch)
-        if armed.marker.number >= flight.number:
+        if armed.marker.number >= flight.batch.number:
             self._acknowledged = armed.marker
-            return flight.attempts[armed.marker.attempt]
+            # One that an earlier process sent is known to be counted, but not what as.
+            unknown = Outcome(counted=flight.batch.calls)
+            return flight.attempts.get(armed.marker.attempt, unknown)
         if self._notices_loss(armed.marker):
             return None
-        marker = Marker(flight.number, len(flight.attempts) + 1)
+        marker = Marker(flight.batch.number, len(flight.attempts) + 1)
         made = await self._decide(flight.batch, armed, marker)
         flight.attempts[marker.attempt] = made.outcome()
         try:
@@ -183,7 +185,7 @@ class Committer:
         self._replays = deque(
             flight
             for flight in self._held
-            if flight.number > marker.number and now - flight.settled_at < _HELD_SECONDS
+            if flight.batch.number > marker.number and now - flight.settled_at < _HELD_SECONDS
         )
         self._ledger.lost_commits += lost - len(self._replays)
         self._alarm.warn(

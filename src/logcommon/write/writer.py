@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import deque
 from typing import TypeAlias
 
 import anyio
@@ -13,11 +12,10 @@ from logcommon.model import Group, Severity, hour_of
 from logcommon.settings import Settings
 from logcommon.stats import Ledger
 from logcommon.write.alarm import Alarm
-from logcommon.write.buffer import Batch, Buffer
+from logcommon.write.backlog import Backlog
+from logcommon.write.buffer import Buffer
 from logcommon.write.committer import Committer
-
-_BATCH_SIZE = 1_000
-"""Distinct messages of one transaction: Redis serves nobody else while it executes one."""
+from logcommon.write.spool import Spool
 
 _FAREWELL = 1.0
 """Seconds for the last words to the server, once all is written."""
@@ -36,7 +34,9 @@ class Writer:
     It belongs to the event loop in which it is made, and opens the buffer.
     """
 
-    def __init__(self, buffer: Buffer, ledger: Ledger, settings: Settings) -> None:
+    def __init__(
+        self, buffer: Buffer, ledger: Ledger, settings: Settings, spool: Spool | None = None
+    ) -> None:
         self._buffer = buffer
         self._ledger = ledger
         self._settings = settings
@@ -44,7 +44,8 @@ class Writer:
         self._wanted = asyncio.Event()
         self._waiters: list[_Waiter] = []
         self._due: list[_Waiter] = []
-        self._unsettled: deque[Batch] = deque()
+        self._backlog = Backlog(buffer, ledger, self._alarm, spool)
+        self._leaves_marker = spool is not None
         self._losses: dict[Group, str] = {}
         self._loop = asyncio.get_running_loop()
         self._next_commit = float("-inf")
@@ -58,7 +59,8 @@ class Writer:
 
         Cancelled, it still drains for as long as the drain may take.
         """
-        committer = Committer(client, self._settings, self._ledger, self._alarm)
+        producer = self._backlog.producer
+        committer = Committer(client, self._settings, self._ledger, self._alarm, producer)
         try:
             with anyio.CancelScope(deadline=self._deadline) as self._scope:
                 await self._write_until_closed(committer)
@@ -68,9 +70,14 @@ class Writer:
                 await self._write_until_closed(committer)
             raise
         finally:
-            self._give_up(committer.in_doubt)
+            with anyio.CancelScope(shield=True):
+                await self._end(in_doubt=committer.in_doubt)
             with anyio.move_on_after(_FAREWELL, shield=True):
-                await committer.close()
+                await committer.close(forget=not self._leaves_marker)
+
+    async def copy_regularly(self) -> None:
+        """Keep a copy of the buffer in the spool, where there is one, for as long as this runs."""
+        await self._backlog.copy_regularly()
 
     def close(self) -> None:
         """Have `run` write what is pending and end, within the time that a drain may take."""
@@ -115,7 +122,7 @@ class Writer:
 
     async def _until_wanted(self) -> None:
         """Wait for entries, and then out the linger unless somebody waits for a commit."""
-        while not self._closing and not self._waiters:
+        while not (self._closing or self._waiters or self._backlog):
             left = self._next_commit - anyio.current_time()
             self._wanted.clear()
             if self._buffer.sleep():
@@ -130,34 +137,24 @@ class Writer:
     async def _write(self, committer: Committer) -> None:
         """Write all that is pending. What a cancellation leaves is there for the next call."""
         self._due += _take(self._waiters)
-        self._unsettled.extend(self._buffer.drain(_BATCH_SIZE))
-        while self._unsettled:
-            outcome = await committer.settle(self._unsettled[0])
-            self._unsettled.popleft()
+        await self._backlog.take_up()
+        while self._backlog:
+            outcome = await committer.settle(self._backlog.first)
+            self._backlog.settled()
             self._ledger.add(outcome)
             self._losses |= outcome.errors
         for future, call in self._due:
             self._settle(future, self._loss(call) if self._losses else None)
         self._due.clear()
         self._losses.clear()
+        await self._backlog.tidy()
 
-    def _give_up(self, in_doubt: bool) -> None:  # noqa: FBT001
+    async def _end(self, *, in_doubt: bool) -> None:
         """Account for what is not written, and tell those who wait for it."""
         self._ended = True
-        doubtful = self._unsettled[0].calls if in_doubt else 0
-        self._ledger.in_doubt += doubtful
-        self._unsettled.extend(self._buffer.close())
-        unwritten = sum(batch.calls for batch in self._unsettled)
-        self._unsettled.clear()
-        self._ledger.dropped_unwritten += unwritten
+        await self._backlog.close(in_doubt=in_doubt)
         for future, _ in self._due + _take(self._waiters):
             self._settle(future, "the client was closed before Redis was known to have the entry")
-        if unwritten:
-            self._alarm.warn(
-                "closed",
-                f"closed with {unwritten} entries unwritten, {doubtful} of them in "
-                f"doubt; the last fault was {self._ledger.last_error}",
-            )
 
     def _loss(self, call: _Call | None) -> str | None:
         """Return why a call was not counted, None where it was."""

@@ -1,0 +1,137 @@
+"""Between the buffer and Redis: batches get their numbers, and with a spool are on disk first."""
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from logcommon.exceptions import SpoolError
+from logcommon.stats import Ledger
+from logcommon.write.alarm import Alarm
+from logcommon.write.buffer import Batch, Buffer
+from logcommon.write.spool import Spool
+
+_BATCH_SIZE = 1_000
+"""Distinct messages of one transaction: Redis serves nobody else while it executes one."""
+
+_COPY_INTERVAL = 1.0
+"""Seconds between two copies of the buffer to the spool."""
+
+_PAUSE = 0.5
+"""Seconds until a spool that could not be written to is tried again."""
+
+
+_Content = TypeVar("_Content")
+
+
+class Backlog:
+    """What has left the buffer and is not settled, in the order of its numbers.
+
+    Args:
+        buffer: Where batches come from.
+        ledger: Where what becomes of them is entered.
+        alarm: Warns when the spool can't be written to.
+        spool: An open one, to be closed with the backlog; None to keep batches in memory alone.
+
+    """
+
+    def __init__(self, buffer: Buffer, ledger: Ledger, alarm: Alarm, spool: Spool | None) -> None:
+        self._buffer = buffer
+        self._ledger = ledger
+        self._alarm = alarm
+        self._spool = spool
+        self._disk = anyio.Lock()
+        self._batches: deque[Batch] = deque()
+        self._number = self._settled = 0
+        self.producer = uuid.uuid4().hex
+        """Whose marker in Redis tells which batches were executed."""
+        if spool is not None:
+            self.producer, self._number = spool.producer, spool.number
+            self._append(spool.found)
+            ledger.recovered += self.calls
+
+    def __bool__(self) -> bool:
+        return bool(self._batches)
+
+    @property
+    def first(self) -> Batch:
+        """The batch to settle next."""
+        return self._batches[0]
+
+    @property
+    def calls(self) -> int:
+        """How many counted calls all batches stand for."""
+        return sum(batch.calls for batch in self._batches)
+
+    async def take_up(self) -> None:
+        """Take what the buffer has; return once it may be sent."""
+        if self._spool is None:
+            self._append(self._buffer.drain(_BATCH_SIZE))
+            return
+        # A copy of the buffer must not be taken before this and written after it.
+        async with self._disk:
+            self._append(self._buffer.drain(_BATCH_SIZE))
+            while True:
+                if await self._on_disk(self._spool.keep, tuple(self._batches)):
+                    return
+                await anyio.sleep(_PAUSE)
+
+    def settled(self) -> None:
+        """Let go of the first batch: nothing is left to be done about it."""
+        self._settled = self._batches.popleft().number
+
+    async def tidy(self) -> None:
+        """Take settled batches out of the spool, before their marker in Redis can expire."""
+        if self._spool is not None:
+            async with self._disk:
+                await self._on_disk(self._spool.forget, self._settled)
+
+    async def copy_regularly(self) -> None:
+        """Keep a copy of the buffer in the spool, for as long as this runs."""
+        while self._spool is not None:
+            await anyio.sleep(_COPY_INTERVAL)
+            async with self._disk:
+                await self._on_disk(self._spool.copy, self._buffer.copy(_BATCH_SIZE))
+
+    async def close(self, *, in_doubt: bool) -> None:
+        """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
+        self._append(self._buffer.close(_BATCH_SIZE))
+        calls, doubtful = self.calls, self.first.calls if in_doubt else 0
+        if self._spool is not None and await self._leave(self._spool):
+            self._ledger.spooled += calls
+            return
+        self._ledger.dropped_unwritten += calls
+        self._ledger.in_doubt += doubtful
+        if calls:
+            self._alarm.warn(
+                "closed",
+                f"closed with {calls} entries unwritten, {doubtful} of them in doubt; "
+                f"the last fault was {self._ledger.last_error}",
+            )
+
+    async def _leave(self, spool: Spool) -> bool:
+        """Close the spool; return whether what is not settled is in it."""
+        async with self._disk:
+            left = await self._on_disk(spool.keep, tuple(self._batches))
+            await anyio.to_thread.run_sync(spool.close)
+        return left
+
+    def _append(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            if not batch.number:  # else it was found in the spool with the one that it had
+                self._number += 1
+                batch.number = self._number
+            self._batches.append(batch)
+
+    async def _on_disk(self, write: Callable[[_Content], None], content: _Content) -> bool:
+        """Write to the spool, in a thread; return whether that was done."""
+        try:
+            await anyio.to_thread.run_sync(write, content)
+        except SpoolError as error:
+            self._ledger.last_error = str(error)
+            self._alarm.warn("spool", f"{error}; entries wait in memory, and it is tried again")
+            return False
+        return True

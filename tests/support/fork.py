@@ -1,0 +1,16 @@
+"""Running something in a forked child."""
+
+import os
+from collections.abc import Callable
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run `work` in a forked child and return its exit code, 1 where it raised."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:  # noqa: BLE001  # a child must never go on as if it were the test
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
