@@ -139,7 +139,7 @@ async def test_acknowledged_writes_that_the_server_lost_are_written_again(
         assert (log.stats.counted, log.stats.pending) == (5, 0)
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("01234")
-    assert [text for text in caplog.messages if "has lost 3 commits" in text]
+    assert [text for text in caplog.messages if "has lost the marks of 3 commits" in text]
 
 
 async def test_what_a_failover_lost_in_part(valkey_url: str, valkey: Redis) -> None:
@@ -154,6 +154,17 @@ async def test_what_a_failover_lost_in_part(valkey_url: str, valkey: Redis) -> N
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 2)
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("012345")
+
+
+async def test_a_marker_that_was_evicted(valkey_url: str, valkey: Redis) -> None:
+    """Where the marker alone is gone, nothing is written twice; it is reported as maybe lost."""
+    async with logcommon.connect(valkey_url) as log:
+        for _ in range(3):
+            await log.log_common("api", "m")
+        await valkey.delete(*await valkey.keys("logcommon:producer:*"))
+        await log.log_common("api", "m")
+        assert (log.stats.lost_commits, log.stats.replayed_commits) == (3, 0)
+    assert await total(valkey) == 4
 
 
 async def test_replays_survive_faults_of_their_own(proxy: Proxy, valkey: Redis) -> None:

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-import anyio.to_thread
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -31,6 +30,7 @@ from logcommon.model import (
 from logcommon.read.reader import Reader
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Stats
+from logcommon.threads import run_in_thread
 from logcommon.wire import dedicated_connection
 from logcommon.write.buffer import Buffer
 from logcommon.write.spool import Spool
@@ -136,16 +136,17 @@ class CommonLog:
             SpoolError: The spool can't be used, or another client has it.
 
         """
-        if self._session is not None and not self._session.host.done():
+        if self._is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
         target = self._target
         if self._embedded is not None:
-            await anyio.to_thread.run_sync(self._embedded.start)
+            await run_in_thread(self._embedded.start)
             target = self._embedded.url
-        if self._spool is not None:
-            await anyio.to_thread.run_sync(self._spool.open)
+        abandoned = self._abandoned_writer()
+        if self._spool is not None and abandoned is None:
+            await run_in_thread(self._spool.open)
         client = _client(target)
-        writer = Writer(self._buffer, self._ledger, self._settings, self._spool)
+        writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
         self._session = _Session(
             client=client,
             writer=writer,
@@ -161,11 +162,12 @@ class CommonLog:
         traceback: TracebackType | None,
     ) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
-        session = self._require_session()
+        session = self._session
+        if session is None or session.host.get_loop() is not asyncio.get_running_loop():
+            raise ClientClosedError("the client is not open in this event loop")
         session.writer.close()
         try:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([session.host])
+            await _outlast(session.host)
         finally:
             self._session = None
             with anyio.CancelScope(shield=True):
@@ -218,7 +220,7 @@ class CommonLog:
         """Put `message` on the recent log without counting it; else as `log_common`."""
         writer = self._require_session().writer
         self._buffer.put_recent(name, message, severity)
-        await writer.written()
+        await writer.written((name, severity, None))
 
     async def flush(self) -> None:
         """Wait until everything logged before this call is in Redis.
@@ -233,11 +235,11 @@ class CommonLog:
     @property
     def stats(self) -> Stats:
         """What has become of every call so far."""
+        ledger = asdict(self._ledger)  # first: a writer in another thread may go on meanwhile
         calls, dropped_closed, recent_calls = self._buffer.numbers()
-        ledger = asdict(self._ledger)
         committed = ledger.pop("last_commit_at")
         return Stats(
-            calls=calls + self._ledger.recovered,
+            calls=calls + ledger["recovered"],
             dropped_closed=dropped_closed,
             recent_calls=recent_calls,
             last_commit_age=None if committed is None else time.monotonic() - committed,
@@ -286,8 +288,20 @@ class CommonLog:
         """
         return await self._require_session().reader.hours(name, severity)
 
+    @property
+    def _is_open(self) -> bool:
+        session = self._session
+        return session is not None and not (session.host.done() or session.is_abandoned)
+
+    def _abandoned_writer(self) -> Writer | None:
+        """Return the writer of a session whose loop was closed before the writer had ended."""
+        session = self._session
+        if session is None or session.host.done():
+            return None
+        return session.writer
+
     def _require_session(self) -> "_Session":
-        if self._session is None or self._session.host.done():
+        if self._session is None or not self._is_open:
             raise ClientClosedError(
                 "the client is not open: use it inside `async with logcommon.connect(...) as log:`"
             )
@@ -297,7 +311,7 @@ class CommonLog:
         if client is not self._target:
             await client.aclose()
         if self._embedded is not None:
-            await anyio.to_thread.run_sync(self._embedded.stop)
+            await run_in_thread(self._embedded.stop)
 
     def _begin_in_child(self) -> None:
         """Be, in a forked process, a client that was never entered and was never logged to.
@@ -321,6 +335,11 @@ class _Session:
     reader: Reader
     host: "asyncio.Task[None]"
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its event loop was closed under it: it will never end."""
+        return self.host.get_loop().is_closed()
+
 
 _ALL: "weakref.WeakSet[CommonLog]" = weakref.WeakSet()
 _OF_THE_PARENT: list[_Session | None] = []
@@ -335,14 +354,29 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+async def _outlast(task: "asyncio.Task[None]") -> None:
+    """Wait for a task to end, also where this is cancelled meanwhile: that is for afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
 async def _serve(writer: Writer, client: Redis) -> None:
     # The group lives in a task of its own, so that a client may be entered in one task and closed
     # in another, as frameworks do, and so that a fault in it can't cancel its host.
+    copying = asyncio.create_task(writer.copy_regularly())
     with contextlib.suppress(asyncio.CancelledError):
-        async with anyio.create_task_group() as group:
-            group.start_soon(writer.copy_regularly)
+        try:
             await writer.run(client)
-            group.cancel_scope.cancel()
+        finally:
+            copying.cancel()
+            await asyncio.wait([copying])
 
 
 def _client(target: "str | Redis") -> Redis:

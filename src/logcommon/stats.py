@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from logcommon.model import Group
+from logcommon.model import Destination, Group
 
 
 @dataclass(slots=True)
@@ -14,8 +14,8 @@ class Outcome:
     late: int = 0
     too_late: int = 0
     refused: int = 0
-    errors: dict[Group, str] = field(default_factory=dict)
-    """Why groups were not, or not wholly, counted."""
+    errors: dict[Group | Destination, str] = field(default_factory=dict)
+    """Why groups were not, or not wholly, counted, and why destinations have no recent log."""
     failure: str | None = None
     """The last command that Redis refused inside EXEC, other than a rename of nothing."""
 
@@ -122,8 +122,8 @@ class Stats:
     """Commands sent for writing, all attempts included."""
 
     lost_commits: int
-    """Commits that Redis had acknowledged and then lost, as a failover can, and that were no longer
-    held. Their calls are among those counted."""
+    """Commits that Redis had acknowledged and then lost, as a failover can, or may have lost, and
+    that were not written again. Their calls are among those counted."""
 
     replayed_commits: int
     """Commits that Redis had lost like that, and that were written again."""

@@ -220,7 +220,7 @@ def test_after_the_close_calls_are_counted_as_dropped(clock: HandClock) -> None:
     """A late call is neither kept nor lost silently."""
     buffer = make(clock)
     buffer.put("api", "m", "info")
-    assert contents(buffer.close(10)) == {(API, NOON): Counter(m=1)}
+    assert contents(buffer.drain(10, last=True)) == {(API, NOON): Counter(m=1)}
     for _ in range(1000):
         buffer.put("api", "m", "info")
     assert buffer.numbers() == (1001, 1000, 0)
@@ -269,3 +269,17 @@ def test_nothing_is_kept_of_what_redact_takes_out(clock: HandClock) -> None:
     kept = {"a ***", "<not logged: redact raised ValueError>"}
     assert batch.counts[API, NOON].keys() == kept
     assert {message for message, _ in batch.recent[API]} == kept
+
+
+def test_a_hook_that_logs_ends(clock: HandClock) -> None:
+    """What `redact` logs itself, over the same client, is not redacted and logged for ever."""
+
+    def redact(message: str) -> str:
+        buffer.put("api", f"redacting {message}")
+        return "redacted"
+
+    buffer = Buffer(Settings(clock=clock, redact=redact))
+    buffer.put("api", "secret")
+    (batch,) = buffer.drain(10)
+    mark = "<not logged: redact logged it>"
+    assert batch.counts[API, NOON] == {mark: 1, "redacted": 1}

@@ -33,25 +33,27 @@ def armed(state: HourState, members: int = 0) -> Armed:
 
 def commands(batch: Batch, ground: Armed, max_members: int = 100) -> list[Command]:
     placements = place(batch, ground, 24, max_members)
-    return transaction(batch, [(each, each.messages) for each in placements], MARK).commands
+    return transaction(batch, [(each, each.messages) for each in placements], {}, MARK).commands
 
 
 def test_arming_watches_and_reads_the_marker_and_the_hours() -> None:
     """What the decision rests on is watched before it is read."""
-    watch, read, size = arm(b"marker", [API])
+    watch, *reads, size = arm(b"marker", [API])
     assert watch == (b"WATCH", b"marker", KEYS.start, KEYS.previous_start)
-    assert read == (b"MGET", *watch[1:])
+    assert reads == [(b"GET", key) for key in watch[1:]]
     assert size == (b"ZCARD", KEYS.current)
 
 
 def test_what_was_read_is_understood() -> None:
     """The replies to arming say where each destination stands."""
     values = [b"7.2", b"2026-05-27T12:00:00", None, None, None]
-    ground = read_armed([API, WEB], [b"OK", values, 5, ResponseError("WRONGTYPE")])
+    ground = read_armed([API, WEB], [b"OK", *values, 5, ResponseError("WRONGTYPE …")])
+    key = destination_keys(WEB).current
     assert ground == Armed(
         Marker(7, 2),
-        {API: HourState(NOON, None), WEB: HourState(None, None)},
-        {API: 5, WEB: 0},
+        {API: HourState(NOON, None)},
+        {API: 5},
+        {WEB: f"WRONGTYPE … on {key!r}"},
     )
 
 
@@ -135,7 +137,7 @@ def test_the_outcome_accounts_for_every_call() -> None:
     )
     ground = armed(HourState(NOON, NOON - 1))
     placements = place(batch, ground, 24, 100)
-    made = transaction(batch, [(each, each.messages) for each in placements], MARK)
+    made = transaction(batch, [(each, each.messages) for each in placements], {}, MARK)
     wrong = ResponseError("WRONGTYPE Operation against a key")
     results = [wrong if b"common:web:error" in command else 1.0 for command in made.commands]
     outcome = made.outcome(results)
@@ -149,7 +151,8 @@ def test_a_rename_of_nothing_is_no_failure() -> None:
     """The set that a rotation finds missing is no reason to report anything."""
     batch = Batch({(API, NOON): {"a": 1}})
     ground = armed(HourState(NOON - 1, None))
-    made = transaction(batch, [(each, each.messages) for each in place(batch, ground, 24, 9)], MARK)
+    placements = place(batch, ground, 24, 9)
+    made = transaction(batch, [(each, each.messages) for each in placements], {}, MARK)
     results = [ResponseError("no such key") if c[0] == b"RENAME" else 1 for c in made.commands]
     outcome = made.outcome(results)
     assert (outcome.counted, outcome.failure, outcome.errors) == (1, None, {})

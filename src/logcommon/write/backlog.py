@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 
 from logcommon.exceptions import SpoolError
 from logcommon.stats import Ledger
+from logcommon.threads import run_in_thread
 from logcommon.write.alarm import Alarm
 from logcommon.write.buffer import Batch, Buffer
 from logcommon.write.spool import Spool
@@ -66,14 +66,22 @@ class Backlog:
         """How many counted calls all batches stand for."""
         return sum(batch.calls for batch in self._batches)
 
-    async def take_up(self) -> None:
-        """Take what the buffer has; return once it may be sent."""
+    def inherited(self) -> "Backlog":
+        """Return this, for another event loop, from one that was closed in the middle of it.
+
+        The producer stays the same, so its marker tells what became of a batch in doubt.
+        """
+        self._disk = anyio.Lock()
+        return self
+
+    async def take_up(self, *, last: bool) -> None:
+        """Take what the buffer has, the `last` time closing it; return once it may be sent."""
         if self._spool is None:
-            self._append(self._buffer.drain(_BATCH_SIZE))
+            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
             return
         # A copy of the buffer must not be taken before this and written after it.
         async with self._disk:
-            self._append(self._buffer.drain(_BATCH_SIZE))
+            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
             while True:
                 if await self._on_disk(self._spool.keep, tuple(self._batches)):
                     return
@@ -98,7 +106,7 @@ class Backlog:
 
     async def close(self, *, in_doubt: bool) -> None:
         """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
-        self._append(self._buffer.close(_BATCH_SIZE))
+        self._append(self._buffer.drain(_BATCH_SIZE, last=True))
         calls, doubtful = self.calls, self.first.calls if in_doubt else 0
         if self._spool is not None and await self._leave(self._spool):
             self._ledger.spooled += calls
@@ -116,7 +124,7 @@ class Backlog:
         """Close the spool; return whether what is not settled is in it."""
         async with self._disk:
             left = await self._on_disk(spool.keep, tuple(self._batches))
-            await anyio.to_thread.run_sync(spool.close)
+            await run_in_thread(spool.close)
         return left
 
     def _append(self, batches: Iterable[Batch]) -> None:
@@ -129,7 +137,7 @@ class Backlog:
     async def _on_disk(self, write: Callable[[_Content], None], content: _Content) -> bool:
         """Write to the spool, in a thread; return whether that was done."""
         try:
-            await anyio.to_thread.run_sync(write, content)
+            await run_in_thread(write, content)
         except SpoolError as error:
             self._ledger.last_error = str(error)
             self._alarm.warn("spool", f"{error}; entries wait in memory, and it is tried again")

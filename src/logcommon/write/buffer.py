@@ -85,6 +85,7 @@ class Buffer:
         self._settings = settings
         self._clock = settings.clock
         self._redact = settings.redact
+        self._redacting = threading.local()
         self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
         self.reset()
 
@@ -166,10 +167,15 @@ class Buffer:
         """Whether half of the room for distinct messages is taken."""
         return self._distinct * 2 >= self._settings.max_pending
 
-    def drain(self, batch_size: int) -> list[Batch]:
-        """Give up all that is pending, in batches of at most `batch_size` distinct messages."""
+    def drain(self, batch_size: int, *, last: bool = False) -> list[Batch]:
+        """Give up all that is pending, in batches of at most `batch_size` distinct messages.
+
+        After the `last` time calls are counted as dropped, until this is opened again.
+        """
         with self._lock:
             tallies = self._fold_all()
+            if last:
+                self._closed, self._wake = True, _nobody
             counts, self._counts, self._distinct = self._counts, {}, 0
             recent = {tally.destination: list(tally.recent) for tally in tallies if tally.recent}
             for tally in tallies:
@@ -183,13 +189,6 @@ class Buffer:
             recent = {tally.destination: list(tally.recent) for tally in tallies if tally.recent}
             return list(_split(self._counts, recent, batch_size))
 
-    def close(self, batch_size: int) -> list[Batch]:
-        """Give up the rest, like `drain`; until it is opened, calls are counted as dropped."""
-        batches = self.drain(batch_size)
-        self._closed = True
-        self._wake = _nobody
-        return batches
-
     def numbers(self) -> tuple[int, int, int]:
         """Return the calls accepted, of these those dropped since the close, and recent calls."""
         with self._lock:
@@ -199,13 +198,19 @@ class Buffer:
     def _redacted(self, message: str) -> str:
         if self._redact is None:
             return message
+        if getattr(self._redacting, "now", False):
+            return "<not logged: redact logged it>"  # and would do so for ever
+        self._redacting.now = True
         try:
             return str(self._redact(message))
         except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
             return f"<not logged: redact raised {type(error).__name__}>"
+        finally:
+            self._redacting.now = False
 
     def _pending(self) -> bool:
-        return bool(self._counts) or any(list(self._tallies.values()))
+        # In this order: entries go from a tally into the counts while the lock is held.
+        return any(list(self._tallies.values())) or self._lock.locked() or bool(self._counts)
 
     def _wake_up(self) -> None:
         self._asleep = False

@@ -6,8 +6,9 @@ network does with it: whichever attempt is first changes the marker under all th
 """
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logcommon.commands import Command, Reply, count, push_recent, register
@@ -15,10 +16,13 @@ from logcommon.keys import DestinationKeys, destination_keys
 from logcommon.model import OTHER, Destination, Group, encode_message
 from logcommon.rotation import HourState, Turn, is_missing_set, turn
 from logcommon.stats import Outcome
-from logcommon.write.buffer import Batch
+from logcommon.write.buffer import Batch, Entry
 
 MARKER_SECONDS = 24 * 3600
 """How long a marker outlives its producer's last commit."""
+
+
+_MARKER = re.compile(rb"(\d+)\.(\d+)")
 
 
 class Marker(NamedTuple):
@@ -32,19 +36,25 @@ class Marker(NamedTuple):
         return (b"SET", key, b"%d.%d" % self, b"EX", MARKER_SECONDS)
 
     @classmethod
-    def read(cls, value: bytes | None) -> "Marker":
-        """Return the marker for its value in Redis."""
-        return cls(*map(int, value.split(b"."))) if value else cls()
+    def read(cls, value: Reply) -> "Marker | None":
+        """Return the marker for its value in Redis, None where that is none of ours."""
+        if value is None:
+            return cls()
+        match = None if isinstance(value, Exception) else _MARKER.fullmatch(value)
+        return cls(*map(int, match.groups())) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class Armed:
     """What was read under WATCH: the ground on which the next transaction is decided."""
 
-    marker: Marker
+    marker: Marker | None
+    """None where another program has put something else there."""
     states: dict[Destination, HourState]
     members: dict[Destination, int]
     """How many messages the current set has."""
+    foreign: dict[Destination, str] = field(default_factory=dict)
+    """Destinations with a key of another type, and what Redis said of it: left as they are."""
 
 
 def arm(marker_key: bytes, destinations: Sequence[Destination]) -> list[Command]:
@@ -53,7 +63,8 @@ def arm(marker_key: bytes, destinations: Sequence[Destination]) -> list[Command]
     watched = [marker_key, *(key for each in keys for key in (each.start, each.previous_start))]
     return [
         (b"WATCH", *watched),
-        (b"MGET", *watched),
+        # One by one: to MGET a key of another type is a missing one, and would be overwritten.
+        *((b"GET", key) for key in watched),
         *((b"ZCARD", each.current) for each in keys),
     ]
 
@@ -65,21 +76,32 @@ def read_armed(destinations: Sequence[Destination], replies: Sequence[Reply]) ->
         redis.exceptions.ResponseError: Redis refused to watch or to read.
 
     """
-    watched, values, *members = replies
-    for reply in (watched, values):
-        if isinstance(reply, Exception):
+    _, marker, *values = replies
+    for reply in replies:
+        if isinstance(reply, Exception) and not _is_foreign(reply):
             raise reply
-    marker, *hours = values
-    states = map(HourState.read, hours[::2], hours[1::2])
-    return Armed(
-        Marker.read(marker),
-        dict(zip(destinations, states, strict=True)),
-        # A key of another type has no members; counting in it is refused, and reported then.
-        {
-            destination: size if isinstance(size, int) else 0
-            for destination, size in zip(destinations, members, strict=True)
-        },
-    )
+    count = len(destinations)
+    armed = Armed(Marker.read(marker), {}, {})
+    for destination, start, previous, size in zip(
+        destinations,
+        values[: 2 * count : 2],
+        values[1 : 2 * count : 2],
+        values[2 * count :],
+        strict=True,
+    ):
+        keys = destination_keys(destination)
+        looked_at = ((keys.start, start), (keys.previous_start, previous), (keys.current, size))
+        for key, reply in looked_at:
+            if isinstance(reply, Exception):
+                armed.foreign[destination] = f"{reply} on {key!r}"
+        if destination not in armed.foreign:
+            armed.states[destination] = HourState.read(start, previous)
+            armed.members[destination] = size
+    return armed
+
+
+def _is_foreign(error: Exception) -> bool:
+    return str(error).startswith("WRONGTYPE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +123,8 @@ def place(batch: Batch, armed: Armed, history_hours: int, max_members: int) -> l
     placements = []
     for group in sorted(batch.counts, key=lambda group: group[1]):
         destination, hour = group
+        if destination in armed.foreign:
+            continue
         keys, messages = destination_keys(destination), batch.counts[group]
         step = turn(keys, states[destination], hour, history_hours)
         states[destination] = step.state
@@ -160,7 +184,7 @@ def admit_seen(
 
 class _Step(NamedTuple):
     command: Command
-    group: Group | None = None
+    concerns: Group | Destination | None = None
     amount: int = 0
     is_other: bool = False
     is_late: bool = False
@@ -172,6 +196,7 @@ class Transaction:
     def __init__(self) -> None:
         self._steps: list[_Step] = []
         self._too_late: dict[Group, int] = {}
+        self._refused: dict[Group, tuple[int, str]] = {}
 
     @property
     def commands(self) -> list[Command]:
@@ -181,6 +206,11 @@ class Transaction:
     def add(self, *commands: Command) -> None:
         """Append commands that count nothing."""
         self._steps.extend(map(_Step, commands))
+
+    def push(self, destination: Destination, entries: Iterable[Entry]) -> None:
+        """Append what puts entries on the recent log."""
+        for command in push_recent(destination_keys(destination), entries):
+            self._steps.append(_Step(command, destination))
 
     def count(self, placement: Placement, messages: dict[str, int]) -> None:
         """Append what moves the hour, if need be, and counts `messages`."""
@@ -195,6 +225,10 @@ class Transaction:
             self._steps.append(_Step(command, group, amount, message == OTHER, is_late))
         self.add(*step.after)
 
+    def refuse(self, group: Group, amount: int, why: str) -> None:
+        """Leave out a group, because a key of its destination is of another type."""
+        self._refused[group] = amount, why
+
     def outcome(self, results: Sequence[Reply] | None = None) -> Outcome:
         """Return what became of the calls, by the results of EXEC; without them, if all went well.
 
@@ -203,6 +237,9 @@ class Transaction:
         outcome = Outcome(too_late=sum(self._too_late.values()))
         for group in self._too_late:
             outcome.errors[group] = "the hour is older than what is kept"
+        for group, (amount, why) in self._refused.items():
+            outcome.refused += amount
+            outcome.errors[group] = outcome.failure = why
         for step, result in zip(self._steps, results or [None] * len(self._steps), strict=True):
             if isinstance(result, Exception):
                 self._note_failure(outcome, step, result)
@@ -220,18 +257,24 @@ class Transaction:
             return
         outcome.failure = f"{error} on {step.command[1]!r}"
         outcome.refused += step.amount
-        if step.group is not None:
-            outcome.errors[step.group] = str(error)
+        if step.concerns is not None:
+            outcome.errors[step.concerns] = str(error)
 
 
 def transaction(
-    batch: Batch, admitted: Iterable[tuple[Placement, dict[str, int]]], mark: Command
+    batch: Batch,
+    admitted: Iterable[tuple[Placement, dict[str, int]]],
+    foreign: Mapping[Destination, str],
+    mark: Command,
 ) -> Transaction:
     """Return the transaction for a batch whose messages are placed and admitted."""
     made = Transaction()
+    for group, messages in batch.counts.items():
+        if group[0] in foreign:
+            made.refuse(group, sum(messages.values()), foreign[group[0]])
     for placement, messages in admitted:
         made.count(placement, messages)
     for destination, entries in batch.recent.items():
-        made.add(*push_recent(destination_keys(destination), entries))
+        made.push(destination, entries)
     made.add(register(sorted(batch.destinations)), mark)
     return made

@@ -131,12 +131,13 @@ class Committer:
     async def _attempt(self, flight: _Flight) -> Outcome | None:
         """Return the outcome of a batch, or None where the lock was lost: then try again."""
         armed = await self._lock(flight.batch)
-        if armed.marker.number >= flight.batch.number:
-            self._acknowledged = armed.marker
+        found = self._overwritten(flight) if armed.marker is None else armed.marker
+        if found.number >= flight.batch.number:
+            self._acknowledged = found
             # One that an earlier process sent is known to be counted, but not what as.
             unknown = Outcome(counted=flight.batch.calls)
-            return flight.attempts.get(armed.marker.attempt, unknown)
-        if self._notices_loss(armed.marker):
+            return flight.attempts.get(found.attempt, unknown)
+        if self._notices_loss(found, armed):
             return None
         marker = Marker(flight.batch.number, len(flight.attempts) + 1)
         made = await self._decide(flight.batch, armed, marker)
@@ -165,6 +166,7 @@ class Committer:
             # A server may close an idle connection; that is no fault, and nothing was under way.
             await self._disconnect()
             await self._connect()
+        # What is foreign is looked at again: that set may have been put right long ago.
         if self._armed is None or not destinations <= self._armed.states.keys():
             watched = list(self._watched)
             replies = await self._exchange(arm(self._marker_key, watched))
@@ -173,25 +175,34 @@ class Committer:
             del self._watched[next(iter(self._watched))]
         return self._armed
 
-    def _notices_loss(self, marker: Marker) -> bool:
+    def _overwritten(self, flight: _Flight) -> Marker:
+        """Return what the marker was before another program wrote to it, where that is sure."""
+        if flight.attempts or self._acknowledged.number != flight.batch.number - 1:
+            raise ResponseError(
+                "another program has written to our marker while a batch was in doubt"
+            )
+        return self._acknowledged
+
+    def _notices_loss(self, marker: Marker, armed: Armed) -> bool:
         """Return whether Redis has lost what it had acknowledged; queue what is held of that."""
         lost = self._acknowledged.number - marker.number
         if lost <= 0:
             return False
-        now = anyio.current_time()
         self._acknowledged = marker
-        if marker == Marker() and self._held and now - self._held[-1].settled_at >= MARKER_SECONDS:
+        held = [flight for flight in self._held if flight.batch.number > marker.number]
+        age = anyio.current_time() - held[-1].settled_at if held else 0.0
+        if marker == Marker() and age >= MARKER_SECONDS:
             return False  # the marker of an idle producer has expired, and nothing else
+        if marker == Marker() and any(state.start for state in armed.states.values()):
+            held = []  # it was evicted or deleted, and the counts were not
         self._replays = deque(
-            flight
-            for flight in self._held
-            if flight.batch.number > marker.number and now - flight.settled_at < _HELD_SECONDS
+            flight for flight in held if anyio.current_time() - flight.settled_at < _HELD_SECONDS
         )
         self._ledger.lost_commits += lost - len(self._replays)
         self._alarm.warn(
             "loss",
-            f"Redis has lost {lost} commits that it had acknowledged, as a failover can; "
-            f"{len(self._replays)} are held, and are written again",
+            f"Redis has lost the marks of {lost} commits, as a failover can; "
+            f"{len(self._replays)} of them are held, and are written again",
         )
         return True
 
@@ -209,7 +220,7 @@ class Committer:
             else:
                 messages = admit(placement.messages, (), placement.room)
             admitted.append((placement, messages))
-        return transaction(batch, admitted, marker.command(self._marker_key))
+        return transaction(batch, admitted, armed.foreign, marker.command(self._marker_key))
 
     async def _execute(self, made: Transaction) -> Sequence[Reply] | None:
         """Send a transaction and take the lock for the next one, in one write.

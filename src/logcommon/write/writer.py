@@ -8,9 +8,9 @@ import anyio
 from redis.asyncio import Redis
 
 from logcommon.exceptions import ClientClosedError, NotWrittenError
-from logcommon.model import Group, Severity, hour_of
+from logcommon.model import Destination, Group, Severity, hour_of
 from logcommon.settings import Settings
-from logcommon.stats import Ledger
+from logcommon.stats import Ledger, Outcome
 from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Buffer
@@ -21,8 +21,9 @@ _FAREWELL = 1.0
 """Seconds for the last words to the server, once all is written."""
 
 
-_Call: TypeAlias = tuple[str, Severity, float]
-"""A call's name and severity as they were given, and the time that it got."""
+_Call: TypeAlias = tuple[str, Severity, float | None]
+"""A call's name and severity as they were given, and the time that it got; None for a call that
+counts nothing."""
 
 _Waiter: TypeAlias = "tuple[asyncio.Future[None], _Call | None]"
 """Who waits until what was put before is in Redis, and the call whose loss concerns them."""
@@ -35,7 +36,12 @@ class Writer:
     """
 
     def __init__(
-        self, buffer: Buffer, ledger: Ledger, settings: Settings, spool: Spool | None = None
+        self,
+        buffer: Buffer,
+        ledger: Ledger,
+        settings: Settings,
+        spool: Spool | None = None,
+        abandoned: "Writer | None" = None,
     ) -> None:
         self._buffer = buffer
         self._ledger = ledger
@@ -44,9 +50,12 @@ class Writer:
         self._wanted = asyncio.Event()
         self._waiters: list[_Waiter] = []
         self._due: list[_Waiter] = []
-        self._backlog = Backlog(buffer, ledger, self._alarm, spool)
+        if abandoned is None:
+            self._backlog = Backlog(buffer, ledger, self._alarm, spool)
+        else:
+            self._backlog = abandoned._backlog.inherited()
         self._leaves_marker = spool is not None
-        self._losses: dict[Group, str] = {}
+        self._losses: dict[Group | Destination, str] = {}
         self._loop = asyncio.get_running_loop()
         self._next_commit = float("-inf")
         self._closing = self._ended = False
@@ -114,11 +123,12 @@ class Writer:
                 self._loop.call_soon_threadsafe(self._wanted.set)
 
     async def _write_until_closed(self, committer: Committer) -> None:
-        while True:
+        while not self._closing:
             await self._until_wanted()
             await self._write(committer)
-            if self._closing and self._buffer.sleep() and not self._waiters:
-                return
+        await self._write(committer)
+        # What was logged meanwhile is the last: threads that log for ever don't keep this going.
+        await self._write(committer, last=True)
 
     async def _until_wanted(self) -> None:
         """Wait for entries, and then out the linger unless somebody waits for a commit."""
@@ -134,34 +144,50 @@ class Writer:
                     await self._wanted.wait()
         self._next_commit = anyio.current_time() + self._settings.linger
 
-    async def _write(self, committer: Committer) -> None:
+    async def _write(self, committer: Committer, *, last: bool = False) -> None:
         """Write all that is pending. What a cancellation leaves is there for the next call."""
         self._due += _take(self._waiters)
-        await self._backlog.take_up()
+        await self._backlog.take_up(last=last)
         while self._backlog:
             outcome = await committer.settle(self._backlog.first)
             self._backlog.settled()
-            self._ledger.add(outcome)
-            self._losses |= outcome.errors
+            self._note(outcome)
         for future, call in self._due:
             self._settle(future, self._loss(call) if self._losses else None)
         self._due.clear()
         self._losses.clear()
         await self._backlog.tidy()
 
+    def _note(self, outcome: Outcome) -> None:
+        """Enter what became of a batch, and warn of what was refused."""
+        self._ledger.add(outcome)
+        self._losses |= outcome.errors
+        if outcome.failure:
+            self._alarm.warn(
+                "refused",
+                f"Redis refused a part of a commit: {outcome.failure}; what concerns that key is "
+                "dropped until it is deleted, all else is written",
+            )
+
     async def _end(self, *, in_doubt: bool) -> None:
         """Account for what is not written, and tell those who wait for it."""
         self._ended = True
-        await self._backlog.close(in_doubt=in_doubt)
-        for future, _ in self._due + _take(self._waiters):
-            self._settle(future, "the client was closed before Redis was known to have the entry")
+        try:
+            await self._backlog.close(in_doubt=in_doubt)
+        finally:
+            for future, _ in self._due + _take(self._waiters):
+                self._settle(future, "the client was closed before Redis was known to have it")
 
     def _loss(self, call: _Call | None) -> str | None:
         """Return why a call was not counted, None where it was."""
         if call is None:
             return None
         name, severity, now = call
-        loss = self._losses.get((self._buffer.destination(name, severity), hour_of(now)))
+        destination = self._buffer.destination(name, severity)
+        if now is None:
+            loss = self._losses.get(destination)
+            return loss and f"the entry is not in the recent log: {loss}"
+        loss = self._losses.get((destination, hour_of(now)))
         return loss and f"the entry was not counted: {loss}"
 
     def _settle(self, future: "asyncio.Future[None]", error: str | None) -> None:

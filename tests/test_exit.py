@@ -1,0 +1,135 @@
+"""Loops, processes and interpreters that end under an open client."""
+
+import asyncio
+import gc
+import json
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+import logcommon
+from support import leaver
+from support.layout import read_counts, total
+from support.until import until
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture
+def abandoned(valkey_url: str) -> logcommon.CommonLog:
+    """A client whose event loop was closed under it, with a commit on its way."""
+    log = logcommon.connect(valkey_url, linger=0)
+
+    async def enter() -> None:
+        await log.__aenter__()
+        await log.log_common("api", "m")
+        log.log_common_nowait("api", "m")
+        while not log._session.writer._backlog:  # noqa: ASYNC110  # nothing announces it
+            await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(enter())
+    loop.close()
+    return log
+
+
+def test_a_client_whose_loop_was_closed_is_closed(abandoned: logcommon.CommonLog) -> None:
+    """Nobody waits for a loop that will never run: what would wait raises, and so does a close."""
+    for call in (
+        lambda: abandoned.flush(),
+        lambda: abandoned.log_common("api", "m"),
+        lambda: abandoned.__aexit__(None, None, None),
+    ):
+        with pytest.raises(logcommon.ClientClosedError):
+            asyncio.run(asyncio.wait_for(call(), 10))
+
+
+def test_a_client_whose_loop_was_closed_can_be_entered(
+    abandoned: logcommon.CommonLog, valkey_url: str
+) -> None:
+    """It writes what was left to be written, and what is left of the old session stays out."""
+
+    async def use() -> None:
+        async with abandoned as log, Redis.from_url(valkey_url) as valkey:
+            gc.collect()
+            await log.log_common("api", "m")
+            assert log.stats.counted == await total(valkey) == 3
+
+    asyncio.run(use())
+    assert abandoned.stats.pending == 0
+
+
+def test_a_call_after_the_loop_was_closed(valkey_url: str) -> None:
+    """A call that would wake the writer of a loop that is gone is accepted all the same."""
+    log = logcommon.connect(valkey_url)
+
+    async def enter() -> None:
+        await log.__aenter__()
+        await until(lambda: log._buffer._asleep)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(enter())
+    loop.close()
+    log.log_common_nowait("api", "m")
+    assert (log.stats.calls, log.stats.pending) == (1, 1)
+
+
+SIGNALS = {
+    "sigterm_cancels": signal.SIGTERM,
+    "sigterm_cancels_all": signal.SIGTERM,
+    "sigterm_exits": signal.SIGTERM,
+    "sigint": signal.SIGINT,
+}
+
+
+async def start_leaver(way: str, url: str) -> asyncio.subprocess.Process:
+    """Start a program that ends in a way of its own; a warning is an error to it."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", leaver.__file__, way, url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": ":".join([str(TESTS), *sys.path])},
+    )
+
+
+async def end_of(process: asyncio.subprocess.Process) -> str:
+    """Return what a program printed, once it has ended without a fault or a word of complaint."""
+    output, complaints = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, complaints.decode()) == (0, "")
+    return output.decode()
+
+
+@pytest.mark.parametrize("way", SIGNALS)
+async def test_a_signal_drains(valkey_url: str, valkey: Redis, way: str) -> None:
+    """However a program takes the signal that ends it, every call is in Redis when it is gone."""
+    process = await start_leaver(way, valkey_url)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+    process.send_signal(SIGNALS[way])
+    report = json.loads(await end_of(process))
+    assert report["stats"]["counted"] == report["stats"]["calls"] > 0
+    assert sum((await read_counts(valkey)).values(), Counter()) == report["logged"]
+
+
+@pytest.mark.parametrize("way", ["never_closed", "calls_at_exit"])
+async def test_what_is_logged_around_the_end_of_the_loop(
+    valkey_url: str, valkey: Redis, way: str
+) -> None:
+    """Before it ends calls are drained; after it, up to the very last, they are a number."""
+    report = json.loads(await end_of(await start_leaver(way, valkey_url)))
+    stats = report["stats"]
+    assert (stats["counted"], stats["pending"]) == (2000, 0)
+    assert stats["dropped"] == stats["dropped_closed"] == (2000 if way == "calls_at_exit" else 0)
+    assert await total(valkey) == 2000
+
+
+@pytest.mark.parametrize(
+    "way", ["loop_left", "loop_closed", "loop_in_a_thread", "threads_call", "finalizers_call"]
+)
+async def test_an_interpreter_that_exits_in_the_middle(valkey_url: str, way: str) -> None:
+    """An open client, a calling thread or a late finalizer neither keep it up nor make a sound."""
+    assert await end_of(await start_leaver(way, valkey_url)) == ""
