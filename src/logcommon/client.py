@@ -15,6 +15,7 @@ from typing import Self
 
 import anyio
 from redis.asyncio import Redis
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from logcommon.embedded import EmbeddedServer
@@ -387,7 +388,8 @@ def _client(target: "str | Redis") -> Redis:
             f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
         )
     try:
-        client = Redis.from_url(target)
+        # Given here, else redis-py reads its package's metadata from disk for each connection.
+        client = Redis.from_url(target, driver_info=DriverInfo())
         dedicated_connection(client)  # else an unknown option would show only at first use
     except (TypeError, ValueError, RedisError):
         # Without the URL: it may hold a password.

@@ -1,0 +1,177 @@
+"""A TCP proxy that counts bytes, and at a given one cuts, holds or swallows what follows."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+import hiredis
+
+from support.until import until
+
+Direction = Literal["to server", "to client"]
+
+
+@dataclass(slots=True)
+class Fault:
+    """What happens after exactly `after` more bytes in one direction; 0 is as the next one comes.
+
+    "cut" ends the connection, "hold" keeps back what follows until `release` is called, and
+    "swallow" loses what follows and keeps the connection open.
+    """
+
+    kind: Literal["cut", "hold", "swallow"]
+    direction: Direction
+    after: int
+    passed: dict[Direction, bytes] = field(default_factory=dict)
+    """What had passed, since `forget` was called, when it happened."""
+
+
+class ByteProxy:
+    """Forwards connections to a server on loopback, and records what it forwards.
+
+    `faults` come one after the other: the bytes of the next are counted once the one before it has
+    happened, over all connections. Past the last one everything passes.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server_port = port
+        self._listener: asyncio.Server | None = None
+        self._links: set[asyncio.Task[None]] = set()
+        self._released = asyncio.Event()
+        self.faults: deque[Fault] = deque()
+        self.happened: list[Fault] = []
+        self.swallowed = 0
+        self.forget()
+
+    @property
+    def url(self) -> str:
+        assert self._listener is not None
+        return f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for link in self._links:
+            link.cancel()
+        await asyncio.gather(*self._links)
+
+    def forget(self) -> None:
+        """Begin a new record of what passes."""
+        self.passed: dict[Direction, bytes] = {"to server": b"", "to client": b""}
+
+    def release(self) -> None:
+        """Let go on what is held."""
+        self._released.set()
+
+    async def faults_happen(self) -> None:
+        """Wait until the last fault has happened."""
+        await until(lambda: not self.faults)
+
+    async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        link = asyncio.current_task()
+        assert link is not None
+        self._links.add(link)
+        server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        # A link ends by cancellation where the test ends, which is nothing to report.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._link(client, to_client, server, to_server)
+        self._links.discard(link)
+        to_server.close()
+        to_client.close()
+
+    async def _link(
+        self,
+        client: asyncio.StreamReader,
+        to_client: asyncio.StreamWriter,
+        server: asyncio.StreamReader,
+        to_server: asyncio.StreamWriter,
+    ) -> None:
+        pumps = [
+            asyncio.create_task(self._pump("to server", client, to_server)),
+            asyncio.create_task(self._pump("to client", server, to_client)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            last = await asyncio.gather(*pumps, return_exceptions=True)
+        for_server, for_client = (data if isinstance(data, bytes) else b"" for data in last)
+        # Only now, when no answer can get through any more.
+        to_server.write(for_server)
+        if for_client:
+            to_client.write(for_client)
+            to_client.write_eof()  # at once: the client must not take this for a usable connection
+        else:
+            _reset_at_close(to_client)
+        await _finish(server, to_server)
+
+    async def _pump(
+        self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes:
+        """Forward until the end or a cut; return what is still to be forwarded before the cut."""
+        swallows = False
+        while data := await _read(reader):
+            before, fault = (b"", None) if swallows else self._until_fault(direction, data)
+            kind, after = fault and fault.kind, data[len(before) :]
+            if kind == "cut":
+                return before
+            writer.write(before)
+            if kind == "hold":
+                self._released.clear()
+                await self._released.wait()
+                self.passed[direction] += after
+                writer.write(after)
+            elif kind == "swallow" or swallows:
+                swallows = True
+                self.swallowed += len(after)
+        return b""
+
+    def _until_fault(self, direction: Direction, data: bytes) -> tuple[bytes, Fault | None]:
+        """Return what of `data` passes, and the fault that happens then."""
+        fault = self.faults[0] if self.faults else None
+        if fault is not None and (fault.direction != direction or fault.after > len(data)):
+            fault.after -= len(data) * (fault.direction == direction)
+            fault = None
+        passes = data if fault is None else data[: fault.after]
+        self.passed[direction] += passes
+        if fault is not None:
+            self.happened.append(self.faults.popleft())
+            fault.passed = dict(self.passed)
+        return passes, fault
+
+
+def whole(data: bytes) -> list[object]:
+    """Return the requests, or the replies, that are complete in `data`."""
+    reader, items = hiredis.Reader(), []
+    reader.feed(data)
+    while (item := reader.gets()) is not False:
+        items.append(item)
+    return items
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    with contextlib.suppress(ConnectionError):
+        return await reader.read(1 << 16)
+    return b""
+
+
+async def _finish(server: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
+    """Let the server execute what it got, and nothing more, before the client learns of it."""
+    with contextlib.suppress(OSError):
+        to_server.write_eof()
+    while await _read(server):
+        pass
+
+
+def _reset_at_close(writer: asyncio.StreamWriter) -> None:
+    connected: socket.socket = writer.get_extra_info("socket")
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
