@@ -171,8 +171,9 @@ class CommonLog:
             await _outlast(session.host)
         finally:
             self._session = None
-            with anyio.CancelScope(shield=True):
-                await self._release(session.client)
+            release = asyncio.create_task(self._release(session.client))
+            await _outlast(release)
+            release.result()
 
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Count `message`, and log it as recent; returns at once.
@@ -387,17 +388,16 @@ def _client(target: "str | Redis") -> Redis:
         raise InvalidArgumentError(
             f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
         )
-    try:
+    with contextlib.suppress(TypeError, ValueError, RedisError):
         # Given here, else redis-py reads its package's metadata from disk for each connection.
         client = Redis.from_url(target, driver_info=DriverInfo())
         dedicated_connection(client)  # else an unknown option would show only at first use
-    except (TypeError, ValueError, RedisError):
-        # Without the URL: it may hold a password.
-        raise InvalidArgumentError(
-            "the URL can't be used: it must be like redis://HOST:6379/0, rediss://…, "
-            "unix:///PATH or embedded:"
-        ) from None
-    return client
+        return client
+    # Without the URL, and not under redis-py's error, which quotes it: it may hold a password.
+    raise InvalidArgumentError(
+        "the URL can't be used: it must be like redis://HOST:6379/0, rediss://…, "
+        "unix:///PATH or embedded:"
+    )
 
 
 def _path(spool: object) -> Path | None:

@@ -123,6 +123,8 @@ async def _read_reply(connection: Connection) -> Reply:
 def translate(error: RedisError | OSError) -> LogCommonError:
     """Return our error for one of redis-py's, without a message or a credential in its text."""
     text = describe(error)
+    # It stays behind ours as its context, which not everyone who reports errors leaves out.
+    error.args = (text,)
     if isinstance(error, AuthenticationError):
         return LoginRefusedError(
             f"Redis refused the login: {text}; check the user and the password"

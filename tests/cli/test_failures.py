@@ -47,6 +47,12 @@ def test_an_error_of_ours_explains_itself() -> None:
     assert explain(group) == "no server"
 
 
+def test_a_url_as_an_argument_is_shown_without_its_password() -> None:
+    """The terminal quotes an argument that a command does not take, short of what is secret."""
+    error = click.UsageError("Got unexpected extra argument (redis://bob:hunter2@host:6379/0)")
+    assert explain(error) == "Got unexpected extra argument (redis://…@host:6379/0)"
+
+
 def test_an_unforeseen_error_does_not_show_its_text() -> None:
     """Nobody knows what is in it; it might be a password."""
     assert "hunter2" not in explain(RuntimeError("redis://:hunter2@localhost"))

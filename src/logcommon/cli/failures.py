@@ -1,5 +1,6 @@
 """What ends a command early: one line for a person, and an exit code for a script. Pure."""
 
+import re
 from enum import IntEnum
 
 import click
@@ -57,15 +58,20 @@ def explain(error: BaseException) -> str:
     """Return an error as one line, which never holds a URL's password."""
     error = _leaf(error)
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f"{error.format_message()} (see {error.ctx.command_path} --help)"
+        return f"{_masked(error.format_message())} (see {error.ctx.command_path} --help)"
     if isinstance(error, click.ClickException):
-        return error.format_message()
+        return _masked(error.format_message())
     if isinstance(error, LogCommonError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     # A fault of ours. Its text is not shown: nobody has checked what is in it.
     return f"unexpected {type(error).__name__}; LOGCOMMON_TRACEBACK=1 shows where it comes from"
+
+
+def _masked(text: str) -> str:
+    """Hide what stands before the host of a URL: click quotes arguments that it can't use."""
+    return re.sub(r"://[^\s'/]*@", "://…@", text)
 
 
 def _leaf(error: BaseException) -> BaseException:

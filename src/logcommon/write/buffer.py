@@ -124,8 +124,10 @@ class Buffer:
         if message.__class__ is not str:
             require_text(message)
         try:
-            tally = self._by_severity_and_name[severity][name]
+            tally: _Tally | None = self._by_severity_and_name[severity][name]
         except (KeyError, TypeError):
+            tally = None
+        if tally is None:  # not above: what it raises would be shown under a KeyError
             tally = self._resolve(name, severity)
         if self._redact is not None:
             message = self._redacted(message)

@@ -174,8 +174,11 @@ def admit_seen(
     max_members: int,
 ) -> dict[str, int]:
     """Return what to count in a set, from the replies to `look`."""
-    if isinstance(size, Exception) or isinstance(scores, Exception):
-        return messages  # the wrong type: counting is refused, and reported then
+    for reply in (size, scores):
+        if isinstance(reply, Exception):
+            if not _is_foreign(reply):
+                raise reply  # to count all the same would pass the bound, and nobody would know
+            return messages  # counting is refused, and reported then
     present = {
         message for message, score in zip(messages, scores, strict=True) if score is not None
     }

@@ -121,7 +121,8 @@ class Committer:
         try:
             # An EXEC of ours that is still under way somewhere watched the marker: it aborts on
             # this as it would on a higher number.
-            if forget and self._connection is not None and not self.in_doubt:
+            connected = self._connection is not None and self._connection.is_connected
+            if forget and connected and not self.in_doubt:
                 await self._exchange([(b"DEL", self._marker_key)])
         except Exception as error:  # noqa: BLE001  # the marker expires by itself
             self._ledger.last_error = describe(error)
@@ -243,7 +244,9 @@ class Committer:
 
     async def _connect(self) -> None:
         self._armed = None
-        self._connection = dedicated_connection(self._client)
+        if self._connection is None:
+            # Made once: with TLS, redis-py reads the trusted authorities from disk for each.
+            self._connection = dedicated_connection(self._client)
         await self._connection.connect()
         self._ledger.connects += 1
         # A server that refuses MULTI (an ACL without it) would run what follows outside of any
@@ -259,9 +262,9 @@ class Committer:
         return await exchange(self._connection, commands)
 
     async def _disconnect(self) -> None:
-        connection, self._connection, self._armed = self._connection, None, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
+        self._armed = None
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, ResponseError | AuthenticationError):

@@ -1,0 +1,1 @@
+"""Logcommon in other frameworks' terms: one module each, and none knows another."""
