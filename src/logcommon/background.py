@@ -159,6 +159,10 @@ class _Loop(asyncio.SelectorEventLoop):
         return called
 
 
+OURS = frozenset({"asyncio", "logcommon", "redis"})
+"""Loggers, with all below them, through which writing to Redis may log."""
+
+
 def as_log(target: "str | CommonLog", settings: Mapping[str, Any]) -> CommonLog | BackgroundLog:
     """Return a client that is the caller's as it is; for a URL, one in the background.
 

@@ -44,11 +44,12 @@ def _innermost(traceback: TracebackType | None) -> TracebackType | None:
 
 def _distance(traceback: TracebackType) -> int:
     """Return how far from the application the code at a place is."""
-    return _distance_of(traceback.tb_frame.f_code.co_filename)
+    return distance_of(traceback.tb_frame.f_code.co_filename)
 
 
 @lru_cache(maxsize=1024)
-def _distance_of(filename: str) -> int:
+def distance_of(filename: str) -> int:
+    """Return 0 for a file of the application, 1 for an installed package's, 2 for Python's own."""
     if filename.startswith(_OURS) or any(part in _INSTALLED for part in PurePath(filename).parts):
         return 1
     return 2 if filename.startswith(_STANDARD_LIBRARY) else 0

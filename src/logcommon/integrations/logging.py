@@ -15,14 +15,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from logcommon.background import as_log
+from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
 from logcommon.model import LONGEST_NAME, Destination, Severity
 from logcommon.place import type_and_place
 from logcommon.stats import Stats
-
-_OURS = frozenset({"asyncio", "logcommon", "redis"})
-"""Loggers, with all below them, through which writing to Redis may log."""
 
 _STANDARD_LEVELS = frozenset(
     {logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL}
@@ -125,7 +122,7 @@ class CommonLogHandler(logging.Handler):
 
     def _name_of(self, logger: str) -> str | None:
         """Return the name to count a logger's records under, None to ignore them."""
-        ours = logger.partition(".")[0] in _OURS
+        ours = logger.partition(".")[0] in OURS
         name = None if ours else self._service or logger[:LONGEST_NAME] or "root"
         if len(self._names) < _MOST_NAMES:
             self._names[logger] = name

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from logcommon.background import as_log
+from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.place import type_and_place
@@ -30,9 +30,6 @@ except ModuleNotFoundError as missing:
 
 if TYPE_CHECKING:
     from loguru import Message, Record
-
-_OURS = frozenset({"asyncio", "logcommon", "redis"})
-"""Modules, with all below them, which writing to Redis may make log."""
 
 _CALL = getattr(getattr(type(loguru.logger), "_log", None), "__code__", None)
 """The code that every call of loguru's logger runs."""
@@ -89,7 +86,7 @@ class CommonLogSink:
         try:
             record = message.record
             name = record["name"] or "loguru"
-            if name.partition(".")[0] in _OURS:
+            if name.partition(".")[0] in OURS:
                 self.ignored += 1
             else:
                 name = self._service or name[:LONGEST_NAME]

@@ -12,18 +12,16 @@ provider.get_logger("orders").emit(body="over the limit", attributes={"user": "b
 ```
 """
 
-import os
 import re
-import sysconfig
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from logcommon.background import as_log
+from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
 from logcommon.model import LONGEST_NAME, Destination
-from logcommon.place import type_and_place
+from logcommon.place import distance_of, type_and_place
 from logcommon.stats import Stats
 
 try:
@@ -37,9 +35,6 @@ except ImportError as missing:  # also where these have other names, as they had
         name=missing.name,
     ) from missing
 
-_OURS = frozenset({"asyncio", "logcommon", "redis"})
-"""Loggers, with all below them, through which writing to Redis may log."""
-
 _UNKNOWN = "unknown_service"
 """What the SDK begins the name of a service with that has not been given one."""
 
@@ -49,8 +44,6 @@ _SEVERITIES = ("trace", "debug", "info", "warning", "error", "critical")
 _TEXTS = {"": "info", "warn": "warning", "fatal": "critical"}
 
 _PLACE = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
-_STANDARD_LIBRARY = ("<frozen", sysconfig.get_path("stdlib") + os.sep)
-_INSTALLED = ("site-packages", "dist-packages")
 
 
 class CommonLogExporter(LogRecordExporter):
@@ -129,7 +122,7 @@ class CommonLogExporter(LogRecordExporter):
 
     def _count(self, record: ReadableLogRecord) -> None:
         logger = record.instrumentation_scope.name if record.instrumentation_scope else ""
-        message = None if logger.partition(".")[0] in _OURS else self._text(record)
+        message = None if logger.partition(".")[0] in OURS else self._text(record)
         if message is None:
             self.ignored += 1
         else:
@@ -180,11 +173,6 @@ def _type_and_place(name: object, stacktrace: object) -> str:
     places = _PLACE.findall(str(stacktrace))
     if not places:
         return str(name)
-    own = [place for place in places if _is_own(place[0])]
+    own = [place for place in places if distance_of(place[0]) == 0]
     file, line = (own or places)[-1]
     return f"{name} at {'/'.join(PurePath(file).parts[-2:])}:{line}"
-
-
-def _is_own(file: str) -> bool:
-    installed = any(part in _INSTALLED for part in PurePath(file).parts)
-    return not installed and not file.startswith(_STANDARD_LIBRARY)

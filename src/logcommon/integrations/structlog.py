@@ -18,7 +18,7 @@ import atexit
 import sys
 from typing import Any
 
-from logcommon.background import as_log
+from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.place import type_and_place
@@ -32,9 +32,6 @@ except ModuleNotFoundError as missing:
     raise ImportError(
         "structlog is not installed: pip install 'logcommon[structlog]'", name="structlog"
     ) from missing
-
-_OURS = frozenset({"asyncio", "logcommon", "redis"})
-"""Loggers, with all below them, through which writing to Redis may log."""
 
 _SEVERITIES = {
     "debug": "debug",
@@ -101,7 +98,7 @@ class CommonLogProcessor:
         try:
             name = _name(logger, event_dict)
             message = _message(event_dict)
-            if message is None or name.partition(".")[0] in _OURS:
+            if message is None or name.partition(".")[0] in OURS:
                 self.ignored += 1
             else:
                 name = self._service or name[:LONGEST_NAME]
