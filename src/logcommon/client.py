@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import anyio
 from redis.asyncio import Redis
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
@@ -31,7 +30,7 @@ from logcommon.model import (
 from logcommon.read.reader import Reader
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Stats
-from logcommon.threads import run_in_thread
+from logcommon.threads import outlast, run_in_thread
 from logcommon.wire import dedicated_connection
 from logcommon.write.buffer import Buffer
 from logcommon.write.spool import Spool
@@ -168,11 +167,11 @@ class CommonLog:
             raise ClientClosedError("the client is not open in this event loop")
         session.writer.close()
         try:
-            await _outlast(session.host)
+            await outlast(session.host)
         finally:
             self._session = None
             release = asyncio.create_task(self._release(session.client))
-            await _outlast(release)
+            await outlast(release)
             release.result()
 
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
@@ -354,19 +353,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-async def _outlast(task: "asyncio.Task[None]") -> None:
-    """Wait for a task to end, also where this is cancelled meanwhile: that is for afterwards."""
-    cancelled: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
-    if cancelled is not None:
-        raise cancelled
 
 
 async def _serve(writer: Writer, client: Redis) -> None:

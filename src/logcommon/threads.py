@@ -1,8 +1,8 @@
-"""Blocking calls beside the event loop."""
+"""Blocking calls beside the event loop, and waiting that a cancellation does not cut short."""
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio
 
@@ -20,10 +20,28 @@ async def run_in_thread(
     # Not anyio's worker threads: the interpreter waits at its exit for those of a loop that runs in
     # a daemon thread, which goes on until it is told to close after that.
     loop = asyncio.get_running_loop()
+    try:
+        running = loop.run_in_executor(None, function, *arguments)
+    except RuntimeError:
+        return function(*arguments)
+    await outlast(running)
+    return running.result()
+
+
+async def outlast(future: "asyncio.Future[Any]") -> None:
+    """Wait until a future is done, also where this is cancelled meanwhile: that is for afterwards.
+
+    What the future came to is for the caller to look at.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    # A scope shields from a cancellation by anyio, and not from `task.cancel()`.
     with anyio.CancelScope(shield=True):
-        try:
-            running = loop.run_in_executor(None, function, *arguments)
-        except RuntimeError:
-            return function(*arguments)
-        result = await running
-    return result  # noqa: RET504  # the type checker takes a scope for one that swallows errors
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        if not future.cancelled():
+            future.exception()  # else asyncio complains that nobody has looked
+        raise cancelled

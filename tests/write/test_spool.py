@@ -14,8 +14,12 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon import Destination, SpoolError
+from logcommon.settings import Settings
+from logcommon.stats import Ledger
 from logcommon.write import backlog
-from logcommon.write.buffer import Batch
+from logcommon.write.alarm import Alarm
+from logcommon.write.backlog import Backlog
+from logcommon.write.buffer import Batch, Buffer
 from logcommon.write.spool import Spool
 from support import spooling
 from support.clock import NOON, HandClock
@@ -255,6 +259,22 @@ async def test_the_buffer_is_copied_while_a_commit_hangs(
         {(API, NOON): {"first": 1}},
         {(API, NOON): {"second": 1}},
     ]
+
+
+async def test_a_copy_that_meets_the_close(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that is due while the spool is being closed is not made any more."""
+    monkeypatch.setattr(backlog, "_COPY_INTERVAL", 0)
+    spool, ledger, buffer = Spool(path), Ledger(), Buffer(Settings())
+    spool.open()
+    between = Backlog(buffer, ledger, Alarm(), spool)
+    await between._disk.acquire()
+    closing = asyncio.create_task(between.close(in_doubt=False))
+    await until(lambda: between._disk.statistics().tasks_waiting == 1)
+    copying = asyncio.create_task(between.copy_regularly())
+    await until(lambda: between._disk.statistics().tasks_waiting == 2)
+    between._disk.release()
+    await asyncio.gather(closing, copying)
+    assert ledger.last_error is None
 
 
 async def test_a_disk_that_is_full(

@@ -1,5 +1,6 @@
 """Between the buffer and Redis: batches get their numbers, and with a spool are on disk first."""
 
+import asyncio
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -9,7 +10,7 @@ import anyio
 
 from logcommon.exceptions import SpoolError
 from logcommon.stats import Ledger
-from logcommon.threads import run_in_thread
+from logcommon.threads import outlast, run_in_thread
 from logcommon.write.alarm import Alarm
 from logcommon.write.buffer import Batch, Buffer
 from logcommon.write.spool import Spool
@@ -102,15 +103,27 @@ class Backlog:
         while self._spool is not None:
             await anyio.sleep(_COPY_INTERVAL)
             async with self._disk:
-                await self._on_disk(self._spool.copy, self._buffer.copy(_BATCH_SIZE))
+                if self._spool is not None:  # it may have been closed while this waited
+                    await self._on_disk(self._spool.copy, self._buffer.copy(_BATCH_SIZE))
 
     async def close(self, *, in_doubt: bool) -> None:
         """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
         self._append(self._buffer.drain(_BATCH_SIZE, last=True))
-        calls, doubtful = self.calls, self.first.calls if in_doubt else 0
-        if self._spool is not None and await self._leave(self._spool):
-            self._ledger.spooled += calls
+        if self._spool is None:
+            self._account(in_doubt=in_doubt)
             return
+        leaving = asyncio.create_task(self._leave(self._spool))
+        try:
+            await outlast(leaving)
+        finally:
+            if leaving.result():
+                self._ledger.spooled += self.calls
+            else:
+                self._account(in_doubt=in_doubt)
+
+    def _account(self, *, in_doubt: bool) -> None:
+        """Enter what is not settled as dropped, and warn of it."""
+        calls, doubtful = self.calls, self.first.calls if in_doubt else 0
         self._ledger.dropped_unwritten += calls
         self._ledger.in_doubt += doubtful
         if calls:
@@ -125,6 +138,7 @@ class Backlog:
         async with self._disk:
             left = await self._on_disk(spool.keep, tuple(self._batches))
             await run_in_thread(spool.close)
+            self._spool = None
         return left
 
     def _append(self, batches: Iterable[Batch]) -> None:
