@@ -42,6 +42,4 @@ async def outlast(future: "asyncio.Future[Any]") -> None:
             except asyncio.CancelledError as error:
                 cancelled = error
     if cancelled is not None:
-        if not future.cancelled():
-            future.exception()  # else asyncio complains that nobody has looked
         raise cancelled
