@@ -6,8 +6,6 @@ Servers and clients are aiohttp's own, over real sockets; what counts is what th
 import asyncio
 import socket
 import struct
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -721,26 +719,3 @@ async def test_requests_that_the_end_cuts_off(log: logcommon.CommonLog, valkey: 
         await runner.cleanup()
         await asyncio.gather(*asking, return_exceptions=True)
     assert await counted(valkey) == {"info": Counter({"GET /waits client disconnected": 10})}
-
-
-WITHOUT_THE_PACKAGE = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name == "aiohttp":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-import logcommon.integrations.aiohttp
-"""
-
-
-def test_without_the_package_the_error_says_what_to_install() -> None:
-    """Importing the module without aiohttp names the command that brings it."""
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_THE_PACKAGE], capture_output=True, text=True, check=False
-    )
-    assert done.stderr.endswith(
-        "ImportError: aiohttp is not installed: pip install 'logcommon[aiohttp]'\n"
-    )

@@ -1,7 +1,5 @@
 """The client as a dependency of FastAPI."""
 
-import subprocess
-import sys
 from collections import Counter
 
 import httpx
@@ -94,26 +92,3 @@ async def test_without_the_middleware_the_error_says_what_to_add(valkey_url: str
     async with log, client_of(shop(log, middleware=False)) as client:
         with pytest.raises(RuntimeError, match=r"no client: app\.add_middleware\(CommonLogM"):
             await client.get("/top/tea")
-
-
-WITHOUT_THE_PACKAGE = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name == "fastapi":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-import logcommon.integrations.fastapi
-"""
-
-
-def test_without_the_package_the_error_says_what_to_install() -> None:
-    """Importing the module without fastapi names the command that brings it."""
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_THE_PACKAGE], capture_output=True, text=True, check=False
-    )
-    assert done.stderr.endswith(
-        "ImportError: fastapi is not installed: pip install 'logcommon[fastapi]'\n"
-    )

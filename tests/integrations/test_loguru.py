@@ -6,12 +6,9 @@ import io
 import logging
 import os
 import re
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +20,7 @@ from logcommon.integrations import loguru as integration
 from logcommon.integrations.loguru import CommonLogSink
 from support.fork import in_child
 from support.layout import read_counts
+from support.programs import run
 
 NOWHERE = "redis://127.0.0.1:1"
 
@@ -416,39 +414,9 @@ for number in range(3000):
     logger.info("user {} is over the limit", number)
 """
 
-WITHOUT_THE_PACKAGE = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name == "loguru":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-import logcommon.integrations.loguru
-"""
-
-
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to which a warning is an error."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-
 
 async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis) -> None:
     """A program without an event loop, which removes nothing, has counted all when it is gone."""
     done = await asyncio.to_thread(run, PROGRAM, valkey_url)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert await counted(valkey) == {"user {} is over the limit": 3000, "at the exit": 1}
-
-
-def test_without_the_package_the_error_says_what_to_install() -> None:
-    """Importing the module without loguru names the command that brings it."""
-    assert run(WITHOUT_THE_PACKAGE).stderr.endswith(
-        "ImportError: loguru is not installed: pip install 'logcommon[loguru]'\n"
-    )

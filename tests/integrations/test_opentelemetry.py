@@ -3,14 +3,11 @@
 import asyncio
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
@@ -33,6 +30,7 @@ import logcommon
 from logcommon.integrations.opentelemetry import CommonLogExporter
 from support.fork import in_child
 from support.layout import read_counts
+from support.programs import run
 
 NOWHERE = "redis://127.0.0.1:1"
 PROCESSORS = [SimpleLogRecordProcessor, BatchLogRecordProcessor]
@@ -454,17 +452,6 @@ from opentelemetry.sdk._logs import export
 del export.LogRecordExporter
 import logcommon.integrations.opentelemetry
 """
-
-
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to which a warning is an error."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
 
 
 @pytest.mark.parametrize("make", PROCESSORS)

@@ -148,29 +148,6 @@ async def test_the_last_error_is_not_shown(valkey_url: str) -> None:
         assert "Error" not in generate_latest(registry_of(log)).decode()
 
 
-WITHOUT_THE_PACKAGE = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name == "prometheus_client":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-import logcommon.integrations.prometheus
-"""
-
-
-def test_without_the_package_the_error_says_what_to_install() -> None:
-    """Importing the module without prometheus_client names the command that brings it."""
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_THE_PACKAGE], capture_output=True, text=True, check=False
-    )
-    assert done.stderr.endswith(
-        "ImportError: prometheus_client is not installed: pip install 'logcommon[prometheus]'\n"
-    )
-
-
 def test_the_root_does_not_bring_it() -> None:
     """`import logcommon` imports neither the integrations nor their packages."""
     program = "import sys, logcommon; print([it for it in sys.modules if 'prometheus' in it])"

@@ -4,12 +4,9 @@ import asyncio
 import io
 import logging
 import os
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import structlog
@@ -21,6 +18,7 @@ import logcommon
 from logcommon.integrations.structlog import CommonLogProcessor
 from support.fork import in_child
 from support.layout import read_counts
+from support.programs import run
 
 NOWHERE = "redis://127.0.0.1:1"
 
@@ -438,29 +436,6 @@ for number in range(3000):
     structlog.get_logger().info("over the limit", user=number)
 """
 
-WITHOUT_THE_PACKAGE = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name == "structlog":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-import logcommon.integrations.structlog
-"""
-
-
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to which a warning is an error."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-
 
 async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis) -> None:
     """A program without an event loop, which closes nothing, has counted all when it is gone."""
@@ -468,10 +443,3 @@ async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 3002
     assert await counted(valkey, "shop") == {"over the limit": 3000, "at the exit": 1}
-
-
-def test_without_the_package_the_error_says_what_to_install() -> None:
-    """Importing the module without structlog names the command that brings it."""
-    assert run(WITHOUT_THE_PACKAGE).stderr.endswith(
-        "ImportError: structlog is not installed: pip install 'logcommon[structlog]'\n"
-    )

@@ -1,0 +1,16 @@
+"""Running a program given as text."""
+
+import subprocess
+import sys
+import tempfile
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to which a warning is an error, in a folder that has nothing to import."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tempfile.gettempdir(),
+    )
