@@ -4,15 +4,14 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import os
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, TypeVarTuple
 
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import InvalidArgumentError, LogCommonError
+from logcommon.fork import begin_anew_in_children
 from logcommon.model import Severity
 from logcommon.settings import Settings
 from logcommon.stats import Stats
@@ -47,7 +46,7 @@ class BackgroundLog:
         self._log = connect(url, **settings)
         self._patience = settings.get("drain_timeout", Settings().drain_timeout) + _FAREWELL
         self._begin()
-        _ALL.add(self)
+        begin_anew_in_children(self)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
@@ -132,11 +131,15 @@ class BackgroundLog:
             if self._loop is not None:
                 self._loop.close()
 
-    def _begin_in_child(self) -> None:
-        # The child has no such thread. Its copy of the parent's loop must not be closed by the
-        # garbage collector, which would take the parent's connections out of its selector.
-        _OF_THE_PARENT.append(self._loop)
+    def _begin_in_child(self) -> object:
+        """Be, in a forked process, one that has no thread yet.
+
+        Its copy of the parent's loop must not be closed here, which would take the parent's
+        connections out of its selector.
+        """
+        loop = self._loop
         self._begin()
+        return loop
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -187,16 +190,3 @@ def _call_at_end_of_multiprocessing(close: Callable[[], None]) -> None:
 
         if parent_process() is not None:
             util.Finalize(None, close, exitpriority=0)
-
-
-_ALL: "weakref.WeakSet[BackgroundLog]" = weakref.WeakSet()
-_OF_THE_PARENT: list[asyncio.AbstractEventLoop | None] = []
-
-
-def _after_fork() -> None:
-    for each in list(_ALL):
-        each._begin_in_child()  # this is the class's own module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

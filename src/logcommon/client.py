@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from redis.exceptions import RedisError
 
 from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import ClientClosedError, InvalidArgumentError
+from logcommon.fork import begin_anew_in_children
 from logcommon.model import (
     RECENT_LENGTH,
     Clock,
@@ -119,7 +119,7 @@ class CommonLog:
         # frames takes an eighth longer, and this is the one that a service makes a million times.
         self.log_common_nowait = self._buffer.put  # type: ignore[method-assign,assignment]
         self._begin()
-        _ALL.add(self)
+        begin_anew_in_children(self)
 
     def _begin(self) -> None:
         self._ledger = Ledger()
@@ -314,17 +314,18 @@ class CommonLog:
         if self._embedded is not None:
             await run_in_thread(self._embedded.stop)
 
-    def _begin_in_child(self) -> None:
+    def _begin_in_child(self) -> object:
         """Be, in a forked process, a client that was never entered and was never logged to.
 
         What is pending is the parent's to write. Its connections are kept from being closed here,
         which would take them out of the event loop that the parent still watches.
         """
-        _OF_THE_PARENT.append(self._session)
+        session = self._session
         if self._spool is not None:
             self._spool.abandon()
         self._buffer.reset()
         self._begin()
+        return session
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,19 +341,6 @@ class _Session:
     def is_abandoned(self) -> bool:
         """Whether its event loop was closed under it: it will never end."""
         return self.host.get_loop().is_closed()
-
-
-_ALL: "weakref.WeakSet[CommonLog]" = weakref.WeakSet()
-_OF_THE_PARENT: list[_Session | None] = []
-
-
-def _after_fork() -> None:
-    for each in list(_ALL):
-        each._begin_in_child()  # this is the class's own module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _serve(writer: Writer, client: Redis) -> None:
