@@ -1,8 +1,10 @@
 """Memory and Redis stay bounded whatever is logged, for however long, and the counts stay exact."""
 
 import asyncio
+import contextlib
 import itertools
 import sys
+import tracemalloc
 from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import repeat
@@ -29,10 +31,7 @@ def call(log: logcommon.CommonLog, messages: Iterator[str]) -> None:
 def entries_held(log: logcommon.CommonLog) -> int:
     """Return how many entries and counts are held for a client that has not written them yet."""
     buffer, backlog = log._buffer, log._session.writer._backlog
-    waiting = sum(
-        len(tally.common) + len(tally.recent_only) + len(tally.recent)
-        for tally in buffer._tallies.values()
-    )
+    waiting = sum(map(len, [*buffer._unfolded, *buffer._recent.values()]))
     batches = [batch.counts for batch in backlog._batches]
     counts = itertools.chain(buffer._counts.values(), *(each.values() for each in batches))
     return waiting + sum(map(len, counts))
@@ -80,7 +79,7 @@ async def test_messages_that_are_all_distinct_forever(
         for number in range(hours * 20):
             call(log, itertools.islice(names, chunk))
             # Besides what is folded: what is not, the recent log, and a commit under way.
-            assert log._buffer._distinct <= pending
+            assert log._buffer._totals.room.distinct <= pending
             assert entries_held(log) <= 2 * (pending + hours) + buffer_module._FOLD_AT + 100
             if number % 3 == 0:
                 await asyncio.sleep(0)
@@ -99,6 +98,42 @@ async def test_messages_that_are_all_distinct_forever(
     assert {hour: counter.total() for hour, counter in counts.items()} == {
         NOON + hour: 20 * chunk + waited[hour] for hour in range(hours)
     }
+
+
+async def test_long_messages_over_a_thousand_destinations_have_a_bound_in_bytes(
+    tmp_path: Path,
+) -> None:
+    """With Redis away, 100,000 distinct messages of 1 kB take no more than they may.
+
+    Some are awaited with a deadline. Distinct messages, recent entries and those not folded have
+    `max_pending_bytes` each, and a commit under way as much again.
+    """
+    calls, destinations, bound = 100_000, 1_000, 8 * 1024 * 1024
+    names = [f"service {number}" for number in range(destinations)]
+    text = "x" * 1000
+    with valkey_server(tmp_path) as server:
+        log = logcommon.connect(
+            server.connection_url, max_pending=1_000_000, max_pending_bytes=bound, drain_timeout=0
+        )
+        async with log:
+            await log.log_common("api", "before")
+            server.terminate()
+            log.log_common_nowait("api", "m")
+            await until(lambda: log.stats.failures > 0)
+            tracemalloc.start()
+            for number in range(calls):
+                log.log_common_nowait(names[number % destinations], f"{number} {text}")
+                if number % 10 == 0:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0):
+                            await log.log_common(names[0], f"awaited {number} {text}")
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            waiters = log._session.writer._waiters
+            stats = log.stats
+    assert most < 5 * bound
+    assert not waiters
+    assert stats.pending == stats.calls - stats.counted == calls + calls // 10 + 1
 
 
 async def test_names_that_are_all_distinct_forever(valkey_url: str, valkey: Redis) -> None:

@@ -70,6 +70,12 @@ def rows(heading: str) -> dict[str, list[str]]:
     return {first.strip("`"): rest for first, *rest in cells[2:]}
 
 
+def number(text: str) -> float:
+    """Return the number that a table shows: `10,000`, or `16 MiB` for bytes."""
+    amount, _, unit = text.replace(",", "").partition(" ")
+    return float(amount) * {"": 1, "MiB": 1024 * 1024}[unit]
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     """The table of settings is complete, and its defaults are those of the code."""
     documented = rows("Settings")
@@ -79,7 +85,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, default in fields.items():
         assert parameters[name].default == default
         if name not in ("clock", "redact", "spool"):
-            assert float(documented[name][0].replace(",", "")) == default
+            assert number(documented[name][0]) == default
 
 
 def test_every_statistic_is_documented() -> None:

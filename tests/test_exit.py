@@ -69,7 +69,7 @@ def test_a_call_after_the_loop_was_closed(valkey_url: str) -> None:
 
     async def enter() -> None:
         await log.__aenter__()
-        await until(lambda: log._buffer._asleep)
+        await until(lambda: log._buffer._sleeper)
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(enter())

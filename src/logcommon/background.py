@@ -127,7 +127,7 @@ class BackgroundLog:
             self._stop.set()
             self._run(self._loop or _Loop())
         else:
-            self._log._buffer.drain(1, last=True)  # to drop, and count, what comes from now on
+            self._log._buffer.drain(1, [], last=True)  # to drop, and count, what comes from now on
             if self._loop is not None:
                 self._loop.close()
 

@@ -6,8 +6,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
+from logcommon.atomic import Step, read_atomically
 from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import ClientClosedError, InvalidArgumentError
 from logcommon.fork import begin_anew_in_children
@@ -29,7 +31,7 @@ from logcommon.model import (
 )
 from logcommon.read.reader import Reader
 from logcommon.settings import Settings
-from logcommon.stats import Ledger, Stats
+from logcommon.stats import LEDGER_FIELDS, Ledger, Stats
 from logcommon.threads import outlast, run_in_thread
 from logcommon.wire import dedicated_connection
 from logcommon.write.buffer import Buffer
@@ -48,6 +50,7 @@ def connect(
     commit_timeout: float = _DEFAULTS.commit_timeout,
     history_hours: int = _DEFAULTS.history_hours,
     max_pending: int = _DEFAULTS.max_pending,
+    max_pending_bytes: int = _DEFAULTS.max_pending_bytes,
     max_members: int = _DEFAULTS.max_members,
     max_message_bytes: int = _DEFAULTS.max_message_bytes,
     max_destinations: int = _DEFAULTS.max_destinations,
@@ -68,6 +71,8 @@ def connect(
         commit_timeout: Seconds that one commit may take before it is tried again.
         history_hours: How many hours before `:last` are kept; 0 for just the book's two.
         max_pending: Distinct messages that may wait to be written.
+        max_pending_bytes: Bytes of memory that they may take, and the recent entries beside them
+            as many again. A commit under way holds as much once more.
         max_members: Distinct messages in Redis per destination and hour.
         max_message_bytes: UTF-8 bytes of a message; a longer one is cut and marked with `…`.
         max_destinations: Destinations of this client.
@@ -90,6 +95,7 @@ def connect(
         commit_timeout=commit_timeout,
         history_hours=history_hours,
         max_pending=max_pending,
+        max_pending_bytes=max_pending_bytes,
         max_members=max_members,
         max_message_bytes=max_message_bytes,
         max_destinations=max_destinations,
@@ -211,7 +217,7 @@ class CommonLog:
         """
         writer = self._require_session().writer
         now = self._buffer.put(name, message, severity)
-        await writer.written((name, severity, now))
+        await writer.write((name, severity, now))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
@@ -221,7 +227,7 @@ class CommonLog:
         """Put `message` on the recent log without counting it; else as `log_common`."""
         writer = self._require_session().writer
         self._buffer.put_recent(name, message, severity)
-        await writer.written((name, severity, None))
+        await writer.write((name, severity, None))
 
     async def flush(self) -> None:
         """Wait until everything logged before this call is in Redis.
@@ -231,20 +237,30 @@ class CommonLog:
             NotWrittenError: The client was closed meanwhile, and could not write it all.
 
         """
-        await self._require_session().writer.written()
+        await self._require_session().writer.write()
 
     @property
     def stats(self) -> Stats:
         """What has become of every call so far."""
-        ledger = asdict(self._ledger)  # first: a writer in another thread may go on meanwhile
-        calls, dropped_closed, recent_calls = self._buffer.numbers()
-        committed = ledger.pop("last_commit_at")
+        session = self._session
+        nothing: Step = partial(tuple, ())
+        # All as of one moment: a writer in another thread goes on meanwhile.
+        ledger, batches, *snapshot = read_atomically(
+            self._ledger.snapshot(),
+            nothing if session is None else session.writer.snapshot(),
+            *self._buffer.snapshot(),
+        )
+
+        account = dict(zip(LEDGER_FIELDS, ledger, strict=True))
+        numbers = self._buffer.numbers(snapshot)
+        committed = account.pop("last_commit_at")
         return Stats(
-            calls=calls + ledger["recovered"],
-            dropped_closed=dropped_closed,
-            recent_calls=recent_calls,
+            calls=numbers.calls + account["recovered"],
+            pending=numbers.pending + sum(batch.calls for batch in batches),
+            dropped_closed=numbers.dropped,
+            recent_calls=numbers.recent_calls,
             last_commit_age=None if committed is None else time.monotonic() - committed,
-            **ledger,
+            **account,
         )
 
     async def top(

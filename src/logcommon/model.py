@@ -1,6 +1,7 @@
 """The values that the rest of the package speaks in. Pure: no I/O, no clock of its own."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,8 +30,11 @@ Severity: TypeAlias = int | str
 Hour: TypeAlias = int
 """A UTC hour, counted from the epoch."""
 
+LATEST = datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()
+"""Seconds since the epoch up to which there are hours that can be written."""
+
 _SECONDS = 3600
-_CUT_MARK = "…"
+CUT_MARK = "…"
 _ASCTIME_LENGTH = len("Mon Nov 23 21:10:58 2026")
 _SEVERITIES: dict[Severity, str] = {
     logging.DEBUG: "debug",
@@ -84,12 +88,14 @@ def severity_name(severity: Severity) -> str:
         raise InvalidArgumentError(
             f"severity must be a logging level or text, not {type(severity).__name__}"
         )
-    return _SEVERITIES.get(severity, str(severity).lower())
+    plain: Severity = str.__str__(severity) if isinstance(severity, str) else int.__int__(severity)
+    return _SEVERITIES.get(plain, str(plain).lower())
 
 
 def _checked(what: str, text: str) -> str:
     if not isinstance(text, str):
         raise InvalidArgumentError(f"{what} must be text, not {type(text).__name__}")
+    text = str.__str__(text)
     if not 0 < len(text) <= LONGEST_NAME:
         raise InvalidArgumentError(
             f"{what} must have 1 to {LONGEST_NAME} characters, and has {len(text)}"
@@ -105,6 +111,35 @@ def require_text(message: str) -> None:
         )
 
 
+def plain_text(message: str) -> str:
+    """Return `message` as a plain string, whatever its class makes of hashing and encoding.
+
+    Raises:
+        InvalidArgumentError: It is not text.
+
+    """
+    require_text(message)
+    return str.__str__(message)
+
+
+def checked_time(seconds: float) -> float:
+    """Return what a clock returned, as a plain number.
+
+    Raises:
+        InvalidArgumentError: It is no time between 1970 and the year 9999.
+
+    """
+    try:
+        plain = float(seconds)
+    except (TypeError, ValueError):
+        plain = math.nan
+    if not 0 <= plain < LATEST:
+        raise InvalidArgumentError(
+            f"clock must return seconds since the epoch, up to the year 9999, not {seconds!r}"
+        )
+    return plain
+
+
 def cut_message(message: str, longest: int) -> str:
     """Return `message`, cut between characters to `longest` UTF-8 bytes and marked with `…`."""
     # Each character has at least one byte, so a prefix is enough to tell.
@@ -112,7 +147,7 @@ def cut_message(message: str, longest: int) -> str:
     if len(encoded) <= longest:
         return message
     # Half a character at the end is what `ignore` leaves out.
-    return encoded[: longest - len(_CUT_MARK.encode())].decode("utf-8", "ignore") + _CUT_MARK
+    return encoded[: longest - len(CUT_MARK.encode())].decode("utf-8", "ignore") + CUT_MARK
 
 
 def encode_message(message: str) -> bytes:

@@ -40,6 +40,10 @@ class Settings:
     max_pending: int = 10_000
     """Distinct messages that may wait to be written; a commit under way holds as many again."""
 
+    max_pending_bytes: int = 16 * 1024 * 1024
+    """Bytes of memory that distinct messages may take while they wait to be written, and the recent
+    entries beside them as many again. A commit under way holds as much once more."""
+
     max_members: int = 10_000
     """Distinct messages in Redis per destination and hour. Each producer stops at the limit as it
     last read it, so several that reach it together may pass it by what they had under way."""
@@ -65,7 +69,7 @@ class Settings:
             self._require_number(name, float | int, 0)
         for name in ("history_hours",):
             self._require_number(name, int, 0)
-        for name in ("max_pending", "max_members", "max_destinations"):
+        for name in ("max_pending", "max_pending_bytes", "max_members", "max_destinations"):
             self._require_number(name, int, 1)
         self._require_number("max_message_bytes", int, SHORTEST_MESSAGE_LIMIT)
         if not self.commit_timeout:

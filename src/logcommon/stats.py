@@ -1,7 +1,10 @@
 """The numbers by which a client accounts for every call. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
+from operator import attrgetter
 
+from logcommon.atomic import Step
 from logcommon.model import Destination, Group
 
 
@@ -46,14 +49,32 @@ class Ledger:
     last_commit_at: float | None = None
     """By the monotonic clock."""
 
-    def add(self, outcome: Outcome) -> None:
-        """Enter what became of the calls of a batch."""
-        self.counted += outcome.counted
-        self.other += outcome.other
-        self.late += outcome.late
-        self.dropped_too_late += outcome.too_late
-        self.dropped_refused += outcome.refused
-        self.last_error = outcome.failure or self.last_error
+    def snapshot(self) -> Step:
+        """Return the step that reads all fields, in the order of `LEDGER_FIELDS`."""
+        return partial(attrgetter(*LEDGER_FIELDS), self)
+
+    def adding(self, **amounts: int) -> list[Step]:
+        """Return the steps that add to fields."""
+        return [
+            partial(setattr, self, name, getattr(self, name) + amount)
+            for name, amount in amounts.items()
+        ]
+
+    def settling(self, outcome: Outcome) -> list[Step]:
+        """Return the steps that enter what became of the calls of a batch."""
+        return [
+            partial(setattr, self, "last_error", outcome.failure or self.last_error),
+            *self.adding(
+                counted=outcome.counted,
+                other=outcome.other,
+                late=outcome.late,
+                dropped_too_late=outcome.too_late,
+                dropped_refused=outcome.refused,
+            ),
+        ]
+
+
+LEDGER_FIELDS = tuple(each.name for each in fields(Ledger))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +110,9 @@ class Stats:
 
     recovered: int
     """Of the calls, those that an earlier client had left in the spool."""
+
+    pending: int
+    """Waiting to be written, or being written: counted where they are, not the rest of a sum."""
 
     in_doubt: int
     """Of `dropped_unwritten`, those whose commit had been sent: Redis may have counted them."""
@@ -148,8 +172,3 @@ class Stats:
     def failures(self) -> int:
         """Attempts that a fault ended. Each was tried again."""
         return self.lost_connections + self.timeouts + self.refusals
-
-    @property
-    def pending(self) -> int:
-        """Calls whose entries wait to be written, or are being written."""
-        return self.calls - self.spooled - self.counted - self.other - self.dropped

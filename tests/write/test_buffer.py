@@ -11,7 +11,8 @@ from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import OTHER, Destination, Group
 from logcommon.settings import Settings
 from logcommon.write import buffer as buffer_module
-from logcommon.write.buffer import OVERFLOW, Batch, Buffer
+from logcommon.write.batch import Batch
+from logcommon.write.buffer import OVERFLOW, Buffer
 from support.clock import NOON, HandClock
 
 API = Destination("api", "info")
@@ -19,6 +20,12 @@ API = Destination("api", "info")
 
 def make(clock: HandClock, **settings: int) -> Buffer:
     return Buffer(Settings(clock=clock, **settings))  # type: ignore[arg-type]
+
+
+def drained(buffer: Buffer, size: int, *, last: bool = False) -> list[Batch]:
+    batches: list[Batch] = []
+    buffer.drain(size, batches, last=last)
+    return batches
 
 
 def contents(batches: list[Batch]) -> dict[Group, Counter[str]]:
@@ -43,7 +50,7 @@ operations = st.lists(
 @given(operations)
 def test_totals_are_conserved_in_every_hour(steps: list[tuple[str, object, object]]) -> None:
     """Whatever the order of puts, drains and hour turns, each entry lands in its hour once."""
-    clock, drained, model = HandClock(), [], Counter[tuple[Group, str]]()
+    clock, found_so_far, model = HandClock(), [], Counter[tuple[Group, str]]()
     buffer = make(clock)
     for kind, *arguments in steps:
         if kind == "put":
@@ -53,13 +60,13 @@ def test_totals_are_conserved_in_every_hour(steps: list[tuple[str, object, objec
         elif kind == "turn":
             clock.turn(arguments[0])  # type: ignore[arg-type]
         else:
-            drained += buffer.drain(arguments[0])  # type: ignore[arg-type]
-    drained += buffer.drain(3)
-    found = contents(drained)
+            found_so_far += drained(buffer, arguments[0])  # type: ignore[arg-type]
+    found_so_far += drained(buffer, 3)
+    found = contents(found_so_far)
     assert {(group, m): n for group, messages in found.items() for m, n in messages.items()} == (
         model
     )
-    assert buffer.numbers() == (model.total(), 0, 0)
+    assert buffer.numbers() == (model.total(), 0, 0, 0)
 
 
 @given(
@@ -74,7 +81,7 @@ def test_what_exceeds_a_bound_is_counted_as_other(
     buffer = make(clock, max_pending=limit)
     for name, message in entries:
         buffer.put(name, str(message), "info")
-    found = contents(buffer.drain(1000))
+    found = contents(drained(buffer, 1000))
     names = Counter(name for name, _ in entries)
     assert {group[0].name: messages.total() for group, messages in found.items()} == names
     distinct = sum(len(messages.keys() - {OTHER}) for messages in found.values())
@@ -88,7 +95,7 @@ def test_a_batch_has_a_bounded_number_of_messages(clock: HandClock) -> None:
         clock.turn(turn)
         for message in range(5):
             buffer.put("api", str(message), "info")
-    batches = buffer.drain(4)
+    batches = drained(buffer, 4)
     assert [sum(map(len, batch.counts.values())) for batch in batches] == [4, 4, 2]
     assert [hour for batch in batches for _, hour in batch.counts] == [
         NOON - 1,
@@ -107,7 +114,7 @@ def test_entries_of_two_hours_in_one_fold(
     for turn in (0, 0, 1, -1, 0, 1, 0, -1, 1, 0, 0):
         clock.turn(turn)
         buffer.put("api", "m", "info")
-    found = contents(buffer.drain(100))
+    found = contents(drained(buffer, 100))
     assert found == {(API, NOON): Counter(m=5), (API, NOON + 1): Counter(m=6)}
 
 
@@ -116,7 +123,7 @@ def test_spellings_of_a_severity_are_one_destination(clock: HandClock) -> None:
     buffer = make(clock)
     for severity in (20, "info", "INFO", 20):
         buffer.put("api", "m", severity)
-    assert contents(buffer.drain(100)) == {(API, NOON): Counter(m=4)}
+    assert contents(drained(buffer, 100)) == {(API, NOON): Counter(m=4)}
 
 
 def test_one_destination_too_many_is_counted_in_other(clock: HandClock) -> None:
@@ -124,7 +131,7 @@ def test_one_destination_too_many_is_counted_in_other(clock: HandClock) -> None:
     buffer = make(clock, max_destinations=2)
     for name in ("a", "b", "c", "d", "a"):
         buffer.put(name, "m", "info")
-    found = contents(buffer.drain(100))
+    found = contents(drained(buffer, 100))
     assert found == {
         (Destination("a", "info"), NOON): Counter(m=2),
         (Destination("b", "info"), NOON): Counter(m=1),
@@ -139,9 +146,9 @@ def test_the_newest_hundred_are_kept_in_order(clock: HandClock) -> None:
         clock.now += 1
         put = buffer.put if number % 2 else buffer.put_recent
         put("api", str(number), "info")
-    (batch,) = buffer.drain(1000)
+    (batch,) = drained(buffer, 1000)
     assert [message for message, _ in batch.recent[API]] == [str(n) for n in range(200, 300)]
-    assert buffer.numbers() == (150, 0, 150)
+    assert buffer.numbers() == (150, 150, 0, 0)
 
 
 def test_a_long_message_is_cut(clock: HandClock) -> None:
@@ -149,7 +156,7 @@ def test_a_long_message_is_cut(clock: HandClock) -> None:
     buffer = make(clock, max_message_bytes=16)
     buffer.put("api", "é" * 100, "info")
     buffer.put_recent("api", "é" * 100, "info")
-    (batch,) = buffer.drain(10)
+    (batch,) = drained(buffer, 10)
     assert batch.counts == {(API, NOON): {"éééééé…": 1}}
     assert [message for message, _ in batch.recent[API]] == ["éééééé…"] * 2
 
@@ -164,8 +171,8 @@ def test_bad_input_changes_nothing(clock: HandClock, arguments: tuple[str, str, 
     for put in (buffer.put, buffer.put_recent):
         with pytest.raises(InvalidArgumentError):
             put(*arguments)
-    assert buffer.drain(10) == []
-    assert buffer.numbers() == (0, 0, 0)
+    assert drained(buffer, 10) == []
+    assert buffer.numbers() == (0, 0, 0, 0)
 
 
 def test_a_put_wakes_only_a_sleeper(clock: HandClock) -> None:
@@ -176,7 +183,7 @@ def test_a_put_wakes_only_a_sleeper(clock: HandClock) -> None:
     buffer.put("api", "m", "info")
     assert not woken
     assert not buffer.sleep(), "it must not sleep on a pending entry"
-    buffer.drain(10)
+    drained(buffer, 10)
     assert buffer.sleep()
     buffer.put("api", "m", "info")
     buffer.put_recent("api", "m", "info")
@@ -202,29 +209,19 @@ def test_memory_is_in_proportion_to_distinct_messages(clock: HandClock) -> None:
     buffer = make(clock)
     for _ in range(100_000):
         buffer.put("api", "m", "info")
-    tally = buffer._tallies[API]
-    assert len(tally.common) < buffer_module._FOLD_AT
+    assert len(buffer._tallies[API].common) < buffer_module._FOLD_AT
     assert sum(map(len, buffer._counts.values())) == 1
-
-
-def test_a_call_within_a_fold_does_not_deadlock(clock: HandClock) -> None:
-    """A signal handler that logs while the lock is held is accepted without waiting for it."""
-    buffer = make(clock)
-    with buffer._lock:
-        for _ in range(2 * buffer_module._FOLD_AT):
-            buffer.put("api", "m", "info")
-    assert contents(buffer.drain(10)) == {(API, NOON): Counter(m=1024)}
 
 
 def test_after_the_close_calls_are_counted_as_dropped(clock: HandClock) -> None:
     """A late call is neither kept nor lost silently."""
     buffer = make(clock)
     buffer.put("api", "m", "info")
-    assert contents(buffer.drain(10, last=True)) == {(API, NOON): Counter(m=1)}
+    assert contents(drained(buffer, 10, last=True)) == {(API, NOON): Counter(m=1)}
     for _ in range(1000):
         buffer.put("api", "m", "info")
-    assert buffer.numbers() == (1001, 1000, 0)
-    assert buffer.drain(10) == []
+    assert buffer.numbers() == (1001, 0, 1000, 0)
+    assert drained(buffer, 10) == []
 
 
 def test_threads_lose_nothing(clock: HandClock) -> None:
@@ -237,7 +234,7 @@ def test_threads_lose_nothing(clock: HandClock) -> None:
 
     def drain() -> None:
         while not done.is_set():
-            batches.extend(buffer.drain(100))
+            buffer.drain(100, batches)
 
     threads = [threading.Thread(target=log) for _ in range(8)]
     drainer = threading.Thread(target=drain)
@@ -247,7 +244,7 @@ def test_threads_lose_nothing(clock: HandClock) -> None:
         thread.join()
     done.set()
     drainer.join()
-    batches.extend(buffer.drain(100))
+    buffer.drain(100, batches)
     model = Counter({str(n): 8 * len(range(n, 20_000, 7)) for n in range(7)})
     assert contents(batches) == {(API, NOON): model}
     assert buffer.numbers()[0] == 160_000
@@ -265,7 +262,7 @@ def test_nothing_is_kept_of_what_redact_takes_out(clock: HandClock) -> None:
     for message in ("a secret", "fault"):
         buffer.put("api", message, "info")
         buffer.put_recent("api", message, "info")
-    (batch,) = buffer.drain(10)
+    (batch,) = drained(buffer, 10)
     kept = {"a ***", "<not logged: redact raised ValueError>"}
     assert batch.counts[API, NOON].keys() == kept
     assert {message for message, _ in batch.recent[API]} == kept
@@ -280,6 +277,86 @@ def test_a_hook_that_logs_ends(clock: HandClock) -> None:
 
     buffer = Buffer(Settings(clock=clock, redact=redact))
     buffer.put("api", "secret")
-    (batch,) = buffer.drain(10)
+    (batch,) = drained(buffer, 10)
     mark = "<not logged: redact logged it>"
     assert batch.counts[API, NOON] == {mark: 1, "redacted": 1}
+
+
+def test_redact_is_never_given_a_message_of_ten_megabytes(clock: HandClock) -> None:
+    """The hook sees a bounded beginning of a long message, and the cut is marked all the same."""
+    seen: list[int] = []
+
+    def redact(message: str) -> str:
+        seen.append(len(message))
+        return "short"
+
+    buffer = Buffer(Settings(clock=clock, redact=redact, max_message_bytes=100))
+    buffer.put("api", "x" * 10_000_000)
+    buffer.put_recent("api", "x" * 10_000_000, "info")
+    assert seen == [400, 400]
+    assert contents(drained(buffer, 10)) == {(API, NOON): Counter({"short…": 1})}
+
+
+class Hostile(str):
+    """A string whose methods are not to be trusted."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise RuntimeError
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    def encode(self, *arguments: str) -> bytes:
+        raise RuntimeError
+
+
+def test_messages_are_plain_strings_from_the_start(clock: HandClock) -> None:
+    """What a subclass of `str` makes of hashing and encoding harms neither caller nor writer."""
+    buffer = make(clock)
+    buffer.put("api", Hostile("m"), "info")
+    buffer.put_recent("api", Hostile("r"), Hostile("INFO"))
+    (batch,) = drained(buffer, 10)
+    assert batch.counts == {(API, NOON): {"m": 1}}
+    kept = [message for message, _ in batch.recent[API]]
+    assert kept == ["m", "r"]
+    assert {type(message) for message in (*batch.counts[API, NOON], *kept)} == {str}
+
+
+@pytest.mark.parametrize(
+    "time", [float("nan"), float("inf"), -1.0, None, "now", 253_402_300_800.0, 1e300]
+)
+def test_a_clock_that_returns_no_time_is_refused_at_once(time: float) -> None:
+    """The caller gets the error, nothing is accepted, and nothing behind it is held up."""
+    times = [NOON * 3600.0, time, NOON * 3600]
+    buffer = Buffer(Settings(clock=lambda: times.pop()))
+    buffer.put("api", "an integer will do", "info")
+    with pytest.raises(InvalidArgumentError, match="clock must return seconds"):
+        buffer.put("api", "m", "info")
+    buffer.put("api", "m", "info")
+    assert buffer.numbers() == (2, 0, 0, 2)
+
+
+def test_many_destinations_share_the_memory(clock: HandClock) -> None:
+    """Entries that are not folded, and recent ones, have a bound over all destinations together."""
+    buffer = make(clock, max_pending_bytes=100_000, max_message_bytes=100)
+    for number in range(50_000):
+        buffer.put(f"service {number % 500}", f"{number} {'x' * 80}", "info")
+    most = 100_000 // (100 + 200)
+    assert sum(map(len, buffer._unfolded)) < most
+    assert sum(map(len, buffer._recent.values())) <= 500
+    assert buffer._totals.room.size <= 100_000
+    assert buffer.numbers() == (50_000, 0, 0, 50_000)
+
+
+def test_few_destinations_keep_their_newest_hundred(clock: HandClock) -> None:
+    """The bound on memory takes nothing from the recent log of an ordinary service."""
+    buffer = make(clock)
+    for number in range(20_000):
+        buffer.put(f"service {number % 100}", str(number), "info")
+    (batch, *_) = drained(buffer, 30_000)
+    assert {len(entries) for entries in batch.recent.values()} == {100}

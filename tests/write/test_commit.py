@@ -8,7 +8,7 @@ from logcommon.commands import Command
 from logcommon.keys import destination_keys
 from logcommon.model import OTHER, Destination
 from logcommon.rotation import HourState
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch
 from logcommon.write.commit import (
     Armed,
     Marker,

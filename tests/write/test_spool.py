@@ -19,7 +19,8 @@ from logcommon.stats import Ledger
 from logcommon.write import backlog
 from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
-from logcommon.write.buffer import Batch, Buffer
+from logcommon.write.batch import Batch
+from logcommon.write.buffer import Buffer
 from logcommon.write.spool import Spool
 from support import spooling
 from support.clock import NOON, HandClock

@@ -3,16 +3,19 @@
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import anyio
 
+from logcommon.atomic import Step, atomically
 from logcommon.exceptions import SpoolError
-from logcommon.stats import Ledger
+from logcommon.stats import Ledger, Outcome
 from logcommon.threads import outlast, run_in_thread
 from logcommon.write.alarm import Alarm
-from logcommon.write.buffer import Batch, Buffer
+from logcommon.write.batch import Batch
+from logcommon.write.buffer import Buffer
 from logcommon.write.spool import Spool
 
 _BATCH_SIZE = 1_000
@@ -51,8 +54,9 @@ class Backlog:
         """Whose marker in Redis tells which batches were executed."""
         if spool is not None:
             self.producer, self._number = spool.producer, spool.number
-            self._append(spool.found)
-            ledger.recovered += self.calls
+            found = sum(batch.calls for batch in spool.found)
+            atomically(partial(self._batches.extend, spool.found), *ledger.adding(recovered=found))
+            self._number_all()
 
     def __bool__(self) -> bool:
         return bool(self._batches)
@@ -67,6 +71,10 @@ class Backlog:
         """How many counted calls all batches stand for."""
         return sum(batch.calls for batch in self._batches)
 
+    def snapshot(self) -> Step:
+        """Return the step that reads what is not settled, each batch that has been taken up."""
+        return partial(tuple, self._batches)
+
     def inherited(self) -> "Backlog":
         """Return this, for another event loop, from one that was closed in the middle of it.
 
@@ -78,19 +86,20 @@ class Backlog:
     async def take_up(self, *, last: bool) -> None:
         """Take what the buffer has, the `last` time closing it; return once it may be sent."""
         if self._spool is None:
-            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
+            self._drain(last=last)
             return
         # A copy of the buffer must not be taken before this and written after it.
         async with self._disk:
-            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
+            self._drain(last=last)
             while True:
                 if await self._on_disk(self._spool.keep, tuple(self._batches)):
                     return
                 await anyio.sleep(_PAUSE)
 
-    def settled(self) -> None:
-        """Let go of the first batch: nothing is left to be done about it."""
-        self._settled = self._batches.popleft().number
+    def settle(self, outcome: Outcome) -> None:
+        """Let go of the first batch, and enter what became of it."""
+        self._settled = self.first.number
+        atomically(self._batches.popleft, *self._ledger.settling(outcome))
 
     async def tidy(self) -> None:
         """Take settled batches out of the spool, before their marker in Redis can expire."""
@@ -108,7 +117,7 @@ class Backlog:
 
     async def close(self, *, in_doubt: bool) -> None:
         """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
-        self._append(self._buffer.drain(_BATCH_SIZE, last=True))
+        self._drain(last=True)
         if self._spool is None:
             self._account(in_doubt=in_doubt)
             return
@@ -117,21 +126,24 @@ class Backlog:
             await outlast(leaving)
         finally:
             if leaving.result():
-                self._ledger.spooled += self.calls
+                self._let_go(spooled=self.calls)
             else:
                 self._account(in_doubt=in_doubt)
 
     def _account(self, *, in_doubt: bool) -> None:
         """Enter what is not settled as dropped, and warn of it."""
         calls, doubtful = self.calls, self.first.calls if in_doubt else 0
-        self._ledger.dropped_unwritten += calls
-        self._ledger.in_doubt += doubtful
+        self._let_go(dropped_unwritten=calls, in_doubt=doubtful)
         if calls:
             self._alarm.warn(
                 "closed",
                 f"closed with {calls} entries unwritten, {doubtful} of them in doubt; "
                 f"the last fault was {self._ledger.last_error}",
             )
+
+    def _let_go(self, **amounts: int) -> None:
+        """Let go of everything, and enter what became of it."""
+        atomically(self._batches.clear, *self._ledger.adding(**amounts))
 
     async def _leave(self, spool: Spool) -> bool:
         """Close the spool; return whether what is not settled is in it."""
@@ -141,12 +153,15 @@ class Backlog:
             self._spool = None
         return left
 
-    def _append(self, batches: Iterable[Batch]) -> None:
-        for batch in batches:
+    def _drain(self, *, last: bool) -> None:
+        self._buffer.drain(_BATCH_SIZE, self._batches, last=last)
+        self._number_all()
+
+    def _number_all(self) -> None:
+        for batch in self._batches:
             if not batch.number:  # else it was found in the spool with the one that it had
                 self._number += 1
                 batch.number = self._number
-            self._batches.append(batch)
 
     async def _on_disk(self, write: Callable[[_Content], None], content: _Content) -> bool:
         """Write to the spool, in a thread; return whether that was done."""

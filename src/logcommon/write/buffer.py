@@ -1,77 +1,84 @@
-"""What was logged and is not yet written, coalesced under a bound. Pure and thread-safe.
+"""What was logged and is not yet written, coalesced under a bound. No I/O, no locks.
 
-A call appends one tuple to a list, which is atomic, and takes no lock. Counting is done a few
-hundred entries at a time ("folding"), where the interpreter does it at the speed of C, by whoever
-gets the lock without waiting for it. So a signal handler or a finalizer that logs in the middle of
-a fold can't lock itself out, and memory stays in proportion to distinct messages.
+A call appends one tuple to a list, which is atomic. Every few hundred entries somebody *folds*
+them: works out the new counts beside the old ones, and then publishes them in one step that
+nothing can interrupt, unless somebody else has published meanwhile. So a fold is optimistic, as the
+transaction in Redis is: an exception from a signal handler, at any point, leaves all of it done or
+none, and there is no lock that it could leave behind.
 """
 
+import contextlib
 import logging
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import TypeAlias
+import time
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+from logcommon.atomic import Step, atomically, read_atomically
 from logcommon.model import (
-    OTHER,
+    CUT_MARK,
     RECENT_LENGTH,
+    Clock,
     Destination,
-    Group,
-    Hour,
     Severity,
+    checked_time,
     cut_message,
-    hour_of,
-    require_text,
+    plain_text,
 )
 from logcommon.settings import Settings
+from logcommon.write.batch import Batch, Counts, Entry, Recent, split
+from logcommon.write.fold import ENTRY_BYTES, OVERFLOW, Fold, Room
 
-Entry: TypeAlias = tuple[str, float]
-"""A message, and when it was logged in seconds since the epoch."""
-
-OVERFLOW = Destination(OTHER, OTHER)
-"""Where calls are counted that would need one destination too many."""
-
-_message_of, _time_of = itemgetter(0), itemgetter(1)
 _FOLD_AT = 512
+_MOST_UNFOLDED = 16_384
+"""Entries of all destinations together; with many of them, each is folded earlier."""
+
 _SPELLINGS = 64
 _LONGEST_CHARACTER = 4  # bytes in UTF-8
+_READ_BY_REDACT = 4
+"""How many times `max_message_bytes` a hook is given of a message, in characters."""
 
 
-@dataclass(slots=True)
-class Batch:
-    """What one commit carries."""
+class Numbers(NamedTuple):
+    """How many calls a buffer has accepted, and where they are, as of one moment."""
 
-    counts: dict[Group, dict[str, int]] = field(default_factory=dict)
-    recent: dict[Destination, list[Entry]] = field(default_factory=dict)
-    number: int = 0
-    """Given once it is out of the buffer, counting up from 1 for each producer."""
+    calls: int
+    recent_calls: int
+    dropped: int
+    """Of the calls, those that came after the close."""
+    pending: int
+    """Of the calls, those that are still here."""
 
-    @property
-    def destinations(self) -> set[Destination]:
-        """The destinations that have something in this batch."""
-        return {destination for destination, _ in self.counts} | self.recent.keys()
 
-    @property
-    def calls(self) -> int:
-        """How many counted calls this batch stands for."""
-        return sum(sum(messages.values()) for messages in self.counts.values())
+class _Totals(NamedTuple):
+    """What folding has come to."""
+
+    calls: int = 0
+    recent_calls: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    """Calls that the counts stand for."""
+    room: Room = Room()
 
 
 class _Tally:
-    """The entries of one destination that are not folded yet, and the newest that are."""
+    """The entries of one destination that are not folded yet."""
 
-    __slots__ = ("common", "destination", "recent", "recent_only")
+    __slots__ = ("common", "destination", "recent_only")
 
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self.common: list[Entry] = []
         self.recent_only: list[Entry] = []
-        self.recent: deque[Entry] = deque(maxlen=RECENT_LENGTH)
 
-    def __bool__(self) -> bool:
-        return bool(self.common or self.recent_only or self.recent)
+
+class _Sealed(NamedTuple):
+    """Counts that no fold can reach any more, and how many calls they stand for."""
+
+    counts: Counts
+    recent: Recent
+    calls: int
 
 
 class Buffer:
@@ -84,24 +91,28 @@ class Buffer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clock = settings.clock
+        self._clock = settings.clock if settings.clock is time.time else _checked(settings.clock)
         self._redact = settings.redact
-        self._redacting = threading.local()
+        self._redacting = _Redacting()
         self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
+        longest = settings.max_message_bytes + ENTRY_BYTES
+        self._most_entries = settings.max_pending_bytes // longest
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, as in a new process: also who holds the lock."""
+        """Forget everything, as in a new process."""
         self._wake: Callable[[], None] = _nobody
-        self._asleep = False
+        self._sleeper: list[object] = []
         self._closed = False
-        self._lock = threading.Lock()
         self._tallies: dict[Destination, _Tally] = {}
+        self._share()
         # Two lookups by one key each take less time than one by a pair that has to be made.
         self._by_severity_and_name: dict[Severity, dict[str, _Tally]] = {}
-        self._counts: dict[Group, Counter[str]] = {}
-        self._distinct = 0
-        self._calls = self._recent_calls = self._dropped = 0
+        self._version = [0]
+        self._counts: Counts = {}
+        self._recent: Recent = {}
+        self._totals = _Totals()
+        self._sealed: list[_Sealed] = []
 
     def open(self, wake: Callable[[], None]) -> None:
         """Serve a writer.
@@ -109,21 +120,21 @@ class Buffer:
         `wake` is called, from the thread of a call, when the sleeping writer is wanted, and again
         when the buffer is half full.
         """
-        with self._lock:
-            self._fold_all()  # what came after a close is dropped, as `numbers` may have said
-            self._closed = False
+        # What came after a close is dropped, as `numbers` may have said.
+        self._fold_all(partial(setattr, self, "_closed", False))  # noqa: FBT003  # its value
         self._wake = wake
 
     def put(self, name: str, message: str, severity: Severity = logging.INFO) -> float:
         """Accept an entry to be counted, and return the time that it got.
 
         Raises:
-            InvalidArgumentError: The name, the message or the severity can't be used.
+            InvalidArgumentError: The name, the message, the severity or the clock's time can't be
+                used.
 
         """
         # This is the call that a service makes a million times: every line here is measured.
         if message.__class__ is not str:
-            require_text(message)
+            message = plain_text(message)
         try:
             tally: _Tally | None = self._by_severity_and_name[severity][name]
         except (KeyError, TypeError):
@@ -137,21 +148,21 @@ class Buffer:
         now = self._clock()
         entries = tally.common
         entries.append((message, now))
-        if len(entries) >= _FOLD_AT:
-            self._fold_if_free(tally)
-        if self._asleep:
+        if len(entries) >= self._fold_at:
+            self._fold_some(tally)
+        if self._sleeper:
             self._wake_up()
         return now
 
     def put_recent(self, name: str, message: str, severity: Severity) -> None:
         """Accept an entry for the recent log alone; raises as `put` does."""
-        require_text(message)
+        message = plain_text(message)
         tally = self._resolve(name, severity)
         message = cut_message(self._redacted(message), self._settings.max_message_bytes)
         tally.recent_only.append((message, self._clock()))
-        if len(tally.recent_only) >= _FOLD_AT:
-            self._fold_if_free(tally)
-        if self._asleep:
+        if len(tally.recent_only) >= self._fold_at:
+            self._fold_some(tally)
+        if self._sleeper:
             self._wake_up()
 
     def destination(self, name: str, severity: Severity) -> Destination:
@@ -159,168 +170,218 @@ class Buffer:
         return self._resolve(name, severity).destination
 
     def sleep(self) -> bool:
-        """Ask to be woken by the next put; return False, and don't, where something is pending."""
-        self._asleep = True
-        if self._pending():
-            self._asleep = False
-        return self._asleep
+        """Ask to be woken by the next put; return False, and don't, if something is pending."""
+        self._sleeper.append(object())
+        if any(self._unfolded) or self._counts or self._recent:
+            self._sleeper.clear()
+        return bool(self._sleeper)
 
     @property
     def crowded(self) -> bool:
         """Whether half of the room for distinct messages is taken."""
-        return self._distinct * 2 >= self._settings.max_pending
+        room, settings = self._totals.room, self._settings
+        return (
+            room.distinct * 2 >= settings.max_pending or room.size * 2 >= settings.max_pending_bytes
+        )
 
-    def drain(self, batch_size: int, *, last: bool = False) -> list[Batch]:
-        """Give up all that is pending, in batches of at most `batch_size` distinct messages.
+    def drain(self, batch_size: int, onto: MutableSequence[Batch], *, last: bool = False) -> None:
+        """Move all that is pending to the end of `onto`, a deque or a list.
 
-        After the `last` time calls are counted as dropped, until this is opened again.
+        Batches have at most `batch_size` distinct messages. Each call is at every moment here or
+        there, even if an exception interrupts this. After the `last` time calls are counted as
+        dropped, until this is opened again.
         """
-        with self._lock:
-            tallies = self._fold_all()
-            if last:
-                self._closed, self._wake = True, _nobody
-            counts, self._counts, self._distinct = self._counts, {}, 0
-            recent = {tally.destination: list(tally.recent) for tally in tallies if tally.recent}
-            for tally in tallies:
-                tally.recent.clear()
-        return list(_split(counts, recent, batch_size))
+        self._fold_all()
+        while not self._seal(last=last):
+            time.sleep(0)
+
+        while self._sealed:
+            counts, recent, _ = self._sealed[0]
+            batches = list(split(counts, recent, batch_size))
+            atomically(partial(onto.extend, batches), partial(self._sealed.pop, 0))
 
     def copy(self, batch_size: int) -> list[Batch]:
-        """Return what `drain` would, and keep it."""
-        with self._lock:
-            tallies = self._fold_all()
-            recent = {tally.destination: list(tally.recent) for tally in tallies if tally.recent}
-            return list(_split(self._counts, recent, batch_size))
+        """Return what `drain` would give up, and keep it."""
+        self._fold_all()
+        # Each is copied in one step: other threads go on counting.
+        counts = {group: dict(messages) for group, messages in list(self._counts.items())}
+        waiting = [*self._sealed, _Sealed(counts, dict(self._recent), 0)]
+        return [batch for each in waiting for batch in split(*each[:2], batch_size)]
 
-    def numbers(self) -> tuple[int, int, int]:
-        """Return the calls accepted, of these those dropped since the close, and recent calls."""
-        with self._lock:
-            self._fold_all()
-            return self._calls, self._dropped, self._recent_calls
+    def snapshot(self) -> list[Step]:
+        """Return the steps that read what `numbers` is made of."""
+        tallies = list(self._tallies.values())
+        return [
+            partial(getattr, self, "_totals"),
+            partial(sum, map(len, [tally.common for tally in tallies])),
+            partial(sum, map(len, [tally.recent_only for tally in tallies])),
+            partial(getattr, self, "_closed"),
+            partial(tuple, self._sealed),
+        ]
+
+    def numbers(self, snapshot: Sequence[Any] = ()) -> Numbers:
+        """Return how many calls were accepted, and where they are; safe in a signal handler.
+
+        `snapshot` is what the steps of `snapshot()` returned, if they were read with others.
+        """
+        totals, unfolded, recent_only, closed, sealed = snapshot or read_atomically(
+            *self.snapshot()
+        )
+        return Numbers(
+            calls=totals.calls + unfolded,
+            recent_calls=totals.recent_calls + recent_only,
+            dropped=totals.dropped + unfolded * closed,
+            pending=totals.waiting + unfolded * (not closed) + sum(each.calls for each in sealed),
+        )
 
     def _redacted(self, message: str) -> str:
         if self._redact is None:
             return message
-        if getattr(self._redacting, "now", False):
+        if self._redacting.lock.locked():
             return "<not logged: redact logged it>"  # and would do so for ever
-        self._redacting.now = True
-        try:
-            return str(self._redact(message))
-        except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
-            return f"<not logged: redact raised {type(error).__name__}>"
-        finally:
-            self._redacting.now = False
-
-    def _pending(self) -> bool:
-        # In this order: entries go from a tally into the counts while the lock is held.
-        return any(list(self._tallies.values())) or self._lock.locked() or bool(self._counts)
+        longest = _READ_BY_REDACT * self._settings.max_message_bytes
+        cut_mark = CUT_MARK if len(message) > longest else ""
+        # `with` leaves a lock even if a signal handler raises in here: it enters and leaves in C.
+        with self._redacting.lock:
+            try:
+                return plain_text(str(self._redact(message[:longest]))) + cut_mark
+            except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
+                return f"<not logged: redact raised {type(error).__name__}>"
 
     def _wake_up(self) -> None:
-        self._asleep = False
+        # Taken out last: if a signal handler raises before that, the next put wakes the writer.
+        sleeper = self._sleeper[:]
         self._wake()
+        if sleeper:
+            with contextlib.suppress(ValueError):
+                self._sleeper.remove(sleeper[0])
 
     def _resolve(self, name: str, severity: Severity) -> _Tally:
-        """Return the tally for a call's arguments, making it where there is room for one more."""
+        """Return the tally for a call's arguments, making it if there is room for one more."""
         destination = Destination.of(name, severity)
         tally = self._tallies.get(destination)
         if tally is None:
             if len(self._tallies) >= self._settings.max_destinations:
                 destination = OVERFLOW
-            tally = self._tallies.setdefault(destination, _Tally(destination))
+            tally = self._tallies.get(destination) or self._new_tally(destination)
+
         # Spellings of a severity are few, but nothing says so: this has a bound as well.
         known = self._by_severity_and_name
-        if tally.destination != OVERFLOW and (severity in known or len(known) < _SPELLINGS):
-            known.setdefault(severity, {})[name] = tally
+        is_new = tally.destination != OVERFLOW and severity.__class__ in (int, str)
+        if is_new and (severity in known or len(known) < _SPELLINGS):
+            known.setdefault(severity, {})[destination.name] = tally
         return tally
 
-    def _fold_if_free(self, tally: _Tally) -> None:
-        if self._lock.acquire(blocking=False):
-            try:
-                self._fold(tally)
-            finally:
-                self._lock.release()
-            if self.crowded:
-                self._wake()
+    def _new_tally(self, destination: Destination) -> _Tally:
+        tally = self._tallies.setdefault(destination, _Tally(destination))
+        self._share()
+        return tally
 
-    def _fold_all(self) -> list[_Tally]:
+    def _share(self) -> None:
+        """Share the memory for entries among the destinations there are."""
         tallies = list(self._tallies.values())
+        self._unfolded = [
+            entries for each in tallies for entries in (each.common, each.recent_only)
+        ]
+        share = self._most_entries // max(1, len(tallies))
+        self._fold_at = max(1, min(_FOLD_AT, share, _MOST_UNFOLDED // max(1, len(tallies))))
+        # In powers of two: with each change the recent entries of all destinations are gone over.
+        self._keep = max(1, min(RECENT_LENGTH, 1 << share.bit_length() >> 1))
+
+    def _fold_some(self, tally: _Tally) -> None:
+        """Fold the entries of one destination, unless somebody else is at it."""
+        if self._fold([tally]) and self.crowded:
+            self._wake()
+
+    def _fold_all(self, *afterwards: Step) -> None:
+        while not self._fold(list(self._tallies.values()), *afterwards):
+            time.sleep(0)  # lets the thread go on that was faster
+
+    def _fold(self, tallies: Iterable[_Tally], *afterwards: Step) -> bool:
+        """Count the entries so far; return False if somebody else has published meanwhile."""
+        version, closed = self._version[:], self._closed
+        totals, counts, recent = self._totals, self._counts, self._recent
+        fold = Fold(counts, recent, totals.room, self._settings, self._keep)
+        calls, recent_calls = 0, 0
+        steps: list[Step] = []
         for tally in tallies:
-            self._fold(tally)
-        return tallies
+            common, recent_only = tally.common[:], tally.recent_only[:]
+            if not (common or recent_only):
+                continue
+            if not closed:
+                fold.add(tally.destination, common, recent_only)
+            calls, recent_calls = calls + len(common), recent_calls + len(recent_only)
+            steps += _removing(common, tally.common), _removing(recent_only, tally.recent_only)
+        fold.thin_out()
 
-    def _fold(self, tally: _Tally) -> None:
-        """Count a tally's entries. The lock is held."""
-        common, recent_only = _take(tally.common), _take(tally.recent_only)
-        self._calls += len(common)
-        self._recent_calls += len(recent_only)
-        if self._closed:
-            self._dropped += len(common)
-            return
-        if common:
-            for hour, messages in _by_hour(common):
-                self._count(tally.destination, hour, messages)
-        newest = common[-RECENT_LENGTH:]
-        if recent_only:
-            newest = sorted(newest + recent_only[-RECENT_LENGTH:], key=_time_of)
-        tally.recent.extend(newest)
+        for group, messages in fold.counts.items():
+            before = counts.get(group)
+            steps.append(
+                partial(counts.__setitem__, group, messages)
+                if before is None
+                else partial(before.update, messages)
+            )
+        folded = _Totals(
+            calls=totals.calls + calls,
+            recent_calls=totals.recent_calls + recent_calls,
+            dropped=totals.dropped + calls * closed,
+            waiting=totals.waiting + calls * (not closed),
+            room=fold.room,
+        )
+        steps += partial(recent.update, fold.recent), partial(setattr, self, "_totals", folded)
+        return self._publish(version, *steps, *afterwards)
 
-    def _count(self, destination: Destination, hour: Hour, messages: Sequence[str]) -> None:
-        counts = self._counts.setdefault((destination, hour), Counter())
-        if destination == OVERFLOW:
-            messages = [OTHER] * len(messages)
-        if self._distinct + len(messages) <= self._settings.max_pending:
-            # There is room even if all are new: counted in place, at the speed of C.
-            before = len(counts)
-            counts.update(messages)
-            self._distinct += len(counts) - before
-            return
-        for message, amount in Counter(messages).items():
-            if message in counts:
-                counts[message] += amount
-            elif self._distinct < self._settings.max_pending:
-                counts[message] = amount
-                self._distinct += 1
-            else:
-                counts[OTHER] = counts.get(OTHER, 0) + amount
+    def _seal(self, *, last: bool) -> bool:
+        """Put the counts aside; return False if somebody else has published meanwhile."""
+        version, totals = self._version[:], self._totals
+        sealed = _Sealed(self._counts, self._recent, totals.waiting)
+        steps: list[Step] = [partial(setattr, self, "_closed", self._closed or last)]
+        if sealed.counts or sealed.recent:
+            steps += (
+                partial(self._sealed.append, sealed),
+                partial(setattr, self, "_counts", {}),
+                partial(setattr, self, "_recent", {}),
+                partial(setattr, self, "_totals", totals._replace(waiting=0, room=Room())),
+            )
+        if not self._publish(version, *steps):
+            return False
+        if last:
+            self._wake = _nobody
+        return True
+
+    def _publish(self, version: list[int], *steps: Step) -> bool:
+        """Take `steps` if nobody has published since `version` was read; tell whether."""
+        # It is empty in the middle of a publication, which the garbage collector can interrupt
+        # with a finalizer that logs.
+        if not version:
+            return False
+        try:
+            atomically(
+                partial(self._version.remove, version[0]),
+                *steps,
+                partial(self._version.append, version[0] + 1),
+            )
+        except ValueError:
+            return False
+        return True
+
+
+def _removing(taken: list[Entry], entries: list[Entry]) -> Step:
+    """Return the step that takes out what is first; what was appended meanwhile stays."""
+    return partial(entries.__delitem__, slice(len(taken)))
+
+
+def _checked(clock: Clock) -> Clock:
+    """Return a clock that raises InvalidArgumentError if `clock` returns no time."""
+    return lambda: checked_time(clock())
+
+
+class _Redacting(threading.local):
+    """Whether this thread is in the middle of redacting."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 def _nobody() -> None:
     """Wake nobody: there is no writer."""
-
-
-def _take(entries: list[Entry]) -> list[Entry]:
-    # Two atomic steps, and only whoever holds the lock removes: what is appended in between stays.
-    taken = entries[:]
-    del entries[: len(taken)]
-    return taken
-
-
-def _by_hour(entries: list[Entry]) -> Iterable[tuple[Hour, Sequence[str]]]:
-    messages = list(map(_message_of, entries))
-    # What is nearly in order is sorted in less time than min() and max() take.
-    times = sorted(map(_time_of, entries))
-    first, last = hour_of(times[0]), hour_of(times[-1])
-    if first == last:
-        return [(first, messages)]
-    hours: dict[Hour, list[str]] = {}
-    for message, seconds in entries:
-        hours.setdefault(hour_of(seconds), []).append(message)
-    return hours.items()
-
-
-def _split(
-    counts: Mapping[Group, dict[str, int]], recent: dict[Destination, list[Entry]], batch_size: int
-) -> Iterator[Batch]:
-    """Yield batches, the oldest hours first, so that a rotation finds them counted."""
-    batch, room = Batch(recent=recent), batch_size
-    for group, messages in sorted(counts.items(), key=lambda item: item[0][1]):
-        items = list(messages.items())
-        while items:
-            batch.counts[group] = dict(items[:room])
-            taken = len(batch.counts[group])
-            items, room = items[taken:], room - taken
-            if not room:
-                yield batch
-                batch, room = Batch(), batch_size
-    if batch.counts or batch.recent:
-        yield batch

@@ -16,7 +16,7 @@ from logcommon.keys import DestinationKeys, destination_keys
 from logcommon.model import OTHER, Destination, Group, encode_message
 from logcommon.rotation import HourState, Turn, is_missing_set, turn
 from logcommon.stats import Outcome
-from logcommon.write.buffer import Batch, Entry
+from logcommon.write.batch import Batch, Entry
 
 MARKER_SECONDS = 24 * 3600
 """How long a marker outlives its producer's last commit."""

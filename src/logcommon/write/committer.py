@@ -22,7 +22,7 @@ from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.wire import Connection, dedicated_connection, describe, exchange, is_usable
 from logcommon.write.alarm import Alarm
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch
 from logcommon.write.commit import (
     MARKER_SECONDS,
     Armed,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from logcommon.exceptions import SpoolError
 from logcommon.model import Destination
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch
 
 _APPLICATION = 0x6C6F6731  # "log1": another form of the file is to have another number
 

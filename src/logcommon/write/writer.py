@@ -7,6 +7,7 @@ from typing import TypeAlias
 import anyio
 from redis.asyncio import Redis
 
+from logcommon.atomic import Step
 from logcommon.exceptions import ClientClosedError, NotWrittenError
 from logcommon.model import Destination, Group, Severity, hour_of
 from logcommon.settings import Settings
@@ -25,7 +26,7 @@ _Call: TypeAlias = tuple[str, Severity, float | None]
 """A call's name and severity as they were given, and the time that it got; None for a call that
 counts nothing."""
 
-_Waiter: TypeAlias = "tuple[asyncio.Future[None], _Call | None]"
+_Waiters: TypeAlias = "dict[asyncio.Future[None], _Call | None]"
 """Who waits until what was put before is in Redis, and the call whose loss concerns them."""
 
 
@@ -48,8 +49,8 @@ class Writer:
         self._settings = settings
         self._alarm = Alarm()
         self._wanted = asyncio.Event()
-        self._waiters: list[_Waiter] = []
-        self._due: list[_Waiter] = []
+        self._waiters: _Waiters = {}
+        self._due: _Waiters = {}
         if abandoned is None:
             self._backlog = Backlog(buffer, ledger, self._alarm, spool)
         else:
@@ -96,25 +97,33 @@ class Writer:
             self._scope.deadline = self._deadline
         self._wanted.set()
 
-    def written(self, call: _Call | None = None) -> "asyncio.Future[None]":
-        """Return a future that is done when everything put before this is in Redis.
+    def snapshot(self) -> Step:
+        """Return the step that reads the batches that have left the buffer and are not settled."""
+        return self._backlog.snapshot()
 
-        It raises NotWrittenError where `call` was not counted, or the writer ended meanwhile.
+    async def write(self, call: _Call | None = None) -> None:
+        """Wait until everything put before this is in Redis.
 
         Raises:
             ClientClosedError: The writer has ended.
+            NotWrittenError: `call` was not counted, or the writer ended meanwhile.
 
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._waiters.append((future, call))
-        if self._ended:
-            raise ClientClosedError("the client is closed: nothing is written any more")
-        if loop is self._loop:
-            self._wanted.set()
-        else:
-            self._wake()
-        return future
+        self._waiters[future] = call
+        try:
+            if self._ended:
+                raise ClientClosedError("the client is closed: nothing is written any more")
+            if loop is self._loop:
+                self._wanted.set()
+            else:
+                self._wake()
+            await future
+        finally:
+            # Whoever gives up waiting, as at a deadline, must not be remembered.
+            self._waiters.pop(future, None)
+            self._due.pop(future, None)
 
     def _wake(self) -> None:
         """Set the writer's event, from any thread."""
@@ -146,21 +155,20 @@ class Writer:
 
     async def _write(self, committer: Committer, *, last: bool = False) -> None:
         """Write all that is pending. What a cancellation leaves is there for the next call."""
-        self._due += _take(self._waiters)
+        self._due |= _take(self._waiters)
         await self._backlog.take_up(last=last)
         while self._backlog:
             outcome = await committer.settle(self._backlog.first)
-            self._backlog.settled()
+            self._backlog.settle(outcome)
             self._note(outcome)
-        for future, call in self._due:
+        for future, call in list(self._due.items()):
             self._settle(future, self._loss(call) if self._losses else None)
         self._due.clear()
         self._losses.clear()
         await self._backlog.tidy()
 
     def _note(self, outcome: Outcome) -> None:
-        """Enter what became of a batch, and warn of what was refused."""
-        self._ledger.add(outcome)
+        """Tell those who wait of what was refused, and warn of it."""
         self._losses |= outcome.errors
         if outcome.failure:
             self._alarm.warn(
@@ -175,7 +183,7 @@ class Writer:
         try:
             await self._backlog.close(in_doubt=in_doubt)
         finally:
-            for future, _ in self._due + _take(self._waiters):
+            for future in self._due | _take(self._waiters):
                 self._settle(future, "the client was closed before Redis was known to have it")
 
     def _loss(self, call: _Call | None) -> str | None:
@@ -200,11 +208,12 @@ class Writer:
                 loop.call_soon_threadsafe(_set, future, error)
 
 
-def _take(waiters: list[_Waiter]) -> list[_Waiter]:
-    # Any thread may append meanwhile. Taken before the buffer is drained: what each of them waits
-    # for is then among what is drained.
-    taken = waiters[:]
-    del waiters[: len(taken)]
+def _take(waiters: _Waiters) -> _Waiters:
+    # Any thread may add to them meanwhile. Taken before the buffer is drained: what each of them
+    # waits for is then among what is drained.
+    taken = dict(waiters)
+    for future in taken:
+        waiters.pop(future, None)
     return taken
 
 
