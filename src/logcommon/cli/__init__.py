@@ -12,7 +12,8 @@ def main() -> None:
         if missing.name not in ("click", "rich"):
             raise
         sys.stderr.write(
-            f"logcommon: error: {missing.name} is not installed: pip install 'logcommon[cli]'\n"
+            f"logcommon: error: {missing.name} is not installed: "
+            "pip install 'click>=8.2' 'rich>=14'\n"
         )
         sys.exit(1)
     sys.exit(run())

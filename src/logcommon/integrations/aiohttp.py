@@ -38,9 +38,7 @@ try:
 except ModuleNotFoundError as missing:
     if missing.name != "aiohttp":
         raise
-    raise ImportError(
-        "aiohttp is not installed: pip install 'logcommon[aiohttp]'", name="aiohttp"
-    ) from missing
+    raise ImportError("aiohttp is not installed: pip install aiohttp", name="aiohttp") from missing
 
 LOG = web.AppKey("LOG", CommonLog)
 """Where the application keeps its client: `request.app[LOG]`, or `request.config_dict[LOG]` in a

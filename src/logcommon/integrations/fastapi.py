@@ -26,9 +26,7 @@ try:
 except ModuleNotFoundError as missing:
     if missing.name != "fastapi":
         raise
-    raise ImportError(
-        "fastapi is not installed: pip install 'logcommon[fastapi]'", name="fastapi"
-    ) from missing
+    raise ImportError("fastapi is not installed: pip install fastapi", name="fastapi") from missing
 
 
 async def get_log(connection: HTTPConnection) -> CommonLog:

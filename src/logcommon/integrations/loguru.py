@@ -24,9 +24,7 @@ try:
 except ModuleNotFoundError as missing:
     if missing.name != "loguru":
         raise
-    raise ImportError(
-        "loguru is not installed: pip install 'logcommon[loguru]'", name="loguru"
-    ) from missing
+    raise ImportError("loguru is not installed: pip install loguru", name="loguru") from missing
 
 if TYPE_CHECKING:
     from loguru import Message, Record

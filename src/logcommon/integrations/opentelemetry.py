@@ -31,7 +31,7 @@ except ImportError as missing:  # also where these have other names, as they had
     if (missing.name or "").partition(".")[0] != "opentelemetry":
         raise
     raise ImportError(
-        "opentelemetry-sdk 1.39 or newer is not installed: pip install 'logcommon[opentelemetry]'",
+        "opentelemetry-sdk 1.39 or newer is not installed: pip install 'opentelemetry-sdk>=1.39'",
         name=missing.name,
     ) from missing
 

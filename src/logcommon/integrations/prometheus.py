@@ -1,12 +1,20 @@
 """A client's `stats` as metrics of Prometheus. Extra `prometheus`.
 
 ```python
+import asyncio
+
 import logcommon
 from logcommon.integrations.prometheus import CommonLogCollector
 from prometheus_client import REGISTRY
 
-async with logcommon.connect("redis://localhost:6379/0") as log:
-    REGISTRY.register(CommonLogCollector(log))
+
+async def main() -> None:
+    async with logcommon.connect("redis://localhost:6379/0") as log:
+        REGISTRY.register(CommonLogCollector(log))
+        await log.log_common("shop", "opened")
+
+
+asyncio.run(main())
 ```
 """
 
@@ -23,7 +31,7 @@ except ModuleNotFoundError as missing:
     if missing.name != "prometheus_client":
         raise
     raise ImportError(
-        "prometheus_client is not installed: pip install 'logcommon[prometheus]'",
+        "prometheus_client is not installed: pip install prometheus-client",
         name="prometheus_client",
     ) from missing
 

@@ -30,7 +30,7 @@ except ModuleNotFoundError as missing:
     if missing.name != "structlog":
         raise
     raise ImportError(
-        "structlog is not installed: pip install 'logcommon[structlog]'", name="structlog"
+        "structlog is not installed: pip install structlog", name="structlog"
     ) from missing
 
 _SEVERITIES = {
