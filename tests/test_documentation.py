@@ -1,52 +1,77 @@
 """What the README and the docs say is true."""
 
-import ast
 import dataclasses
 import inspect
-import logging
 import re
-from collections.abc import Iterator
+from collections import Counter
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 import logcommon
-from logcommon.integrations.logging import CommonLogHandler
 from logcommon.settings import Settings
 from logcommon.stats import Stats
+from support.examples import Counts, counts_in, examples_of, run_example
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MODULES = sorted((ROOT / "src").rglob("*.py"))
 TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest"
-EXAMPLES = [
-    pytest.param(code, id=f"{page.name}-{number}")
-    for page in PAGES
-    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+WITH_EXAMPLES = [
+    pytest.param(page, id=str(page.relative_to(ROOT)))
+    for page in [*PAGES, *MODULES]
+    if examples_of(page)
 ]
 
 
-@pytest.fixture
-def _no_handlers_left() -> Iterator[None]:
-    """Close the handlers that an example has given to loggers, as the end of a program does."""
-    yield
-    logging.getLogger().setLevel(logging.WARNING)
-    for logger in map(logging.getLogger, [None, *logging.root.manager.loggerDict]):
-        for handler in logger.handlers[:]:
-            if isinstance(handler, CommonLogHandler):
-                logger.removeHandler(handler)
-                handler.close()
+async def follow(page: Path, redis: Redis, url: str, folder: Path) -> list[Counts]:
+    """Run the examples of a page in order, and return what each of them has had counted."""
+    counted = []
+    before = await counts_in(redis)
+    for example in examples_of(page):
+        await run_example(example, url, folder)
+        now = await counts_in(redis)
+        counted.append(now - before)
+        before = now
+    return counted
 
 
-@pytest.mark.usefixtures("_no_handlers_left")
-@pytest.mark.parametrize("code", EXAMPLES)
-async def test_every_example_runs(code: str, valkey_url: str) -> None:
-    """An example does what it shows, on the Valkey of the tests."""
-    code = code.replace("redis://localhost:6379/0", valkey_url).replace("embedded:", valkey_url)
-    code = code.replace("Redis()", f"Redis.from_url({valkey_url!r})")
-    compiled = compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    result = eval(compiled, {})  # noqa: S307  # our own documentation
-    if inspect.isawaitable(result):
-        await result
+@pytest.mark.parametrize("page", WITH_EXAMPLES)
+async def test_a_page_can_be_followed_in_order_and_twice(
+    page: Path, valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    """Every example runs as it is pasted, under names of its own, and counts what it says."""
+    first = await follow(page, valkey, valkey_url, tmp_path)
+    second = await follow(page, valkey, valkey_url, tmp_path)
+
+    assert first == second
+    names = Counter(name for counted in first for name in {name for name, *_ in counted})
+    assert set(names.values()) <= {1}, names
+    for example, counted in zip(examples_of(page), first, strict=True):
+        messages = {message: count for (_, _, message), count in counted.items()}
+        assert example.said_counts().items() <= messages.items()
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES)
+def test_a_page_says_how_its_examples_are_run(page: Path) -> None:
+    """A page names a command for its files; what no file can hold is introduced by its own."""
+    examples = examples_of(page)
+    if page in PAGES and any(example.is_file for example in examples):
+        assert re.search(r"`python \w+\.py`|`uvicorn \w+:app`", page.read_text())
+    for example in examples:
+        assert example.is_file or "`python -m asyncio`" in example.introduction
+
+
+def test_what_is_to_be_installed_can_be_installed() -> None:
+    """No page, error or docstring takes the package for released, and every extra exists."""
+    extras = set(metadata.metadata("logcommon").get_all("Provides-Extra") or ())
+    for file in [*PAGES, *MODULES, *(ROOT / "docs").rglob("*.py")]:
+        text = file.read_text()
+        assert not re.search(r"(pip install|uv add)[^\n]* '?logcommon", text), file
+        for named in re.findall(r"'\.\[(.+?)\]'", text):
+            assert set(named.split(",")) <= extras
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -1,7 +1,7 @@
 """A shop on aiohttp that counts what becomes of its requests, and logs beside it.
 
-    $ pip install 'logcommon[aiohttp,cli,embedded]'
-    $ python aiohttp_shop.py                               # on port 8080
+    $ pip install '.[aiohttp,cli,embedded]'                # in a clone of the repository
+    $ python docs/examples/aiohttp_shop.py                 # on port 8080
     $ curl -d '{"product": "pear"}' localhost:8080/orders  # a few times, and others below
     $ logcommon top shop                                   # while it runs, or afterwards
 

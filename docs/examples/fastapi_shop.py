@@ -1,7 +1,7 @@
 """A small shop that counts what its customers do, and what goes wrong.
 
-    $ pip install 'logcommon[cli,embedded,fastapi]' uvicorn
-    $ python fastapi_shop.py                            # on port 8000, in two workers
+    $ pip install '.[cli,embedded,fastapi]' uvicorn     # in a clone of the repository
+    $ python docs/examples/fastapi_shop.py              # on port 8000, in two workers
     $ curl -X POST http://localhost:8000/orders/tea     # a few times, and others below
     $ logcommon top shop                                # while it runs, or afterwards
 
