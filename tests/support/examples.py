@@ -74,7 +74,8 @@ async def run_example(example: Example, url: str, folder: Path) -> None:
         (folder / "example.py").write_text(code)
         _assert_well(await _run(folder, "example.py"))
     else:
-        _assert_well(await _run(folder, "-m", "asyncio", stdin=code))
+        # The next line that a reader types is an error unless the example has come to its end.
+        _assert_well(await _run(folder, "-m", "asyncio", stdin=f"{code}None\n"))
 
 
 async def counts_in(redis: Redis) -> Counts:
