@@ -42,7 +42,7 @@ async def follow(page: Path, redis: Redis, url: str, folder: Path) -> list[Count
 async def test_a_page_can_be_followed_in_order_and_twice(
     page: Path, valkey: Redis, valkey_url: str, tmp_path: Path
 ) -> None:
-    """Every example runs as it is pasted, under names of its own, and counts what it says."""
+    """Saved as a file, every example runs, under names of its own, and counts what it says."""
     first = await follow(page, valkey, valkey_url, tmp_path)
     second = await follow(page, valkey, valkey_url, tmp_path)
 
@@ -52,16 +52,6 @@ async def test_a_page_can_be_followed_in_order_and_twice(
     for example, counted in zip(examples_of(page), first, strict=True):
         messages = {message: count for (_, _, message), count in counted.items()}
         assert example.said_counts().items() <= messages.items()
-
-
-@pytest.mark.parametrize("page", WITH_EXAMPLES)
-def test_a_page_says_how_its_examples_are_run(page: Path) -> None:
-    """A page names a command for its files; what no file can hold is introduced by its own."""
-    examples = examples_of(page)
-    if page in PAGES and any(example.is_file for example in examples):
-        assert re.search(r"`python \w+\.py`|`uvicorn \w+:app`", page.read_text())
-    for example in examples:
-        assert example.is_file or "`python -m asyncio`" in example.introduction
 
 
 def test_what_is_to_be_installed_can_be_installed() -> None:
@@ -78,6 +68,13 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     """The command that the README promises is the one that has to pass."""
     assert f"$ {TEST_COMMAND}\n" in PAGES[0].read_text()
     assert f"\n{TEST_COMMAND}\n" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_says_how_its_examples_are_run(page: Path) -> None:
+    """A page with examples names the command that runs one."""
+    if examples_of(page):
+        assert re.search(r"`(python \w+\.py|uvicorn \w+:app)", page.read_text())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,4 +1,4 @@
-"""Running the Python blocks of a page the way that the page tells a reader to."""
+"""Running the Python blocks of a page as the files that a reader makes of them."""
 
 import asyncio
 import re
@@ -26,19 +26,9 @@ FASTAPI_APP = "app = FastAPI("
 
 @dataclass(frozen=True)
 class Example:
-    """A Python block of a page, and the paragraph before it."""
+    """A Python block of a page."""
 
     code: str
-    introduction: str
-
-    @property
-    def is_file(self) -> bool:
-        """Whether Python runs it from a file, so with no `await` outside of a function."""
-        try:
-            compile(self.code, "example.py", "exec")
-        except SyntaxError:
-            return False
-        return True
 
     @property
     def is_served(self) -> bool:
@@ -56,26 +46,25 @@ class Example:
 
 def examples_of(page: Path) -> list[Example]:
     """Return the Python blocks of a page of Markdown, or of a module's docstring."""
-    before, *rest = page.read_text().split("```python\n")
-    examples = []
-    for part in rest:
-        code, after = part.split("```", 1)
-        examples.append(Example(code, before.strip().rpartition("\n\n")[2]))
-        before = after
-    return examples
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    return [Example(code) for code in blocks]
 
 
 async def run_example(example: Example, url: str, folder: Path) -> None:
-    """Run an example with `url` for its Redis. Raise AssertionError if it complains of anything."""
+    """Run an example as a file, with `url` for its Redis; raise AssertionError if it complains."""
     code = example.code.replace(URL, url).replace('"embedded:"', repr(url))
-    if example.is_served:
-        await _serve(code, folder)
-    elif example.is_file:
-        (folder / "example.py").write_text(code)
-        _assert_well(await _run(folder, "example.py"))
+    port = free_port()
+    code = code.replace(AIOHTTP_SERVES, f"{AIOHTTP_SERVES}, port={port}")
+    (folder / "example.py").write_text(code)
+
+    if FASTAPI_APP in code:
+        uvicorn = [sys.executable, "-m", "uvicorn", "--app-dir", str(folder), "--port", str(port)]
+        printed = await _serve(*uvicorn, "example:app", port=port, folder=folder, exit_code=-15)
+    elif AIOHTTP_SERVES in code:
+        printed = await _serve(sys.executable, str(folder / "example.py"), port=port, folder=folder)
     else:
-        # The next line that a reader types is an error unless the example has come to its end.
-        _assert_well(await _run(folder, "-m", "asyncio", stdin=f"{code}None\n"))
+        printed = await asyncio.to_thread(_run, folder)
+    assert not re.search(r"Traceback|Error|Warning", printed), printed
 
 
 async def counts_in(redis: Redis) -> Counts:
@@ -88,44 +77,28 @@ async def counts_in(redis: Redis) -> Counts:
     return counts
 
 
-async def _run(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, *arguments],
-        input=stdin,
-        capture_output=True,
+def _run(folder: Path) -> str:
+    """Run the example, which has to end well, and return what it printed."""
+    finished = subprocess.run(
+        [sys.executable, "example.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
         timeout=60,
         cwd=folder,
     )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout
 
 
-def _assert_well(finished: subprocess.CompletedProcess[str]) -> None:
-    """Look at what was printed too: after an error the console of asyncio goes on."""
-    assert finished.returncode == 0, finished.stderr
-    assert not re.search(r"Traceback|Error|Warning", finished.stderr), finished.stderr
-
-
-async def _serve(code: str, folder: Path) -> None:
-    """Serve an application on a port that is free, and ask it for a page that it has not."""
-    port = free_port()
-    file = folder / "example.py"
-    file.write_text(code.replace(AIOHTTP_SERVES, f"{AIOHTTP_SERVES}, port={port}"))
-    command: list[str | Path] = [sys.executable, file]
-    if FASTAPI_APP in code:
-        command = [sys.executable, "-m", "uvicorn", "--app-dir", folder, "example:app"]
-        command += ["--port", str(port)]
-
-    async with serving(*command, port=port, directory=folder, exit_code=_exit_code(code)):
-        async with httpx.AsyncClient() as client:
-            response = await client.get(f"http://127.0.0.1:{port}/no-such-page")
+async def _serve(*command: str, port: int, folder: Path, exit_code: int = 0) -> str:
+    """Serve the example, ask it for a page that it has not, and return what it printed."""
+    fresh = {"PYTHONDONTWRITEBYTECODE": "1"}  # the next example has the same name
+    async with (
+        serving(*command, port=port, directory=folder, environment=fresh, exit_code=exit_code),
+        httpx.AsyncClient() as client,
+    ):
+        response = await client.get(f"http://127.0.0.1:{port}/no-such-page")
         assert response.status_code == 404
-
-    log = (folder / "server.log").read_text()
-    assert "Traceback" not in log, log
-
-
-def _exit_code(code: str) -> int:
-    """Return how a server ends on SIGTERM: uvicorn passes the signal on, aiohttp doesn't."""
-    return -15 if FASTAPI_APP in code else 0
+    return (folder / "server.log").read_text()
