@@ -1,51 +1,304 @@
 """Secrets in common shapes, taken out of messages before anything is kept. Pure.
 
 A net with holes, for accidents: what a service must not log, it should not log.
+
+One expression finds the words by which secrets are known, in one pass; what may stand at such a
+word is tried only there. Messages may be long and hostile, so this takes time in proportion to
+their length: what can fail late has a bound, or can't start anew in what it has seen. Messages may
+have been cut, so a secret without an end is one up to the end of the message.
 """
 
 import re
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 REDACTED = "<redacted>"
 
-# A message may be long and hostile: none of these looks at a character more than a few times.
+_Shape: TypeAlias = tuple[tuple[str, ...], re.Pattern[str]]
+"""How what is found begins, in lower case, and a pattern: its group `keep` stays, the rest goes."""
+
+
+def _shape(needles: str, pattern: str, flags: int = re.IGNORECASE, **parts: str) -> _Shape:
+    for name, part in parts.items():
+        pattern = pattern.replace(name, part)
+    return tuple(needles.split()), re.compile(pattern, re.VERBOSE | flags)
+
+
+def _tokens(prefixes: str, rest: str) -> _Shape:
+    """Return the shape of tokens that have one of some prefixes, as it is written."""
+    one = "|".join(map(re.escape, prefixes.split()))
+    return _shape(prefixes.lower(), rf"(?P<keep> (?<![A-Za-z0-9_]) ) (?: {one} ) {rest}", 0)
+
+
+# What stands for a value and is none: nothing, a mask, a placeholder.
+_PLACEHOLDER = r"""(?! ["']{2} | \*{3} | <[\w\ ]+> | \[\w+\] | \$\{ | \{\{ | %[(s] | SecretStr\(
+    | ["']? (?:none|null|nil|true|false|undefined|n/a|redacted|filtered|hidden) (?![\w-])
+    | /(?:app|data|etc|home|mnt|opt|root|run|srv|tmp|usr|var|workspace)/ )"""
+
+# Behind `password:` or `--token` a sentence may go on. Behind `password=` it does not.
+_PROSE = r"""(?! (?: a | an | and | are | as | at | authentication | because | but | by | can
+    | can't | cannot | changed? | changing | check(?:ed|ing)? | could | created | decode | deleted
+    | denied | did | disabled | do | does | doesn't | empty | enabled | enter | error | expected
+    | expire[ds]? | failed | failure | field | for | forbidden | format | found | from | generated
+    | granted | had | has | have | header | if | in | incorrect | invalid | is | isn't | issued
+    | issuer | length | loaded | malformed | mismatch | missing | must | needs | no | not | of | ok
+    | old | on | only | optional | or | parameter | payload | permission | please | received
+    | refresh(?:ed)? | rejected | removed | requested | required | requires | reset | retry
+    | revoked | rotated? | saved | sent | set | should | signature | skipped | stored | string
+    | success(?:ful(?:ly)?)? | the | this | to | too | try | unable | unauthorized | unexpected
+    | unknown | unset | updated | use[drs]? | valid | validated | value | verified | was | were
+    | when | will | with | wrong | yes | you | your
+    | falsch | fehlt | geändert | ist | ungültig | wurde | expiré | incorrecte? | invalide
+    ) (?![\w=/+-]) | \d{1,3} (?![\w-]) )"""
+
+_QUOTED = r"""(?: [bru]{0,2}" [^"\\]* (?: \\[\s\S] [^"\\]* )* (?: " | \\?\Z )
+    | [bru]{0,2}' [^'\\]* (?: \\[\s\S] [^'\\]* )* (?: ' | \\?\Z )
+    # Within JSON within JSON: \"…\", where \\\" is a quote of the value.
+    | \\{1,4}" [^"\\]* (?: \\ (?: \\ (?:\\")? | [^"\\] ) [^"\\]* )* (?: \\?" | \\?\Z ) )"""
+
+# Up to what separates it, without the bracket or the full stop that closes what it stands in.
+_VALUE = rf"""(?: {_QUOTED} | [^\s,;&"']* [^\s,;&"')\]}}>.] )"""
+
+_SCHEME = r"(?: (?: apikey | aws4-hmac-sha256 | basic | bearer | digest | negotiate | token ) \s+ )"
+
+_OWNERS = (
+    "access account api auth client deploy encryption license master private secret service "
+    "session shared signing ssh storage subscription"
+)
+_KEY = rf"""(?: passw(?:or[dt]|d) | passphrase | passcode | (?<![a-z])pwd | kennwort | senha
+    | mot[_ ]de[_ ]passe | contrase[ñn]a
+    | (?<![a-z])pass (?= ["']?[ ]*= | ["'][ ]*: ) (?!["']?[ ]*=[ ]*\d+\b)
+    | secret | (?<!unexpected\ )token | (?<![a-z])credentials? (?= ["']?[ ]*= )
+    | (?:{_OWNERS.replace(" ", "|")}) [ ._-]? key )
+    (?: \d{{1,2}} | _? (?: confirm(?:ation)? | hash ) )?"""
+
 _SHAPES = (
-    # Authorization: Bearer abc… ; Proxy-Authorization: Basic dXNlcg==
-    re.compile(
-        r"""(?ix) (?P<keep> authorization ["']? \s*[:=]\s* ["']?
-            (?:(?:basic|bearer|digest|negotiate|token)\s+)? ) (?P<secret> [^\s"',;]+ )"""
+    # password=…, "api_key": "…", user[client-secret] => …
+    _shape(
+        f"pass pwd kennwort senha mot contrase secret token credential {_OWNERS}",
+        rf"""(?P<keep> {_KEY} \\*["']? \]? [ \t]*
+            (?: (?: =>? | := | == ) [ \t]* (?! (?<=[ \t])[a-z_]{{1,20}}=[^=\s] )
+              | :(?![:=]) [ \t]* {_PROSE} )
+            {_PLACEHOLDER} {_SCHEME}? ) {_VALUE}""",
     ),
-    # password=…, "api_key": "…", client-secret: …
-    re.compile(
-        r"""(?ix) (?P<keep> (?:password|passwd|secret|token|api[_-]?key|access[_-]?key)
-            ["']? \s*[:=]\s* ) (?P<secret> "[^"]*" | '[^']*' | [^\s,;&"']+ )"""
+    # --password …, and in a list of arguments '--password', '…'
+    _shape(
+        "--",
+        rf"""(?P<keep> --(?:[a-z0-9]{{1,20}}-){{0,3}}
+            (?: pass(?:word|wd|phrase)? | pwd | token | secret
+              | (?:access|account|api|auth|encryption|private|secret)-?key )
+            (?: ["']?[ \t]+ | ["'],[ ]*(?=["']) ) ) (?!-) {_PLACEHOLDER} {_PROSE} {_VALUE}""",
     ),
-    # scheme://user:password@host
-    re.compile(r"(?P<keep>://[^\s/:@]*:)(?P<secret>[^\s/@]+)(?=@)"),
-    # JSON web tokens, and long random words: 32 characters or more, with letters and digits.
-    # Not with - or /, which would take paths and UUIDs for tokens.
-    re.compile(r"(?P<keep>)(?<![\w-])(?P<secret>eyJ[\w-]+\.[\w-]+\.[\w-]*)"),
-    re.compile(
-        r"(?P<keep>)(?<![\w+])(?P<secret>(?=[\w+]*[0-9])(?=[\w+]*[A-Za-z])[\w+]{32,}={0,2})"
+    # <password>…</password>
+    _shape(
+        "<",
+        r"""(?P<keep> <[\w.:-]{0,40}(?:password|passwd|secret|token|api_?key)(?:[ ][^<>]{0,200})?> )
+            [^<\s][^<]*""",
     ),
+    # A private key, in lines or with \n for line ends
+    _shape(
+        "begin",
+        r"""(?P<keep> (?<=-----) BEGIN[ ][A-Z0-9 ]{0,20}PRIVATE[ ]KEY(?:[ ]BLOCK)?----- )
+            [\s\S]*? (?: -----END[A-Z0-9 ]{0,50}----- | \Z )""",
+    ),
+    # scheme://user:password@host, where the password may have an @, and a / if it is no port
+    _shape(
+        "://",
+        r"""(?P<keep> ://[^\s/:@?\#\[\]]*: ) (?! @ | \d{1,5}(?:[/?\#,;)\]}>"'\s]|\Z) )
+            (?: RUN (?=@) | RUN \Z )""",
+        RUN=r"""[^\s"'<>:]* (?: :(?!//) [^\s"'<>:]* )*""",
+    ),
+    # scheme://token@host
+    _shape("://", r"(?P<keep> :// ) [\w-]{20,} (?=@)"),
+    # Authorization: Bearer abc… ; Proxy-Authorization: Basic dXNlcg== ; (b'authorization', b'…')
+    _shape(
+        "authorization",
+        rf"""(?P<keep> authorization (?: \\*["']? \s*[:=]\s* | ["'],[ ]* )
+            {_PLACEHOLDER} {_PROSE} (?: b?\\*["'] )? {_SCHEME}? ) [^\s"',;\\]+""",
+    ),
+    _shape(
+        "cookie",
+        r"""(?P<keep> cookie \\*["']? (?: [ ]*[:=][ ]* | ,[ ]*b? ) \\*["']? )
+            PAIR (?: ;[ ]* (?: PAIR | [a-z]{1,20} ) )*""",
+        PAIR=r"""[\w!\#$%&*+.^`|~-]{1,100} = (?: "[^"]*"? | [^\s;,"']* )""",
+    ),
+    _shape(
+        "bearer",
+        r"(?P<keep> \bbearer\s+ ) (?: (?=[^\s\d]*\d) RUN{8,} | RUN{24,} )",
+        RUN=r"[\w.~+/=-]",
+    ),
+    # In base64, and not as in `Basic authentication`
+    _shape(
+        "basic",
+        r"""(?P<keep> \bBasic\s+ ) (?= [^\s\d=]*[\d=] ) (?= [^\sA-Z]*[A-Z] ) (?= [^\sa-z]*[a-z] )
+            [A-Za-z0-9+/]{8,} ={0,2} (?![\w"'-])""",
+        flags=0,
+    ),
+    # curl -u user:password; not docker's -u 1000:1000
+    _shape(
+        "-u --",
+        r"""(?P<keep> (?<![\w-]) (?: -u | --user | --proxy-user ) (?: [ =]["']? | ["'],[ ]*["'] )
+            [^\s:"'=/]{1,64}: ) (?! // | \d+\b ) (?: (?<=["'])[^"']+ | [^\s"']+ )""",
+    ),
+    # Commands, configuration and SQL that take a password
+    _shape(
+        "identified pass login requirepass masterauth auth sshpass -cli mysql mariadb",
+        rf"""(?P<keep>
+            (?: identified\s+by | (?<=with\ |pted\ )password ) \s+ (?=')
+            | (?<![\w-]) (?: login\s+\S{{1,100}}\s+password | requirepass | masterauth ) [ \t]+
+            | (?<![\w-]) pass: (?=\S{{4}}) | (?<![\w-]) auth\s+(?:plain|login)\s+ (?=[\w+/]{{8}})
+            | sshpass\s+-p[ ]* | -cli\b[^\n|]{{0,80}}?\s-a\s+
+            | (?: mysql(?:admin|dump)? | mariadb ) \s[^\n|]{{0,80}}?(?<=\s)-p (?=[^\s-]) )
+            {_PLACEHOLDER} {_VALUE}""",
+    ),
+    # What is only long enough to be a secret where its name says so
+    _shape(
+        "sig sess jsess phpsess asp.net_sess connect.sid _auth",
+        r"""(?P<keep> (?<![a-z]) (?: sig(?:nature)? | (?:j|php|asp\.net_)?sess(?:ion)?[_-]?id
+            | connect\.sid | _auth ) ["']? [ ]*[:=][ ]* ["']? )
+            (?=[^\s\d]{0,64}\d) [^\s,;&"'<]{16,}""",
+    ),
+    _shape(
+        "otp cvv cvc",
+        r"""(?P<keep> (?<![a-z]) (?: otp | cv[vc]2? ) (?:_?code)? ["']? [ ]*[:=][ ]* ["']? )
+            \d{3,8} (?!\w)""",
+    ),
+    # Addresses that whoever knows them may post to
+    _shape(
+        "hooks.slack api/webhooks webhook.office",
+        r"""(?P<keep> hooks\.slack\.com/(?:services|triggers|workflows)/
+            | api/webhooks/\d{1,20}/ | webhook\.office\.com/webhookb2/ ) [^\s"'<>]+""",
+    ),
+    # What the issuers of tokens begin them with; a `_` in the rest would take names of variables
+    _tokens(
+        "A3T AKIA ASIA ABIA ACCA",
+        r"(?: [A-Z2-7]{16,17} (?![A-Z0-9]) | (?=[A-Z]*[2-7]) [A-Z2-7]{6,}\Z )",
+    ),
+    _tokens("eyJ", r"[\w+/=-]{5,} (?: \. [\w+/=-]* )*"),
+    _tokens(
+        "ghp_ gho_ ghu_ ghs_ ghr_ npm_ hf_ gsk_ r8_ dckr_pat_ lin_api_ figd_ dop_v1_ doo_v1_ "
+        "dor_v1_ shpat_ shpca_ shppa_ shpss_ sk_live_ sk_test_ rk_live_ rk_test_ whsec_ rubygems_ "
+        "sbp_ tfp_ NRAK- pul- dapi key- LTAI ATBB GR1348941",
+        r"(?: [A-Za-z0-9]{20,} | (?=[A-Za-z]*[0-9]) [A-Za-z0-9]{6,}\Z )",
+    ),
+    _tokens(
+        "github_pat_ glagent- glcbt- gldt- glffct- glft- glimt- gloas- glpat- glptt- glrt- glsoat- "
+        "xoxa- xoxb- xoxc- xoxd- xoxe- xoxe. xoxo- xoxp- xoxr- xoxs- xapp- AIza ya29. GOCSPX- "
+        "pypi-AgE hvb. hvs. hvr. xkeysib- xsmtpsib- sq0atp- sq0csp- ATATT3 ATCTT3 dp.pt. dp.st. "
+        "tskey- nvapi- xai- 1//0 AGE-SECRET-KEY-1 sntrys_ sntryu_ glsa_ glc_ PMAK-",
+        r"(?: [\w=./+-]{10,} | [\w=./+-]{4,}\Z )",
+    ),
+    # Of OpenAI and others; a name with hyphens has no digits, or is short
+    _tokens("sk-", r"(?= [A-Za-z_-]{0,64}[0-9] ) (?: [\w-]{20,} | [\w-]{8,}\Z )"),
+    _tokens("SG.", r"[\w-]{16,} (?: \. [\w-]* )?"),
+    # Of a bot of Telegram, behind its number; of an application of Azure, behind the first letters
+    _shape(":aa q~", r"(?P<keep> (?<=[0-9]) (?: :AA | Q~ ) ) [\w.~-]{30,}", flags=0),
 )
 
-_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-])")
+
+def _roots(shapes: Iterable[_Shape]) -> dict[str, tuple[re.Pattern[str], ...]]:
+    """Return the patterns to try at each needle, none of which begins with another."""
+    needles = {needle for needles, _ in shapes for needle in needles}
+    roots = {
+        needle
+        for needle in needles
+        if not any(needle.startswith(other) for other in needles - {needle})
+    }
+    return {
+        root: tuple(
+            pattern
+            for needles, pattern in shapes
+            if any(needle.startswith(root) for needle in needles)
+        )
+        for root in roots
+    }
+
+
+def _one_of(words: Iterable[str]) -> str:
+    """Return an expression for any of some words, by first letters: `re` tries them one by one."""
+    rests: dict[str, list[str]] = {}
+    for word in sorted(words):
+        rests.setdefault(word[0], []).append(re.escape(word[1:]))
+    return "|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in rests.items())
+
+
+_PATTERNS = _roots(_SHAPES)
+_NEEDLE = re.compile(_one_of(_PATTERNS))
+
+# user:password@tcp(host), as Go's MySQL has it. What is found stands behind what is taken out.
+_GO_DSN = re.compile(r"(?P<keep>(?<![\w.%-])[\w.%-]{1,64}:)[^\s:@]+(?=@(?:tcp|unix)\()")
+
+_LONG_WORD = re.compile(r"(?<![\w+/=-])(?<!SHA256:)[\w+/-]{32,}={0,2}")
+_RUN = re.compile("[a-z]+|[A-Z]+|[0-9]+")
+_HASH = re.compile("(?:0x)?(?:[0-9a-f-]+|[0-9A-F-]+)|sha[0-9]+-.*")
+
+_CARD = re.compile(r"\d{13,19}|\d{4}[ -]\d{4,6}[ -]\d{4,5}(?:[ -]\d{1,4}){0,2}")
+_ISSUER = re.compile("4|5[0-8]|6[0-9]|3[0-9]|2[2-7]")
 
 
 def redact_secrets(message: str) -> str:
     """Return `message` with secrets in common shapes replaced by `<redacted>`.
 
-    These are authorization headers, values of `password=` and its kin, passwords in URLs, tokens
-    of 32 characters or more, and card numbers (ISO/IEC 7812, by their Luhn check digit).
+    These are the values of `password=`, `"api_key":`, `--token` and their kin, authorization
+    headers and cookies, passwords in URLs, private keys, tokens that begin as their issuers have
+    it, other words of 32 characters or more that look random, and card numbers (ISO/IEC 7812, by
+    their Luhn check digit). Hexadecimal words stay, as most are hashes or ids.
     """
-    for shape in _SHAPES:
-        message = shape.sub(rf"\g<keep>{REDACTED}", message)
+    message = "".join(_without_known(message))
+    if "@tcp(" in message or "@unix(" in message:
+        message = _GO_DSN.sub(rf"\g<keep>{REDACTED}", message)
+    message = _LONG_WORD.sub(_redact_random, message)
     return _CARD.sub(_redact_card, message)
 
 
+def _without_known(message: str) -> Iterator[str]:
+    """Yield the pieces of a message without what the shapes take out."""
+    # As long as the message: `İ` alone has a lower case of two characters.
+    lowered = message.replace("İ", "i").lower()
+    done = position = 0
+    while found := _NEEDLE.search(lowered, position):
+        position = found.end()
+        for pattern in _PATTERNS[found[0]]:
+            if match := pattern.match(message, found.start()):
+                yield message[done : match.end("keep")]
+                yield REDACTED
+                done = position = match.end()
+                break
+    yield message[done:]
+
+
+def _redact_random(match: re.Match[str]) -> str:
+    word = match[0]
+    if len(word) == 40 and _is_random(word):  # a secret key of AWS has any number of /
+        return REDACTED
+    return "/".join(REDACTED if _is_random(part) else part for part in word.split("/"))
+
+
+def _is_random(word: str) -> bool:
+    """Tell whether a word has its letters and digits mixed as no name and no path has."""
+    if len(word) < 32 or _HASH.fullmatch(word):
+        return False
+    if "-" in word:
+        # Names of hosts, stacks and pods end in a short random part.
+        word = max(word.split("-"), key=len)
+        if len(word) < 20 or word.islower() or word.isupper():
+            return False
+    runs = _RUN.findall(word.replace("_", ""))
+    numbers = sum(map(str.isdigit, runs))
+    return (numbers > 1 and len(runs) >= 0.4 * len(word)) or (
+        numbers > 2 and len(runs) >= 0.25 * len(word)
+    )
+
+
 def _redact_card(match: re.Match[str]) -> str:
+    start, end = match.span()
+    before, after = match.string[max(start - 1, 0) : start], match.string[end : end + 2]
+    stands_alone = not (before.isalnum() or before in {".", "_", "-"}) and not (
+        after[:1].isalnum() or after[:1] == "_" or (after[:1] in "-." and after[1:].isdigit())
+    )
     digits = [int(character) for character in match[0] if character.isdigit()]
-    return REDACTED if _passes_luhn(digits) else match[0]
+    is_card = stands_alone and _ISSUER.match(match[0]) and len(digits) < 20
+    return REDACTED if is_card and _passes_luhn(digits) else match[0]
 
 
 def _passes_luhn(digits: list[int]) -> bool:
