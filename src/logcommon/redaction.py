@@ -42,7 +42,7 @@ _PROSE = r"""(?! (?: a | an | and | are | as | at | authentication | because | b
     | expire[ds]? | failed | failure | field | for | forbidden | format | found | from | generated
     | granted | had | has | have | header | if | in | incorrect | invalid | is | isn't | issued
     | issuer | length | loaded | malformed | mismatch | missing | must | needs | no | not | of | ok
-    | old | on | only | optional | or | parameter | payload | permission | please | received
+    | old | on | only | optional | or | pam_\w+ | parameter | password | payload | permission | please | received
     | refresh(?:ed)? | rejected | removed | requested | required | requires | reset | retry
     | revoked | rotated? | saved | sent | set | should | signature | skipped | stored | string
     | success(?:ful(?:ly)?)? | the | this | to | too | try | unable | unauthorized | unexpected
@@ -62,21 +62,21 @@ _VALUE = rf"""(?: {_QUOTED} | [^\s,;&"']* [^\s,;&"')\]}}>.] )"""
 _SCHEME = r"(?: (?: apikey | aws4-hmac-sha256 | basic | bearer | digest | negotiate | token ) \s+ )"
 
 _OWNERS = (
-    "access account api auth client deploy encryption license master private secret service "
-    "session shared signing ssh storage subscription"
+    "access account api app auth client consumer deploy encryption fernet hmac jwt license master "
+    "private secret service session shared signing ssh storage subscription"
 )
 _KEY = rf"""(?: passw(?:or[dt]|d) | passphrase | passcode | (?<![a-z])pwd | kennwort | senha
     | mot[_ ]de[_ ]passe | contrase[ñn]a
     | (?<![a-z])pass (?= ["']?[ ]*= | ["'][ ]*: ) (?!["']?[ ]*=[ ]*\d+\b)
     | secret | (?<!unexpected\ )token | (?<![a-z])credentials? (?= ["']?[ ]*= )
     | (?:{_OWNERS.replace(" ", "|")}) [ ._-]? key )
-    (?: \d{{1,2}} | _? (?: confirm(?:ation)? | hash ) )?"""
+    (?: \d{{1,2}} | _? (?: base | confirm(?:ation)? | hash ) )?"""
 
 _SHAPES = (
-    # password=…, "api_key": "…", user[client-secret] => …
+    # password=…, "api_key": "…", user[client-secret] => …, "name": "API_KEY", "value": "…"
     _shape(
         f"pass pwd kennwort senha mot contrase secret token credential {_OWNERS}",
-        rf"""(?P<keep> {_KEY} \\*["']? \]? [ \t]*
+        rf"""(?P<keep> {_KEY} (?: ["'],[ ]*["']value )? \\*["']? \]? [ \t]*
             (?: (?: =>? | := | == ) [ \t]* (?! (?<=[ \t])[a-z_]{{1,20}}=[^=\s] )
               | :(?![:=]) [ \t]* {_PROSE} )
             {_PLACEHOLDER} {_SCHEME}? ) {_VALUE}""",
@@ -93,7 +93,7 @@ _SHAPES = (
     _shape(
         "<",
         r"""(?P<keep> <[\w.:-]{0,40}(?:password|passwd|secret|token|api_?key)(?:[ ][^<>]{0,200})?> )
-            [^<\s][^<]*""",
+            [^<\s][^<]* (?= </ | \Z )""",
     ),
     # A private key, in lines or with \n for line ends
     _shape(
@@ -124,7 +124,7 @@ _SHAPES = (
     ),
     _shape(
         "bearer",
-        r"(?P<keep> \bbearer\s+ ) (?: (?=[^\s\d]*\d) RUN{8,} | RUN{24,} )",
+        r"(?P<keep> \bbearer\s+ ) (?![a-z_]{1,30}=[^=\s]) (?: (?=[^\s\d]*\d) RUN{8,} | RUN{24,} )",
         RUN=r"[\w.~+/=-]",
     ),
     # In base64, and not as in `Basic authentication`
@@ -232,6 +232,9 @@ _LONG_WORD = re.compile(r"(?<![\w+/=-])(?<!SHA256:)[\w+/-]{32,}={0,2}")
 _RUN = re.compile("[a-z]+|[A-Z]+|[0-9]+")
 _HASH = re.compile("(?:0x)?(?:[0-9a-f-]+|[0-9A-F-]+)|sha[0-9]+-.*")
 
+_PUBLIC = ("AAAAB3", "AAAAC3", "AAAAE2")
+"""What public keys of SSH begin with."""
+
 _CARD = re.compile(r"\d{13,19}|\d{4}[ -]\d{4,6}[ -]\d{4,5}(?:[ -]\d{1,4}){0,2}")
 _ISSUER = re.compile("4|5[0-8]|6[0-9]|3[0-9]|2[2-7]")
 
@@ -269,6 +272,8 @@ def _without_known(message: str) -> Iterator[str]:
 
 def _redact_random(match: re.Match[str]) -> str:
     word = match[0]
+    if word.startswith(_PUBLIC):
+        return word
     if len(word) == 40 and _is_random(word):  # a secret key of AWS has any number of /
         return REDACTED
     return "/".join(REDACTED if _is_random(part) else part for part in word.split("/"))
