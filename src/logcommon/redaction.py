@@ -42,9 +42,9 @@ _PROSE = r"""(?! (?: a | an | and | are | as | at | authentication | because | b
     | expire[ds]? | failed | failure | field | for | forbidden | format | found | from | generated
     | granted | had | has | have | header | if | in | incorrect | invalid | is | isn't | issued
     | issuer | length | loaded | malformed | mismatch | missing | must | needs | no | not | of | ok
-    | old | on | only | optional | or | pam_\w+ | parameter | password | payload | permission | please | received
-    | refresh(?:ed)? | rejected | removed | requested | required | requires | reset | retry
-    | revoked | rotated? | saved | sent | set | should | signature | skipped | stored | string
+    | old | on | only | optional | or | pam_\w+ | parameter | password | payload | permission
+    | please | received | refresh(?:ed)? | rejected | removed | requested | required | requires
+    | reset | retry | revoked | rotated? | saved | sent | set | should | signature | skipped | stored | string
     | success(?:ful(?:ly)?)? | the | this | to | too | try | unable | unauthorized | unexpected
     | unknown | unset | updated | use[drs]? | valid | validated | value | verified | was | were
     | when | will | with | wrong | yes | you | your
@@ -79,7 +79,7 @@ _SHAPES = (
         rf"""(?P<keep> {_KEY} (?: ["'],[ ]*["']value )? \\*["']? \]? [ \t]*
             (?: (?: =>? | := | == ) [ \t]* (?! (?<=[ \t])[a-z_]{{1,20}}=[^=\s] )
               | :(?![:=]) [ \t]* {_PROSE} )
-            {_PLACEHOLDER} {_SCHEME}? ) {_VALUE}""",
+            (?>{_SCHEME}?) {_PLACEHOLDER} ) {_VALUE}""",
     ),
     # --password …, and in a list of arguments '--password', '…'
     _shape(
@@ -99,7 +99,7 @@ _SHAPES = (
     _shape(
         "begin",
         r"""(?P<keep> (?<=-----) BEGIN[ ][A-Z0-9 ]{0,20}PRIVATE[ ]KEY(?:[ ]BLOCK)?----- )
-            [\s\S]*? (?: -----END[A-Z0-9 ]{0,50}----- | \Z )""",
+            (?!<redacted>) [\s\S]*? (?: -----END[A-Z0-9 ]{0,50}----- | \Z )""",
     ),
     # scheme://user:password@host, where the password may have an @, and a / if it is no port
     _shape(
@@ -114,7 +114,8 @@ _SHAPES = (
     _shape(
         "authorization",
         rf"""(?P<keep> authorization (?: \\*["']? \s*[:=]\s* | ["'],[ ]* )
-            {_PLACEHOLDER} {_PROSE} (?: b?\\*["'] )? {_SCHEME}? ) [^\s"',;\\]+""",
+            {_PLACEHOLDER} {_PROSE} (?> (?: b?\\*["'] )? {_SCHEME}? ) {_PLACEHOLDER} )
+            [^\s"',;\\]+""",
     ),
     _shape(
         "cookie",
