@@ -36,18 +36,19 @@ _PLACEHOLDER = r"""(?! ["']{2} | \*{3} | <[\w\ ]+> | \[\w+\] | \$\{ | \{\{ | %[(
     | /(?:app|data|etc|home|mnt|opt|root|run|srv|tmp|usr|var|workspace)/ )"""
 
 # Behind `password:` or `--token` a sentence may go on. Behind `password=` it does not.
-_PROSE = r"""(?! (?: a | an | and | are | as | at | authentication | because | but | by | can
-    | can't | cannot | changed? | changing | check(?:ed|ing)? | could | created | decode | deleted
-    | denied | did | disabled | do | does | doesn't | empty | enabled | enter | error | expected
-    | expire[ds]? | failed | failure | field | for | forbidden | format | found | from | generated
-    | granted | had | has | have | header | if | in | incorrect | invalid | is | isn't | issued
-    | issuer | length | loaded | malformed | mismatch | missing | must | needs | no | not | of | ok
-    | old | on | only | optional | or | pam_\w+ | parameter | password | payload | permission
-    | please | received | refresh(?:ed)? | rejected | removed | requested | required | requires
-    | reset | retry | revoked | rotated? | saved | sent | set | should | signature | skipped | stored | string
-    | success(?:ful(?:ly)?)? | the | this | to | too | try | unable | unauthorized | unexpected
-    | unknown | unset | updated | use[drs]? | valid | validated | value | verified | was | were
-    | when | will | with | wrong | yes | you | your
+_PROSE = r"""(?! (?:
+    a | an | and | are | as | at | authentication | because | but | by | can | can't | cannot
+    | changed? | changing | check(?:ed|ing)? | could | created | decode | deleted | denied |
+    did | disabled | do | does | doesn't | empty | enabled | enter | error | expected |
+    expire[ds]? | failed | failure | field | for | forbidden | format | found | from |
+    generated | granted | had | has | have | header | if | in | incorrect | invalid | is |
+    isn't | issued | issuer | length | loaded | malformed | mismatch | missing | must | needs
+    | no | not | of | ok | old | on | only | optional | or | pam_\w+ | parameter | password |
+    payload | permission | please | received | refresh(?:ed)? | rejected | removed | requested
+    | required | requires | reset | retry | revoked | rotated? | saved | sent | set | should |
+    signature | skipped | stored | string | success(?:ful(?:ly)?)? | the | this | to | too |
+    try | unable | unauthorized | unexpected | unknown | unset | updated | use[drs]? | valid |
+    validated | value | verified | was | were | when | will | with | wrong | yes | you | your
     | falsch | fehlt | geändert | ist | ungültig | wurde | expiré | incorrecte? | invalide
     ) (?![\w=/+-]) | \d{1,3} (?![\w-]) )"""
 
@@ -68,6 +69,7 @@ _OWNERS = (
 _KEY = rf"""(?: passw(?:or[dt]|d) | passphrase | passcode | (?<![a-z])pwd | kennwort | senha
     | mot[_ ]de[_ ]passe | contrase[ñn]a
     | (?<![a-z])pass (?= ["']?[ ]*= | ["'][ ]*: ) (?!["']?[ ]*=[ ]*\d+\b)
+    | (?<![a-z]) (?: pw | psk ) (?= ["']?[ ]*= )
     | secret | (?<!unexpected\ )token | (?<![a-z])credentials? (?= ["']?[ ]*= )
     | (?:{_OWNERS.replace(" ", "|")}) [ ._-]? key )
     (?: \d{{1,2}} | _? (?: base | confirm(?:ation)? | hash ) )?"""
@@ -75,9 +77,9 @@ _KEY = rf"""(?: passw(?:or[dt]|d) | passphrase | passcode | (?<![a-z])pwd | kenn
 _SHAPES = (
     # password=…, "api_key": "…", user[client-secret] => …, "name": "API_KEY", "value": "…"
     _shape(
-        f"pass pwd kennwort senha mot contrase secret token credential {_OWNERS}",
+        f"pass pw psk kennwort senha mot contrase secret token credential {_OWNERS}",
         rf"""(?P<keep> {_KEY} (?: ["'],[ ]*["']value )? \\*["']? \]? [ \t]*
-            (?: (?: =>? | := | == ) [ \t]* (?! (?<=[ \t])[a-z_]{{1,20}}=[^=\s] )
+            (?: (?: =>? | := | == | -> ) [ \t]* (?! (?<=[ \t])[a-z_]{{1,20}}=[^=\s] )
               | :(?![:=]) [ \t]* {_PROSE} )
             (?>{_SCHEME}?) {_PLACEHOLDER} ) {_VALUE}""",
     ),
@@ -154,9 +156,9 @@ _SHAPES = (
     ),
     # What is only long enough to be a secret where its name says so
     _shape(
-        "sig sess jsess phpsess asp.net_sess connect.sid _auth",
+        "sig sess jsess phpsess asp.net_sess connect.sid auth",
         r"""(?P<keep> (?<![a-z]) (?: sig(?:nature)? | (?:j|php|asp\.net_)?sess(?:ion)?[_-]?id
-            | connect\.sid | _auth ) ["']? [ ]*[:=][ ]* ["']? )
+            | connect\.sid | (?<=[_?&])auth ) ["']? [ ]*[:=][ ]* ["']? )
             (?=[^\s\d]{0,64}\d) [^\s,;&"'<]{16,}""",
     ),
     _shape(
@@ -261,7 +263,7 @@ def _without_known(message: str) -> Iterator[str]:
     lowered = message.replace("İ", "i").lower()
     done = position = 0
     while found := _NEEDLE.search(lowered, position):
-        position = found.end()
+        position = found.start() + 1  # another one may begin within it
         for pattern in _PATTERNS[found[0]]:
             if match := pattern.match(message, found.start()):
                 yield message[done : match.end("keep")]
