@@ -206,6 +206,8 @@ class CommonLog:
             InvalidArgumentError: The name, the message or the severity can't be used.
             ClientClosedError: The client is not open.
             NotWrittenError: The entry was not counted, and will not be.
+            ClusterUnsupportedError: The server is one of a Redis Cluster. The entry is kept and
+                tried again until the client is closed.
 
         """
         writer = self._require_session().writer
@@ -228,6 +230,7 @@ class CommonLog:
         Raises:
             ClientClosedError: The client is not open.
             NotWrittenError: The client was closed meanwhile, and could not write it all.
+            ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
         await self._require_session().writer.written()
@@ -259,14 +262,15 @@ class CommonLog:
             name: The service.
             severity: A `logging` level, or any text.
             n: How many messages at most.
-            hour: Any moment of the hour, in UTC where it is naive; None for the current hour,
+            hour: Any moment of the hour, in UTC if it is naive; None for the current hour,
                 which is empty until something is logged in it. `hours` says which there are.
 
         Raises:
             InvalidArgumentError: An argument can't be used.
             ClientClosedError: The client is not open.
             ServerUnavailableError: Redis can't be reached.
-            ServerRefusedError: Redis refused a command.
+            ServerRefusedError: Redis refused a command; the text names the key.
+            ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
         return await self._require_session().reader.top(name, severity, n, hour)
