@@ -1,5 +1,6 @@
 """The key layout."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from logcommon.keys import (
 from logcommon.model import Destination
 
 any_text = st.text(st.characters(exclude_categories=[]), min_size=1)
+short_text = st.text(st.characters(exclude_categories=[]), min_size=1, max_size=80)
 
 
 def test_the_layout_is_the_books() -> None:
@@ -40,11 +42,19 @@ def test_every_name_survives_the_key(name: str) -> None:
     assert not set(encoded) & set(":{} \t\r\n\x00")
 
 
-@given(any_text, any_text)
+@given(short_text, short_text)
 def test_every_destination_survives_the_registry(name: str, severity: str) -> None:
     """A member of the registry names the destination that was entered."""
-    destination = Destination(name, severity)
+    destination = Destination.of(name, severity)
     assert parse_registered(destination_keys(destination).registered) == destination
+
+
+@pytest.mark.parametrize(
+    "member", [b"", b"api", b":info", b"api:", b"a:b:c", b"x" * 257 + b":info", b"\xff\xff"]
+)
+def test_a_member_that_names_no_destination(member: bytes) -> None:
+    """Another program may have entered it; nobody could read what it names."""
+    assert parse_registered(member) is None
 
 
 @given(st.tuples(any_text, any_text), st.tuples(any_text, any_text))

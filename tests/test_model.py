@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import (
+    FIRST_HOUR,
     Destination,
     cut_message,
     encode_message,
@@ -92,6 +93,18 @@ def test_what_is_no_hour_reads_as_none(text: str | bytes | None) -> None:
     assert parse_hour(text) is None
 
 
+def test_the_first_and_the_last_hour() -> None:
+    """Hours reach from the year 1 to the year 9999; one beyond is an error of ours."""
+    assert hour_text(FIRST_HOUR) == "0001-01-01T00:00:00"
+    assert parse_hour(b"0001-01-01T00:00:00") == FIRST_HOUR
+    last = parse_hour(b"9999-12-31T23:00:00")
+    assert last is not None
+    assert hour_text(last) == "9999-12-31T23:00:00"
+    for beyond in (FIRST_HOUR - 1, last + 1, 10**30):
+        with pytest.raises(InvalidArgumentError, match="years 1 to 9999"):
+            hour_text(beyond)
+
+
 @given(seconds, any_text)
 def test_recent_entries_read_back(moment: int, message: str) -> None:
     """The time and the message of a recent entry survive the book's one line of text."""
@@ -106,9 +119,33 @@ def test_a_recent_entry_looks_like_the_books() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "hello", "Mon Nov 23 21:10:58 2026", "no time at all, but long"]
+    "text",
+    [
+        "",
+        "hello",
+        "Mon Nov 23 21:10:58 2026",
+        "no time at all, but long",
+        "Mon Feb 31 21:10:58 2026 no such day",
+        "Mon Nov 31 21:10:58 2026 no such day",
+        "Mon Nov 23 24:10:58 2026 no such hour",
+        "Mon Nov 23 21:10:60 2026 no such second",
+        "Mon Nov 00 21:10:58 2026 no such day",
+        "1 Jan 999999999999 1:1:1 no such year",
+    ],
 )
 def test_a_foreign_recent_entry_is_all_message(text: str) -> None:
     """An entry without a time of ours loses nothing."""
     row = parse_recent(text)
     assert (row.time, row.message) == (None, text)
+
+
+@given(
+    st.from_regex(r"Mon (Feb|Nov) [ 0-9-]{2} [0-9:]{8} [0-9]{4} .*", fullmatch=True),
+    st.text("MonFebJan 0123456789:,+-", max_size=30),
+)
+def test_whatever_stands_in_a_recent_log_is_read(likely: str, text: str) -> None:
+    """No entry of another program raises, and none loses its message."""
+    for entry in (likely, text):
+        row = parse_recent(entry)
+        assert entry.endswith(row.message)
+        assert (row.message == entry) == (row.time is None)

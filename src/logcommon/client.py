@@ -14,8 +14,6 @@ from types import TracebackType
 from typing import Self
 
 from redis.asyncio import Redis
-from redis.driver_info import DriverInfo
-from redis.exceptions import RedisError
 
 from logcommon.atomic import Step, read_atomically
 from logcommon.embedded import EmbeddedServer
@@ -32,8 +30,8 @@ from logcommon.model import (
 from logcommon.read.reader import Reader
 from logcommon.settings import Settings
 from logcommon.stats import LEDGER_FIELDS, Ledger, Stats
+from logcommon.target import client_for
 from logcommon.threads import outlast, run_in_thread
-from logcommon.wire import dedicated_connection
 from logcommon.write.buffer import Buffer
 from logcommon.write.spool import Spool
 from logcommon.write.writer import Writer
@@ -63,8 +61,9 @@ def connect(
     Nothing is sent before it is entered, and entering does not wait for Redis.
 
     Args:
-        target: A URL (`redis://`, `rediss://`, `unix://`), a `redis.asyncio` client, which stays
-            the caller's to close, or `embedded:` or `embedded:DIRECTORY` for a server of one's own.
+        target: A URL (`redis://` or `valkey://`, `rediss://` or `valkeys://` for TLS, `unix://`),
+            a `redis.asyncio` client, which stays the caller's to close, or `embedded:` or
+            `embedded:DIRECTORY` for a server of one's own.
         linger: Seconds between the starts of two commits that nobody waits for; the first is sent
             at once. In that time, calls with the same message become one command.
         drain_timeout: Seconds that closing may take to write what is pending.
@@ -118,7 +117,7 @@ class CommonLog:
         self._settings = settings
         self._embedded = _embedded_server(target)
         if self._embedded is None:
-            _client(target)  # now, and not when it is entered, is the time for an error
+            client_for(target)  # now, and not when it is entered, is the time for an error
         self._spool = None if settings.spool is None else Spool(settings.spool)
         self._buffer = Buffer(settings)
         # In place of the method of this name, which shows what it does: a call through two Python
@@ -151,7 +150,7 @@ class CommonLog:
         abandoned = self._abandoned_writer()
         if self._spool is not None and abandoned is None:
             await run_in_thread(self._spool.open)
-        client = _client(target)
+        client = client_for(target)
         writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
         self._session = _Session(
             client=client,
@@ -213,6 +212,8 @@ class CommonLog:
             InvalidArgumentError: The name, the message or the severity can't be used.
             ClientClosedError: The client is not open.
             NotWrittenError: The entry was not counted, and will not be.
+            ClusterUnsupportedError: The server is one of a Redis Cluster. The entry is kept and
+                tried again until the client is closed.
 
         """
         writer = self._require_session().writer
@@ -235,6 +236,7 @@ class CommonLog:
         Raises:
             ClientClosedError: The client is not open.
             NotWrittenError: The client was closed meanwhile, and could not write it all.
+            ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
         await self._require_session().writer.write()
@@ -276,14 +278,15 @@ class CommonLog:
             name: The service.
             severity: A `logging` level, or any text.
             n: How many messages at most.
-            hour: Any moment of the hour, in UTC where it is naive; None for the current hour,
+            hour: Any moment of the hour, in UTC if it is naive; None for the current hour,
                 which is empty until something is logged in it. `hours` says which there are.
 
         Raises:
             InvalidArgumentError: An argument can't be used.
             ClientClosedError: The client is not open.
             ServerUnavailableError: Redis can't be reached.
-            ServerRefusedError: Redis refused a command.
+            ServerRefusedError: Redis refused a command; the text names the key.
+            ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
         return await self._require_session().reader.top(name, severity, n, hour)
@@ -369,25 +372,6 @@ async def _serve(writer: Writer, client: Redis) -> None:
         finally:
             copying.cancel()
             await asyncio.wait([copying])
-
-
-def _client(target: "str | Redis") -> Redis:
-    if isinstance(target, Redis):
-        return target
-    if not isinstance(target, str):
-        raise InvalidArgumentError(
-            f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
-        )
-    with contextlib.suppress(TypeError, ValueError, RedisError):
-        # Given here, else redis-py reads its package's metadata from disk for each connection.
-        client = Redis.from_url(target, driver_info=DriverInfo())
-        dedicated_connection(client)  # else an unknown option would show only at first use
-        return client
-    # Without the URL, and not under redis-py's error, which quotes it: it may hold a password.
-    raise InvalidArgumentError(
-        "the URL can't be used: it must be like redis://HOST:6379/0, rediss://…, "
-        "unix:///PATH or embedded:"
-    )
 
 
 def _path(spool: object) -> Path | None:

@@ -4,9 +4,21 @@ No message of ours carries a logged message or a credential, so an error of this
 shown or logged anywhere.
 """
 
+from typing import Any
+
 
 class LogCommonError(Exception):
-    """The root of every error raised by logcommon."""
+    """The root of every error raised by logcommon. Each can be pickled and copied."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with its text, which some of the classes below don't take.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def _rebuild(kind: type[LogCommonError], args: tuple[object, ...]) -> LogCommonError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class InvalidArgumentError(LogCommonError, ValueError):
@@ -61,6 +73,10 @@ class LoginRefusedError(ServerUnavailableError):
 
 class ServerRefusedError(LogCommonError):
     """Redis answered a command with an error; the command changed nothing."""
+
+
+class ClusterUnsupportedError(ServerRefusedError):
+    """The server is a node of a Redis Cluster, which is not supported yet; nothing was written."""
 
 
 class EmbeddedServerError(LogCommonError):

@@ -1,10 +1,12 @@
 """The names of the keys in Redis: the book's layout, and the few that we add to it."""
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Destination, Hour, hour_text
 
 REGISTRY = b"logcommon:destinations"
@@ -65,10 +67,14 @@ def destination_keys(destination: Destination) -> DestinationKeys:
     )
 
 
-def parse_registered(member: bytes) -> Destination:
-    """Return the destination that a member of the registry names."""
+def parse_registered(member: bytes) -> Destination | None:
+    """Return the destination that a member of the registry names; None if it names none."""
     name, _, severity = member.decode("utf-8", "replace").partition(":")
-    return Destination(decode_part(name), decode_part(severity))
+    if ":" in severity:
+        return None
+    with suppress(InvalidArgumentError):
+        return Destination.of(decode_part(name), decode_part(severity))
+    return None
 
 
 def marker_key(producer: str) -> bytes:

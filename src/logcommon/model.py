@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -33,7 +33,11 @@ Hour: TypeAlias = int
 LATEST = datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()
 """Seconds since the epoch up to which there are hours that can be written."""
 
+FIRST_HOUR: Hour = -17_259_888
+"""The first hour that can be written: that of the year 1."""
+
 _SECONDS = 3600
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CUT_MARK = "…"
 _ASCTIME_LENGTH = len("Mon Nov 23 21:10:58 2026")
 _SEVERITIES: dict[Severity, str] = {
@@ -161,13 +165,21 @@ def hour_of(seconds: float) -> Hour:
 
 
 def hour_text(hour: Hour) -> str:
-    """Return an hour as the book writes it: `2026-11-23T21:00:00`."""
+    """Return an hour as the book writes it: `2026-11-23T21:00:00`; raises as `hour_start` does."""
     return hour_start(hour).replace(tzinfo=None).isoformat()
 
 
 def hour_start(hour: Hour) -> datetime:
-    """Return the first moment of an hour, aware, in UTC."""
-    return datetime.fromtimestamp(hour * _SECONDS, UTC)
+    """Return the first moment of an hour, aware, in UTC.
+
+    Raises:
+        InvalidArgumentError: The hour is not in the years 1 to 9999.
+
+    """
+    try:
+        return _EPOCH + timedelta(hours=hour)
+    except OverflowError:
+        raise InvalidArgumentError("the hour must be in the years 1 to 9999") from None
 
 
 def parse_hour(text: str | bytes | None) -> Hour | None:
@@ -192,8 +204,12 @@ def _asctime(second: int) -> str:
 
 
 def parse_recent(text: str) -> RecentRow:
-    """Return what `recent_text` was given, to the second."""
+    """Return what `recent_text` was given, to the second; text without a time is all message."""
     parsed = parsedate(text[:_ASCTIME_LENGTH])
     if parsed is None or text[_ASCTIME_LENGTH : _ASCTIME_LENGTH + 1] != " ":
         return RecentRow(None, text)
-    return RecentRow(datetime(*parsed[:6], tzinfo=UTC), text[_ASCTIME_LENGTH + 1 :])
+    try:
+        moment = datetime(*parsed[:6], tzinfo=UTC)
+    except (ValueError, OverflowError):  # `parsedate` knows no calendar: `Feb 31` passes
+        return RecentRow(None, text)
+    return RecentRow(moment, text[_ASCTIME_LENGTH + 1 :])

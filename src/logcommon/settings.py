@@ -81,7 +81,8 @@ class Settings:
 
     def _require_number(self, name: str, kind: object, least: int) -> None:
         value = getattr(self, name)
-        if not isinstance(value, kind) or not math.isfinite(value) or value < least:  # type: ignore[arg-type]
+        number = "a whole number" if kind is int else "a number"
+        if not isinstance(value, kind) or not least <= value < math.inf:  # type: ignore[arg-type]
             raise InvalidArgumentError(
-                f"{name} must be a number of at least {least}, not {value!r}"
+                f"{name} must be {number} of at least {least}, not {value!r}"
             )

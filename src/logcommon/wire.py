@@ -15,20 +15,30 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
     ConnectionError,  # noqa: A004  # redis-py's own, which is not the built-in one
     InvalidResponse,
+    MasterDownError,
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004  # likewise
+    TryAgainError,
 )
 
 from logcommon.commands import Command, Reply
 from logcommon.exceptions import (
+    ClusterUnsupportedError,
     LogCommonError,
     LoginRefusedError,
     ServerRefusedError,
     ServerUnavailableError,
+)
+
+CLUSTER_UNSUPPORTED = (
+    "Redis Cluster is not supported yet: connect to a server that runs without cluster mode"
 )
 
 CONNECTION_LOST = (ConnectionError, TimeoutError, OSError)
@@ -120,8 +130,21 @@ async def _read_reply(connection: Connection) -> Reply:
         return error
 
 
-def translate(error: RedisError | OSError) -> LogCommonError:
-    """Return our error for one of redis-py's, without a message or a credential in its text."""
+def is_of_a_cluster(error: BaseException) -> bool:
+    """Tell whether an error is one that only a node of a Redis Cluster answers with."""
+    # MovedError is an AskError. MasterDownError is a ClusterDownError, but any replica answers so.
+    return isinstance(
+        error, AskError | ClusterCrossSlotError | ClusterDownError | TryAgainError
+    ) and not isinstance(error, MasterDownError)
+
+
+def translate(error: RedisError | OSError, command: Command = ()) -> LogCommonError:
+    """Return our error for one of redis-py's, without a message or a credential in its text.
+
+    The key of `command`, if one is given, is named.
+    """
+    if is_of_a_cluster(error):
+        return ClusterUnsupportedError(describe(error))
     text = describe(error)
     # It stays behind ours as its context, which not everyone who reports errors leaves out.
     error.args = (text,)
@@ -133,10 +156,18 @@ def translate(error: RedisError | OSError) -> LogCommonError:
         return ServerUnavailableError(
             f"Redis can't be reached: {text}; check the URL and the server"
         )
-    return ServerRefusedError(f"Redis refused a command: {text}")
+    return ServerRefusedError(f"Redis refused {_named(command)}: {text}")
+
+
+def _named(command: Command) -> str:
+    """Return a command as text, with its first key and without what follows."""
+    parts = (part.decode("utf-8", "replace") for part in command[:2] if isinstance(part, bytes))
+    return " of ".join(parts) or "a command"
 
 
 def describe(error: BaseException) -> str:
     """Return an error's kind and text, short of where a server quotes a command's arguments."""
+    if is_of_a_cluster(error):
+        return CLUSTER_UNSUPPORTED
     text = str(error).partition(", with args")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -12,6 +12,7 @@ from logcommon.cli.failures import (
     explain,
 )
 from logcommon.exceptions import (
+    ClusterUnsupportedError,
     EmbeddedServerError,
     InvalidArgumentError,
     LoginRefusedError,
@@ -30,6 +31,7 @@ from logcommon.exceptions import (
         (InvalidArgumentError("x"), ExitCode.USAGE),
         (ServerUnavailableError("x"), ExitCode.UNREACHABLE),
         (LoginRefusedError("x"), ExitCode.UNREACHABLE),
+        (ClusterUnsupportedError("x"), ExitCode.UNREACHABLE),
         (EmbeddedServerError("x"), ExitCode.UNREACHABLE),
         (UnknownNameError("x"), ExitCode.UNKNOWN_NAME),
         (UnreadableFileError("x"), ExitCode.UNREADABLE_FILE),

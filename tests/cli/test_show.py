@@ -158,7 +158,56 @@ async def test_a_key_of_another_type_is_an_error_of_one_line(
     await _log(valkey_url)
     await valkey.delete("recent:api:info")
     await valkey.set("recent:api:info", "x")
-    finished = run_command("recent", "api")
+    finished = run_command("recent", "api", "--severity", "info")
     assert finished.returncode == 1
     assert "WRONGTYPE" in finished.stderr
     assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        ("top", "common:bad:info"),
+        ("top", "common:bad:info:start"),
+        ("recent", "recent:bad:info"),
+        ("destinations", "common:bad:info:pstart"),
+    ],
+)
+async def test_a_key_of_the_wrong_type_hides_no_other_service(
+    run_command: RunCommand, valkey_url: str, valkey: Redis, command: str, key: str
+) -> None:
+    """The others are shown with a warning that names it, once; alone, it is an error."""
+    async with logcommon.connect(valkey_url) as log:
+        for name in ("api", "bad"):
+            await log.log_common(name, f"message of {name}")
+    await valkey.delete(key)
+    await valkey.hset(key, "foreign", "1")
+    finished = run_command(command)
+    assert finished.returncode == 0
+    assert "api" in finished.stdout
+    assert finished.stderr.count(key) == 1
+    assert finished.stderr.startswith("logcommon: warning: not shown: ")
+    if command != "destinations":
+        alone = run_command(command, "bad")
+        assert (alone.returncode, alone.stdout) == (1, "")
+        assert key in alone.stderr
+
+
+async def test_a_service_of_the_books_with_a_wrong_key_is_found(
+    run_command: RunCommand, valkey: Redis
+) -> None:
+    """It is in no registry, and that its key can't be read does not mean that it is not there."""
+    await valkey.hset("recent:old:error", "foreign", "1")
+    finished = run_command("recent", "old")
+    assert finished.returncode == 1
+    assert "recent:old:error" in finished.stderr
+
+
+async def test_a_score_that_is_no_count_is_shown(run_command: RunCommand, valkey_url: str) -> None:
+    """One of 0 or below, which another program has made, has a bar as well."""
+    await _log(valkey_url)
+    async with Redis.from_url(valkey_url) as client:
+        await client.zadd("common:web:info", {"once": -1, "never": 0})
+    for hour in ("current", "last"):
+        finished = run_command("top", "web", "--hour", hour)
+        assert finished.returncode == 0

@@ -1,7 +1,7 @@
 """Reading."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -109,6 +109,98 @@ async def test_a_count_below_one_is_refused(fake: FakeAsyncRedis, clock: HandClo
         await make(fake, clock).top("api", "info", n, None)
     with pytest.raises(InvalidArgumentError):
         await make(fake, clock).recent("api", "info", n)
+
+
+@pytest.mark.parametrize("n", [2.5, "3", None])
+async def test_a_count_that_is_no_whole_number_is_refused(
+    fake: FakeAsyncRedis, clock: HandClock, n: object
+) -> None:
+    """It gets an error of ours, not one of an operator."""
+    with pytest.raises(InvalidArgumentError, match="whole number"):
+        await make(fake, clock).top("api", "info", n, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_score_that_is_no_count_is_read(
+    valkey_url: str, clock: HandClock, protocol: int
+) -> None:
+    """An infinite one, which another program has made, hides no other message."""
+    async with Redis.from_url(valkey_url, protocol=protocol) as client:
+        await fill(client)
+        await client.zadd("common:api:info", {"inf": "inf", "-inf": "-inf", "half": 1.5})
+        rows = await make(client, clock).top("api", "info", 10, None)
+    assert rows == [
+        CommonRow(2**53, "inf"),
+        CommonRow(5, "b"),
+        CommonRow(3, "a"),
+        CommonRow(1, "half"),
+        CommonRow(1, "c"),
+        CommonRow(-(2**53), "-inf"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00", "0001-01-01T05:00:00"])
+async def test_hours_at_the_beginning_of_the_calendar(
+    fake: FakeAsyncRedis, clock: HandClock, text: str
+) -> None:
+    """There are no hours before it to look for."""
+    await fill(fake)
+    for key in ("start", "pstart"):
+        await fake.set(f"common:api:info:{key}", text)
+    reader = make(fake, clock)
+    assert {hour.isoformat() for hour in await reader.hours("api", "info")} == {f"{text}+00:00"}
+    assert await reader.top("api", "info", 10, None) == []
+
+
+@pytest.mark.parametrize(
+    "hour",
+    [
+        datetime.max,
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=9))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=9))),
+        "2026-05-27T12",
+        494_412,
+    ],
+)
+async def test_an_hour_that_cannot_be_used(
+    fake: FakeAsyncRedis, clock: HandClock, hour: datetime
+) -> None:
+    """One beyond the calendar, in UTC, and what is no datetime, get an error of ours."""
+    with pytest.raises(InvalidArgumentError, match="hour"):
+        await make(fake, clock).top("api", "info", 10, hour)
+
+
+async def test_foreign_members_of_the_registry(fake: FakeAsyncRedis, clock: HandClock) -> None:
+    """They name no destination, and hide none."""
+    await fake.sadd("logcommon:destinations", "web:info", "stray", ":error", "a:b:c")
+    assert await make(fake, clock).destinations() == [Destination("web", "info")]
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        ("common:api:info", "common:api:info:"),
+        ("common:api:info:last", "common:api:info:last:"),
+        ("common:api:info:start", "common:api:info:start or"),
+        ("common:api:info:pstart", "common:api:info:pstart "),
+        ("recent:api:info", "recent:api:info:"),
+        ("logcommon:destinations", "logcommon:destinations:"),
+    ],
+)
+async def test_a_key_of_the_wrong_type_is_named(
+    valkey: Redis, clock: HandClock, key: str, named: str
+) -> None:
+    """Whoever has to delete it learns which one it is."""
+    await valkey.hset(key, "foreign", "1")
+    with pytest.raises(ServerRefusedError) as caught:
+        await _read_all(make(valkey, clock))
+    assert named in str(caught.value)
+
+
+async def _read_all(reader: Reader) -> None:
+    await reader.top("api", "info", 1, None)
+    await reader.recent("api", "info", 1)
+    await reader.destinations()
 
 
 async def test_a_server_that_is_not_redis(clock: HandClock) -> None:

@@ -21,8 +21,8 @@ Exit codes:
   0  all went well
   1  another error
   2  wrong usage, or a URL that can't be used
-  3  no server: Redis can't be reached, or refuses the login, or the
-     embedded one can't be started
+  3  no server: Redis can't be reached, is a cluster, or refuses the
+     login, or the embedded one can't be started
   4  nothing was ever logged under the name
   5  a file can't be read
   128 and the number of the signal that ended it: 130 for Ctrl-C

@@ -6,6 +6,7 @@ from enum import IntEnum
 import click
 
 from logcommon.exceptions import (
+    ClusterUnsupportedError,
     EmbeddedServerError,
     InvalidArgumentError,
     LogCommonError,
@@ -44,6 +45,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (InvalidArgumentError, ExitCode.USAGE),
     (click.UsageError, ExitCode.USAGE),
     (ServerUnavailableError, ExitCode.UNREACHABLE),
+    (ClusterUnsupportedError, ExitCode.UNREACHABLE),
     (EmbeddedServerError, ExitCode.UNREACHABLE),
 )
 

@@ -27,7 +27,7 @@ def common_table(console: Console, found: Sequence[Common], *, with_name: bool) 
     """Return a table of common messages; the bar is relative to the most common one."""
     table = _table(Column("count", justify="right"), Column("", width=_BAR_WIDTH))
     _add_columns(table, "severity", *(["service"] if with_name else []), "message")
-    most = max((each.row.count for each in found), default=1)
+    most = max([1, *(each.row.count for each in found)])  # a foreign score may be below
     for each in found:
         table.add_row(
             f"{each.row.count:,}",

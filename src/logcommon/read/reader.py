@@ -1,5 +1,6 @@
-"""What Redis holds, as rows."""
+"""What Redis holds, as rows. Other programs may write to the same keys, and not as we do."""
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -7,9 +8,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from logcommon.commands import EXEC, MULTI, Command, Reply
-from logcommon.exceptions import InvalidArgumentError
+from logcommon.exceptions import InvalidArgumentError, ServerRefusedError
 from logcommon.keys import REGISTRY, DestinationKeys, destination_keys, parse_registered
 from logcommon.model import (
+    FIRST_HOUR,
     CommonRow,
     Destination,
     Hour,
@@ -23,12 +25,15 @@ from logcommon.rotation import HourState
 from logcommon.settings import Settings
 from logcommon.wire import exchange, pooled_connection, translate
 
+_MOST = 2**53
+"""Above this, adding 1 to a score no longer changes it."""
+
 
 class Reader:
     """Reads through a client's own pool; each method is one transaction, so it sees one moment.
 
-    Every method raises ServerUnavailableError where Redis can't be reached and ServerRefusedError
-    where it refuses a command.
+    Every method raises ServerUnavailableError if Redis can't be reached, ServerRefusedError, which
+    names the key, if it refuses a command, and ClusterUnsupportedError if it is a cluster.
     """
 
     def __init__(self, client: Redis, settings: Settings) -> None:
@@ -38,19 +43,19 @@ class Reader:
     async def top(
         self, name: str, severity: Severity, n: int, hour: datetime | None
     ) -> list[CommonRow]:
-        """Return the `n` most common messages of `hour`, of the current one where it is None."""
+        """Return the `n` most common messages of `hour`, of the current one if it is None."""
         last = _last_index(n)
-        wanted = hour_of(self._settings.clock() if hour is None else _seconds(hour))
+        wanted = hour_of(self._settings.clock()) if hour is None else _hour_in(hour)
         keys = destination_keys(Destination.of(name, severity))
         sets = (keys.current, keys.last, keys.hour(wanted))
-        values, *ranges = await self._read(
-            _read_hours(keys),
+        values, found, *ranges = await self._read(
+            *_read_hours(keys),
             *((b"ZREVRANGE", key, 0, last, b"WITHSCORES") for key in sets),
         )
-        state = HourState.read(*values)
+        state = _state(keys, values, found)
         # What `current` and `last` hold is for `:start` and `:pstart` to say.
         which = {state.previous: 1, state.start: 0}.get(wanted, 2)
-        return [CommonRow(int(score), _text(member)) for member, score in _pairs(ranges[which])]
+        return [CommonRow(_count(score), _text(member)) for member, score in _pairs(ranges[which])]
 
     async def recent(self, name: str, severity: Severity, n: int) -> list[RecentRow]:
         """Return the `n` newest entries, newest first."""
@@ -61,20 +66,20 @@ class Reader:
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to through this package, in order."""
         (members,) = await self._read((b"SMEMBERS", REGISTRY))
-        return sorted(map(parse_registered, members))
+        return sorted(filter(None, map(parse_registered, members)))
 
     async def hours(self, name: str, severity: Severity) -> list[datetime]:
         """Return the hours that have counts, newest first, as their first moments in UTC."""
         keys = destination_keys(Destination.of(name, severity))
-        (values,) = await self._read(_read_hours(keys))
+        seen = _state(keys, *await self._read(*_read_hours(keys)))
         while True:
-            seen = HourState.read(*values)
             older = self._older_hours(seen)
             sets = (keys.current, keys.last, *map(keys.hour, older))
-            values, *found = await self._read(
-                _read_hours(keys), *((b"EXISTS", key) for key in sets)
+            values, strings, *found = await self._read(
+                *_read_hours(keys), *((b"EXISTS", key) for key in sets)
             )
-            if HourState.read(*values) == seen:  # else the hour has just turned: look again
+            before, seen = seen, _state(keys, values, strings)
+            if seen == before:  # else the hour has just turned: look again
                 hours = (seen.start, seen.previous, *older)
                 return [
                     hour_start(hour)
@@ -85,7 +90,8 @@ class Reader:
     def _older_hours(self, state: HourState) -> Sequence[Hour]:
         if state.previous is None:
             return ()
-        return range(state.previous - 1, state.previous - 1 - self._settings.history_hours, -1)
+        oldest = max(state.previous - self._settings.history_hours, FIRST_HOUR)
+        return range(state.previous - 1, oldest - 1, -1)
 
     async def _read(self, *commands: Command) -> list[Reply]:
         try:
@@ -93,25 +99,42 @@ class Reader:
                 replies = await exchange(connection, [MULTI, *commands, EXEC])
         except (RedisError, OSError) as error:
             raise translate(error) from None
-        results: list[Reply] = replies[-1] if isinstance(replies[-1], list) else replies
-        for result in results:
+        # Where EXEC was refused, so was a command before it, which is the one to name.
+        results: list[Reply] = replies[-1] if isinstance(replies[-1], list) else replies[1:]
+        for command, result in zip((*commands, EXEC), results, strict=False):
             if isinstance(result, ResponseError):
-                raise translate(result)
+                raise translate(result, command)
         return results
 
 
-def _read_hours(keys: DestinationKeys) -> Command:
-    return (b"MGET", keys.start, keys.previous_start)
+def _read_hours(keys: DestinationKeys) -> tuple[Command, Command]:
+    # MGET returns nil for a key of another type, which EXISTS finds all the same.
+    both = (keys.start, keys.previous_start)
+    return (b"MGET", *both), (b"EXISTS", *both)
+
+
+def _state(keys: DestinationKeys, values: Sequence[bytes | None], found: int) -> HourState:
+    if found > sum(value is not None for value in values):
+        names = " or ".join(_text(key) for key in (keys.start, keys.previous_start))
+        raise ServerRefusedError(f"{names} can't be read: it is no string, so not ours; delete it")
+    return HourState.read(*values)
 
 
 def _last_index(n: int) -> int:
-    if n < 1:
-        raise InvalidArgumentError(f"n must be at least 1, not {n}")
+    if not isinstance(n, int) or n < 1:
+        raise InvalidArgumentError(f"n must be a whole number of at least 1, not {n!r}")
     return n - 1
 
 
-def _seconds(hour: datetime) -> float:
-    return (hour if hour.tzinfo else hour.replace(tzinfo=UTC)).timestamp()
+def _hour_in(moment: datetime) -> Hour:
+    if not isinstance(moment, datetime):
+        raise InvalidArgumentError(f"hour must be a datetime, not {type(moment).__name__}")
+    return hour_of((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _count(score: float) -> int:
+    """Return a score as a count; one that is infinite, as the most that Redis counts exactly."""
+    return int(score) if math.isfinite(score) else int(math.copysign(_MOST, score))
 
 
 def _pairs(members: Reply) -> Iterable[tuple[bytes, Reply]]:

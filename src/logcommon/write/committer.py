@@ -16,11 +16,19 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 
 from logcommon.commands import EXEC, MULTI, Command, Reply
+from logcommon.exceptions import ClusterUnsupportedError
 from logcommon.keys import marker_key
 from logcommon.model import Destination
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
-from logcommon.wire import Connection, dedicated_connection, describe, exchange, is_usable
+from logcommon.wire import (
+    Connection,
+    dedicated_connection,
+    describe,
+    exchange,
+    is_of_a_cluster,
+    is_usable,
+)
 from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
 from logcommon.write.commit import (
@@ -85,7 +93,11 @@ class Committer:
     async def settle(self, batch: Batch) -> Outcome:
         """Commit `batch`, however long it takes, and return what became of its calls.
 
-        Where this was cancelled, the same batch must be given again before another one.
+        Where this was cancelled, or raised, the same batch must be given again before another one.
+
+        Raises:
+            ClusterUnsupportedError: The server is one of a Redis Cluster, so trying again won't do.
+
         """
         if self._flight is None or self._flight.batch is not batch:
             self._flight = _Flight(batch)
@@ -98,6 +110,8 @@ class Committer:
             except Exception as error:  # noqa: BLE001  # whatever it was, arming again tells
                 await self._disconnect()
                 self._report(error)
+                if is_of_a_cluster(error):
+                    raise ClusterUnsupportedError(describe(error)) from None
                 await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:

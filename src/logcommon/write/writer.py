@@ -8,7 +8,7 @@ import anyio
 from redis.asyncio import Redis
 
 from logcommon.atomic import Step
-from logcommon.exceptions import ClientClosedError, NotWrittenError
+from logcommon.exceptions import ClientClosedError, ClusterUnsupportedError, NotWrittenError
 from logcommon.model import Destination, Group, Severity, hour_of
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
@@ -17,6 +17,9 @@ from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Buffer
 from logcommon.write.committer import Committer
 from logcommon.write.spool import Spool
+
+_CLUSTER_PAUSE = 1.0
+"""Seconds until it is tried again to write to a server that is one of a cluster."""
 
 _FAREWELL = 1.0
 """Seconds for the last words to the server, once all is written."""
@@ -158,7 +161,15 @@ class Writer:
         self._due |= _take(self._waiters)
         await self._backlog.take_up(last=last)
         while self._backlog:
-            outcome = await committer.settle(self._backlog.first)
+            try:
+                outcome = await committer.settle(self._backlog.first)
+            except ClusterUnsupportedError as error:
+                self._refuse(error)
+                if self._closing:
+                    return
+                with anyio.move_on_after(_CLUSTER_PAUSE):
+                    await self._wanted.wait()
+                continue
             self._backlog.settle(outcome)
             self._note(outcome)
         for future, call in list(self._due.items()):
@@ -166,6 +177,13 @@ class Writer:
         self._due.clear()
         self._losses.clear()
         await self._backlog.tidy()
+
+    def _refuse(self, error: ClusterUnsupportedError) -> None:
+        """Tell those who wait that waiting is in vain; what they logged is kept until the close."""
+        self._wanted.clear()
+        for future in self._due | _take(self._waiters):
+            self._settle(future, error)
+        self._due.clear()
 
     def _note(self, outcome: Outcome) -> None:
         """Tell those who wait of what was refused, and warn of it."""
@@ -198,7 +216,9 @@ class Writer:
         loss = self._losses.get((destination, hour_of(now)))
         return loss and f"the entry was not counted: {loss}"
 
-    def _settle(self, future: "asyncio.Future[None]", error: str | None) -> None:
+    def _settle(
+        self, future: "asyncio.Future[None]", error: str | ClusterUnsupportedError | None
+    ) -> None:
         """Settle a future in its own loop, which need not be the writer's."""
         loop = future.get_loop()
         if loop is self._loop:
@@ -217,10 +237,11 @@ def _take(waiters: _Waiters) -> _Waiters:
     return taken
 
 
-def _set(future: "asyncio.Future[None]", error: str | None) -> None:
+def _set(future: "asyncio.Future[None]", error: str | ClusterUnsupportedError | None) -> None:
     if future.done():
         return  # whoever waited was cancelled
     if error is None:
         future.set_result(None)
     else:
-        future.set_exception(NotWrittenError(error))
+        kind = NotWrittenError if isinstance(error, str) else ClusterUnsupportedError
+        future.set_exception(kind(str(error)))
