@@ -118,6 +118,7 @@ def test_admission_keeps_totals_and_the_bound(
     assert len(joined) <= max(room, 0)
     assert not left or len(joined) == max(room, 0)
     assert all(messages[one] <= messages[other] for one in left for other in joined)
+    assert all(admitted.values()), "a message that was not logged"
 
 
 def test_a_look_tells_what_is_present() -> None:

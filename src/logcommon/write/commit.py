@@ -158,7 +158,7 @@ def admit(messages: dict[str, int], present: Collection[str], room: int) -> dict
     The amounts stay the same in sum.
     """
     absent = [message for message in messages if message not in present and message != OTHER]
-    if len(absent) <= room:
+    if len(absent) <= max(room, 0):
         return messages
     chosen = set(heapq.nlargest(max(room, 0), absent, key=messages.__getitem__))
     refused = set(absent) - chosen
