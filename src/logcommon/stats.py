@@ -12,8 +12,12 @@ class Outcome:
     counted: int = 0
     other: int = 0
     late: int = 0
+    ahead: int = 0
     too_late: int = 0
     refused: int = 0
+    failed: int = 0
+    lead: float = 0.0
+    """By how many seconds the clock was ahead that logged those that are."""
     errors: dict[Group | Destination, str] = field(default_factory=dict)
     """Why groups were not, or not wholly, counted, and why destinations have no recent log."""
     failure: str | None = None
@@ -28,11 +32,14 @@ class Ledger:
     other: int = 0
     dropped_too_late: int = 0
     dropped_refused: int = 0
+    dropped_failed: int = 0
+    dropped_lost: int = 0
     dropped_unwritten: int = 0
     recovered: int = 0
     spooled: int = 0
     in_doubt: int = 0
     late: int = 0
+    ahead: int = 0
     commits: int = 0
     aborts: int = 0
     lost_connections: int = 0
@@ -42,6 +49,7 @@ class Ledger:
     commands: int = 0
     lost_commits: int = 0
     replayed_commits: int = 0
+    restarts: int = 0
     last_error: str | None = None
     last_commit_at: float | None = None
     """By the monotonic clock."""
@@ -51,9 +59,21 @@ class Ledger:
         self.counted += outcome.counted
         self.other += outcome.other
         self.late += outcome.late
+        self.ahead += outcome.ahead
         self.dropped_too_late += outcome.too_late
         self.dropped_refused += outcome.refused
+        self.dropped_failed += outcome.failed
         self.last_error = outcome.failure or self.last_error
+
+    def take_back(self, outcome: Outcome) -> None:
+        """Undo `add`: Redis has lost the commit, and its calls are pending again."""
+        self.counted -= outcome.counted
+        self.other -= outcome.other
+        self.late -= outcome.late
+        self.ahead -= outcome.ahead
+        self.dropped_too_late -= outcome.too_late
+        self.dropped_refused -= outcome.refused
+        self.dropped_failed -= outcome.failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +98,13 @@ class Stats:
     dropped_refused: int
     """Not counted: Redis refused their key, which is of another type."""
 
+    dropped_failed: int
+    """Not counted: making a transaction of them failed with an unexpected error."""
+
+    dropped_lost: int
+    """Not counted any more: Redis had acknowledged them and then lost them, as a failover can, and
+    they were no longer held to be written again."""
+
     dropped_unwritten: int
     """Not known to be counted when the client was closed: Redis could not be reached in time."""
 
@@ -99,6 +126,10 @@ class Stats:
 
     late: int
     """Of those in Redis, counted in an hour that was over: `:last` or an older one."""
+
+    ahead: int
+    """Of those in Redis, counted in the server's hour, because this machine's clock was more than
+    `max_clock_lead` ahead of it."""
 
     commits: int
     """Transactions that Redis executed."""
@@ -123,10 +154,13 @@ class Stats:
 
     lost_commits: int
     """Commits that Redis had acknowledged and then lost, as a failover can, or may have lost, and
-    that were not written again. Their calls are among those counted."""
+    that were not written again. The calls of those that are surely lost are `dropped_lost`."""
 
     replayed_commits: int
     """Commits that Redis had lost like that, and that were written again."""
+
+    restarts: int
+    """Times that the writer failed with an unexpected error, and was started again."""
 
     last_commit_age: float | None
     """Seconds since Redis last acknowledged a commit, None before the first."""
@@ -140,6 +174,8 @@ class Stats:
         return (
             self.dropped_too_late
             + self.dropped_refused
+            + self.dropped_failed
+            + self.dropped_lost
             + self.dropped_unwritten
             + self.dropped_closed
         )

@@ -13,10 +13,8 @@ from logcommon.stats import Ledger
 from logcommon.threads import outlast, run_in_thread
 from logcommon.write.alarm import Alarm
 from logcommon.write.buffer import Batch, Buffer
+from logcommon.write.commit import TRANSACTION_SIZE
 from logcommon.write.spool import Spool
-
-_BATCH_SIZE = 1_000
-"""Distinct messages of one transaction: Redis serves nobody else while it executes one."""
 
 _COPY_INTERVAL = 1.0
 """Seconds between two copies of the buffer to the spool."""
@@ -78,11 +76,11 @@ class Backlog:
     async def take_up(self, *, last: bool) -> None:
         """Take what the buffer has, the `last` time closing it; return once it may be sent."""
         if self._spool is None:
-            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
+            self._append(self._buffer.drain(TRANSACTION_SIZE, last=last))
             return
         # A copy of the buffer must not be taken before this and written after it.
         async with self._disk:
-            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
+            self._append(self._buffer.drain(TRANSACTION_SIZE, last=last))
             while True:
                 if await self._on_disk(self._spool.keep, tuple(self._batches)):
                     return
@@ -104,11 +102,11 @@ class Backlog:
             await anyio.sleep(_COPY_INTERVAL)
             async with self._disk:
                 if self._spool is not None:  # it may have been closed while this waited
-                    await self._on_disk(self._spool.copy, self._buffer.copy(_BATCH_SIZE))
+                    await self._on_disk(self._spool.copy, self._buffer.copy(TRANSACTION_SIZE))
 
     async def close(self, *, in_doubt: bool) -> None:
         """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
-        self._append(self._buffer.drain(_BATCH_SIZE, last=True))
+        self._append(self._buffer.drain(TRANSACTION_SIZE, last=True))
         if self._spool is None:
             self._account(in_doubt=in_doubt)
             return
