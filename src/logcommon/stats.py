@@ -65,6 +65,14 @@ class Ledger:
         self.dropped_failed += outcome.failed
         self.last_error = outcome.failure or self.last_error
 
+    def lose(self, counted: int, other: int, late: int, ahead: int) -> None:
+        """Enter as lost for good what was counted by a commit."""
+        self.counted -= counted
+        self.other -= other
+        self.late -= late
+        self.ahead -= ahead
+        self.dropped_lost += counted + other
+
     def take_back(self, outcome: Outcome) -> None:
         """Undo `add`: Redis has lost the commit, and its calls are pending again."""
         self.counted -= outcome.counted

@@ -3,9 +3,7 @@
 import contextlib
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Self
 
 import anyio
@@ -19,13 +17,11 @@ from logcommon.place import type_and_place
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.wire import describe
-from logcommon.write.account import enter
 from logcommon.write.ahead import Ahead, is_ahead, pull_back
 from logcommon.write.alarm import Alarm
 from logcommon.write.buffer import Batch
 from logcommon.write.commit import (
     MARKER_SECONDS,
-    TRANSACTION_SIZE,
     Armed,
     Marker,
     Transaction,
@@ -35,9 +31,10 @@ from logcommon.write.commit import (
     place,
     transaction,
 )
-from logcommon.write.history import History, Loss, calls_of, merge, take_mergeable
-from logcommon.write.isolate import set_apart
+from logcommon.write.flight import Flight
+from logcommon.write.history import calls_of
 from logcommon.write.locked import LockedConnection
+from logcommon.write.replays import Replays
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 """Seconds between attempts: doubled after each, with jitter, so that producers spread out."""
@@ -54,32 +51,6 @@ class _UndecidedError(Exception):
         self.armed = armed
 
 
-@dataclass(slots=True)
-class _Flight:
-    """What one transaction settles. It keeps its number through every attempt."""
-
-    parts: list[Batch]
-    """One batch, or several that are written again."""
-    batch: Batch
-    """All of them in one, without what was set apart."""
-    attempts: dict[int, Outcome] = field(default_factory=dict)
-    """For each attempt that was sent, what it does if it is the one that Redis executes."""
-    failed: Outcome = field(default_factory=Outcome)
-    """What became of the entries that were set apart."""
-    undecided: int = 0
-    """Attempts in a row that ended before anything was sent."""
-
-    @property
-    def number(self) -> int:
-        return self.batch.number
-
-    def outcome(self, made: Transaction, results: Reply = None) -> Outcome:
-        outcome = made.outcome(results)
-        outcome.failed = self.failed.failed
-        outcome.errors |= self.failed.errors
-        return outcome
-
-
 class Committer:
     """Settles one batch at a time, under a producer's id that nobody else uses meanwhile."""
 
@@ -91,13 +62,9 @@ class Committer:
         self._alarm = alarm
         self._marker_key = marker_key(producer)
         self._acknowledged = Marker()
-        self._flight: _Flight | None = None
-        self._history = History(settings.hold_seconds, settings.hold_bytes)
-        self._lost: deque[Batch] = deque()
-        self._replay: _Flight | None = None
+        self._flight: Flight | None = None
+        self._replays = Replays(settings, ledger, alarm)
         self._connection = self._connection_to(client)
-        self.replaying = 0
-        """Calls that Redis had acknowledged and lost, and that are being written again."""
 
     def inherited(self, client: Redis) -> Self:
         """Return this, for another event loop, from one that was closed in the middle of it."""
@@ -107,7 +74,12 @@ class Committer:
     @property
     def in_doubt(self) -> bool:
         """Whether a batch was sent and it is not known if Redis executed it."""
-        return self._flight is not None and bool(self._flight.attempts)
+        return self._flight is not None and self._flight.in_doubt
+
+    @property
+    def replaying(self) -> int:
+        """Calls that Redis had acknowledged and lost, and that are to be written again."""
+        return self._replays.calls
 
     async def settle(self, batch: Batch) -> Outcome:
         """Commit `batch`, however long it takes, and return what became of its calls.
@@ -115,10 +87,10 @@ class Committer:
         If this is cancelled, the same batch must be given again before another one.
         """
         if self._flight is None or self._flight.parts[0] is not batch:
-            self._flight = _Flight([batch], batch)
+            self._flight = Flight([batch], batch)
         pause = _FIRST_PAUSE
         while True:
-            flight = self._next_replay() or self._flight
+            flight = self._replays.next() or self._flight
             try:
                 with anyio.fail_after(self._settings.commit_timeout):
                     outcome = await self._attempt(flight)
@@ -145,21 +117,8 @@ class Committer:
             await self._connection.disconnect()
 
     def give_up(self) -> None:
-        """Enter as unwritten what was to be written again, and warn: the client is closed."""
-        parts = [*(self._replay.parts if self._replay else ()), *self._lost]
-        if not parts:
-            return
-        doubtful = calls_of(self._replay.parts) if self._replay and self._replay.attempts else 0
-        self._ledger.dropped_unwritten += self.replaying
-        self._ledger.in_doubt += doubtful
-        self._ledger.lost_commits += len(parts)
-        self._alarm.warn(
-            "not replayed",
-            f"closed before {len(parts)} commits that Redis had lost were written again: "
-            f"{self.replaying} entries, {doubtful} of them in doubt",
-        )
-        self._replay, self.replaying = None, 0
-        self._lost.clear()
+        """Account for what was to be written again, and will not be: the client is closed."""
+        self._replays.give_up()
 
     def _connection_to(self, client: Redis) -> LockedConnection:
         wait: tuple[Command, ...] = ()
@@ -169,33 +128,21 @@ class Committer:
             wait = ((b"WAIT", self._settings.wait_replicas, milliseconds),)
         return LockedConnection(client, self._ledger, self._marker_key, wait)
 
-    def _next_replay(self) -> _Flight | None:
-        """Return what has to be written again first, in as few transactions as possible."""
-        if self._replay is None and self._lost:
-            parts = take_mergeable(self._lost, TRANSACTION_SIZE)
-            self._replay = _Flight(parts, merge(parts))
-        return self._replay
-
-    def _settled(self, flight: _Flight, outcome: Outcome) -> bool:
+    def _settled(self, flight: Flight, outcome: Outcome) -> bool:
         """Note that a flight is in Redis; return whether it is the batch that was asked for."""
-        self._history.add(flight.parts, outcome, anyio.current_time())
-        if flight is not self._replay:
-            self._flight = None
-            return True
-        self._replay = None
-        self.replaying -= calls_of(flight.parts)
-        self._ledger.replayed_commits += len(flight.parts)
-        enter(outcome, self._ledger, self._alarm, self._settings)
-        return False
+        if self._replays.settled(flight, outcome, anyio.current_time()):
+            return False
+        self._flight = None
+        return True
 
-    async def _attempt(self, flight: _Flight) -> Outcome | None:
+    async def _attempt(self, flight: Flight) -> Outcome | None:
         """Return the outcome of a flight, or None if it has to be tried again at once."""
         armed = await self._lock(flight)
         found = self._overwritten(flight) if armed.marker is None else armed.marker
         if found.number >= flight.number:
             self._acknowledged = found
             return await self._found(flight, found)
-        if self._notices_loss(found, armed) or self._finds_part(flight, found):
+        if self._notices_change(flight, found, armed):
             return None
 
         marker = Marker(flight.number, len(flight.attempts) + 1)
@@ -218,7 +165,7 @@ class Committer:
         outcome = flight.attempts[marker.attempt] = flight.outcome(made, executed.results)
         return outcome if self._is_replicated(executed.replicas) else None
 
-    async def _lock(self, flight: _Flight) -> Armed:
+    async def _lock(self, flight: Flight) -> Armed:
         """Return what was read under the lock; just now, if it says that our clock is ahead."""
         armed = await self._connection.lock(flight.batch.destinations)
         lead = self._settings.max_clock_lead
@@ -234,7 +181,7 @@ class Committer:
     def _pull_back(self, batch: Batch, armed: Armed) -> tuple[Batch, Ahead]:
         return pull_back(batch, self._server_time(armed), self._settings.max_clock_lead)
 
-    async def _found(self, flight: _Flight, found: Marker) -> Outcome | None:
+    async def _found(self, flight: Flight, found: Marker) -> Outcome | None:
         """Return the outcome of a flight that is in Redis already, as the marker says."""
         # One that an earlier process sent is known to be counted, but not what as.
         unknown = Outcome(counted=calls_of(flight.parts))
@@ -265,81 +212,42 @@ class Committer:
         )
         return False
 
-    def _overwritten(self, flight: _Flight) -> Marker:
+    def _overwritten(self, flight: Flight) -> Marker:
         """Return what the marker was before another program wrote to it, if that is certain."""
-        follows = flight is self._replay or self._acknowledged.number == flight.number - 1
-        if flight.attempts or not follows:
+        follows = flight is not self._flight or self._acknowledged.number == flight.number - 1
+        if flight.in_doubt or not follows:
             raise ResponseError(
                 "another program has written to our marker while a batch was in doubt"
             )
         return self._acknowledged
 
-    def _notices_loss(self, marker: Marker, armed: Armed) -> bool:
-        """Return whether Redis has lost what it had acknowledged, after queuing what is held."""
-        if marker.number >= self._acknowledged.number:
-            return False
-        self._acknowledged = marker
+    def _notices_change(self, flight: Flight, marker: Marker, armed: Armed) -> bool:
+        """Return whether Redis has less than it had acknowledged, or more than it then had left.
+
+        Something else than this flight may have to be written first.
+        """
         now = anyio.current_time()
-        if marker == Marker() and now - self._history.settled_at >= MARKER_SECONDS:
-            self._history.forget()
-            return False  # the marker of an idle producer has expired, and nothing else
+        if marker.number < self._acknowledged.number:
+            self._acknowledged = marker
+            return self._notices_loss(marker, armed, now)
+        if self._replays.take_out(flight, marker.number, now):
+            self._acknowledged = marker
+            return True
+        return False
+
+    def _notices_loss(self, marker: Marker, armed: Armed, now: float) -> bool:
+        if marker == Marker() and now - self._replays.settled_at >= MARKER_SECONDS:
+            # The marker of an idle producer has expired, and nothing else.
+            self._replays.forget(silently=True)
+            return False
         if marker == Marker() and any(state.start for state in armed.states.values()):
             # It was evicted or deleted, and the counts were not.
-            self._warn_of_loss(Loss(unrecorded=self._history.forget()))
+            self._replays.forget(silently=False)
             return False
-
-        loss = self._history.lose(marker.number, now)
-        self._account_for(loss)
-        if self._replay is not None:  # it was sent to a server that is no longer the primary
-            self._lost.extendleft(reversed(self._replay.parts))
-            self._replay = None
-        self._lost.extendleft(reversed(loss.batches))
+        self._replays.lose(marker.number, now)
         return True
 
-    def _account_for(self, loss: Loss) -> None:
-        """Enter what was lost, once: to be written again, or gone."""
-        for outcome in loss.undone:
-            self._ledger.take_back(outcome)
-        self._ledger.counted += loss.kept
-        self.replaying += calls_of(loss.batches)
-        for record in loss.gone:
-            self._ledger.counted -= record.counted
-            self._ledger.other -= record.other
-            self._ledger.late -= record.late
-            self._ledger.ahead -= record.ahead
-        self._ledger.dropped_lost += loss.gone_calls
-        self._warn_of_loss(loss)
-
-    def _warn_of_loss(self, loss: Loss) -> None:
-        self._ledger.lost_commits += loss.gone_commits
-        commits = loss.gone_commits + len(loss.batches)
-        if not commits:
-            return
-        gone = f"; {loss.gone_calls} entries are lost" if loss.gone_calls else ""
-        self._alarm.warn(
-            "loss",
-            f"Redis lost {commits} acknowledged commits (failover?); "
-            f"replaying {len(loss.batches)} of them{gone}",
-        )
-
-    def _finds_part(self, flight: _Flight, found: Marker) -> bool:
-        """Return whether a server has a part of a replay, after taking that part out of it.
-
-        A second failover can lead to a replica that was less far behind than the first.
-        """
-        known = [part for part in flight.parts if part.number <= found.number]
-        if not known:
-            return False
-        calls = calls_of(known)
-        self._history.add(known, Outcome(counted=calls), anyio.current_time())
-        self._ledger.counted += calls
-        self.replaying -= calls
-        self._acknowledged = found
-        self._replay = None
-        self._lost.extendleft(reversed(flight.parts[len(known) :]))
-        return True
-
-    async def _decide(self, flight: _Flight, armed: Armed, marker: Marker) -> Transaction:
+    async def _decide(self, flight: Flight, armed: Armed, marker: Marker) -> Transaction:
         """Return the transaction, after a look into the sets that may not take every message."""
         limit = self._settings.max_members
         with _deciding(armed):
@@ -372,7 +280,7 @@ class Committer:
 
         return check
 
-    def _report(self, flight: _Flight, error: Exception) -> None:
+    def _report(self, flight: Flight, error: Exception) -> None:
         """Enter a fault, and warn of it."""
         if isinstance(error, _UndecidedError):
             self._report_undecided(flight, error)
@@ -389,20 +297,16 @@ class Committer:
             f"Redis can't be written to: {describe(error)}; entries are kept and tried again",
         )
 
-    def _report_undecided(self, flight: _Flight, error: _UndecidedError) -> None:
+    def _report_undecided(self, flight: Flight, error: _UndecidedError) -> None:
         """Have a batch that fails again and again go on without what it fails for."""
         self._ledger.last_error = str(error)
         flight.undecided += 1
         if flight.undecided < _UNDECIDED_ATTEMPTS:
             return
-        flight.undecided = 0
-        flight.batch, bad = set_apart(flight.batch, self._check(error.armed))
-        flight.failed.failed += bad.calls
-        why = f"it can't be written: {error}"
-        flight.failed.errors |= dict.fromkeys(bad.counts, why) | dict.fromkeys(bad.recent, why)
+        calls = flight.set_apart(self._check(error.armed), f"it can't be written: {error}")
         self._alarm.warn(
             "failed",
-            f"{bad.calls} entries are dropped, because an unexpected error keeps them from being "
+            f"{calls} entries are dropped, because an unexpected error keeps them from being "
             f"written: {error}; please report it",
         )
 
