@@ -228,6 +228,49 @@ async def test_a_replay_that_is_lost_again_is_replayed_again(
     assert counts == Counter(map(str, range(24)))
 
 
+async def test_a_second_failover_to_a_replica_that_is_less_far_behind(
+    proxy: Proxy, valkey: Redis, clock: HandClock
+) -> None:
+    """What that one has of a replay, which was about to be sent to the first, is not sent again."""
+    async with logcommon.connect(proxy.url, clock=clock) as log:
+        for number in range(4):
+            await log.log_common("api", str(number))
+            if number == 1:
+                less_far = await _state(valkey)
+        await valkey.flushall()
+        proxy.faults.extend(["pass", "cut before"])  # the first finds its lock broken
+        proxy.holds = True
+        waiting = asyncio.create_task(log.log_common("api", "4"))
+        await proxy.applies(6)
+        await _fail_over(valkey, less_far)
+        proxy.gate.set()
+        await waiting
+        assert (log.stats.counted, log.stats.replayed_commits) == (5, 2)
+        assert (log.stats.lost_commits, log.stats.pending) == (0, 0)
+    assert await read_counts(valkey) == {NOON: Counter("01234")}
+
+
+async def test_a_close_before_a_replay_is_over(
+    proxy: Proxy, valkey: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What could not be written again is unwritten, in doubt if it was sent, and warned of."""
+    async with logcommon.connect(proxy.url, drain_timeout=0.2) as log:
+        for number in range(3):
+            await log.log_common("api", str(number))
+        await valkey.flushall()
+        proxy.faults.extend(["pass", "drop reply"])
+        proxy.holds = True
+        log.log_common_nowait("api", "3")
+        await proxy.applies(5)
+        assert log.stats.pending == 4
+        assert log._session.writer.unsettled == 4
+    stats = log.stats
+    assert (stats.counted, stats.dropped_unwritten, stats.in_doubt) == (0, 4, 3)
+    assert (stats.lost_commits, stats.pending) == (3, 0)
+    assert [text for text in caplog.messages if "closed before 3 commits" in text]
+    assert await total(valkey) == 3
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_failovers_at_random(
     proxy: Proxy, valkey: Redis, clock: HandClock, monkeypatch: pytest.MonkeyPatch, seed: int
