@@ -109,7 +109,8 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
     committer = Committer(valkey, settings, ledger, Alarm(), "tested")
     good = {(API, NOON): {"a": 2}}
     mixed = Batch(good | {(WEB, NO_HOUR): {"b": 3}}, {WEB: [("b", -math.inf)]}, 1)
-    outcome = await committer.settle(mixed)
+    async with asyncio.timeout(20):
+        outcome = await committer.settle(mixed)
     assert (outcome.counted, outcome.failed) == (2, 3)
     assert outcome.errors.keys() == {(WEB, NO_HOUR), WEB}
     outcome = await committer.settle(Batch({(WEB, -NO_HOUR): {"b": 3}}, number=2))
