@@ -14,7 +14,7 @@ from logcommon.commands import Command, count
 from logcommon.model import Destination
 from logcommon.settings import Settings
 from logcommon.stats import Ledger
-from logcommon.write import commit
+from logcommon.write import commit, writer
 from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Batch
@@ -183,13 +183,14 @@ async def test_the_copies_go_on_after_an_error(
 
 
 async def test_a_writer_that_is_cancelled_says_so(
-    valkey_url: str, caplog: pytest.LogCaptureFixture
+    valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever cancels all tasks of an open client is told what becomes of what is logged then."""
+    monkeypatch.setattr(writer, "_PATIENCE", 0)
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
         log._session.host.cancel()
-        await asyncio.wait([log._session.host])
+        await until(lambda: bool(caplog.messages))
         log.log_common_nowait("api", "m")
         assert (log.stats.counted, log.stats.dropped_closed) == (1, 1)
     (text,) = caplog.messages
@@ -197,9 +198,10 @@ async def test_a_writer_that_is_cancelled_says_so(
 
 
 async def test_a_close_that_is_cancelled_is_not_warned_of(
-    valkey_url: str, caplog: pytest.LogCaptureFixture
+    valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that is left by cancelling whoever uses it ends as it should, and says nothing."""
+    monkeypatch.setattr(writer, "_PATIENCE", 0)
 
     async def use() -> None:
         async with logcommon.connect(valkey_url) as log:

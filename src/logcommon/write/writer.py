@@ -24,6 +24,9 @@ from logcommon.write.spool import Spool
 _FAREWELL = 1.0
 """Seconds for the last words to the server, once all is written."""
 
+_PATIENCE = 1.0
+"""Seconds until a writer that was cancelled is missed."""
+
 _PAUSE = 0.5
 """Seconds until a writer that has failed is started again."""
 
@@ -66,7 +69,7 @@ class Writer:
         self._losses: dict[Group | Destination, str] = {}
         self._loop = asyncio.get_running_loop()
         self._next_commit = float("-inf")
-        self._closing = self._ended = False
+        self._closing = self._left = self._ended = False
         self._deadline = float("inf")
         self._scope: anyio.CancelScope | None = None
         buffer.open(self._wake)
@@ -88,8 +91,9 @@ class Writer:
             with anyio.CancelScope(deadline=self._deadline) as self._scope:
                 await self._keep_on(write)
         except BaseException:
-            self._warn_if_open()
             self._closing = True
+            # Not at once: at the end of the loop all tasks are cancelled, and that is no fault.
+            self._loop.call_later(_PATIENCE, self._warn_if_open)
             with anyio.move_on_after(self._settings.drain_timeout, shield=True):
                 await self._keep_on(write)
             raise
@@ -127,17 +131,16 @@ class Writer:
                 return
 
     def _warn_if_open(self) -> None:
-        if not self._closing:
+        if not self._left:
             self._alarm.warn(
                 "cancelled",
-                "the task that writes to Redis was cancelled while the client is open: what is "
-                "pending is written, and what is logged from then on is dropped; leave the "
-                "client's `async with` block before cancelling all tasks",
+                "the task that writes to Redis was cancelled, and the client is still open: what "
+                "is logged is dropped; close the client before cancelling all tasks",
             )
 
     def close(self) -> None:
         """Have `run` write what is pending and end, within the time that a drain may take."""
-        self._closing = True
+        self._closing = self._left = True
         self._deadline = anyio.current_time() + self._settings.drain_timeout
         if self._scope is not None:
             self._scope.deadline = self._deadline
