@@ -119,6 +119,7 @@ class Producer:
             drain_timeout=DRAIN_TIMEOUT,
             history_hours=orders.history_hours,
             clock=self._clock,
+            max_clock_lead=math.inf,
         )
         self._open = False
         self._model: Counts = {}

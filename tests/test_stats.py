@@ -19,6 +19,7 @@ WRITING = tuple(
         "write.commit",
         "write.committer",
         "write.fold",
+        "write.replays",
         "write.writer",
     )
 )

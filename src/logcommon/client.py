@@ -47,11 +47,15 @@ def connect(
     drain_timeout: float = _DEFAULTS.drain_timeout,
     commit_timeout: float = _DEFAULTS.commit_timeout,
     history_hours: int = _DEFAULTS.history_hours,
+    max_clock_lead: float = _DEFAULTS.max_clock_lead,
     max_pending: int = _DEFAULTS.max_pending,
     max_pending_bytes: int = _DEFAULTS.max_pending_bytes,
     max_members: int = _DEFAULTS.max_members,
     max_message_bytes: int = _DEFAULTS.max_message_bytes,
     max_destinations: int = _DEFAULTS.max_destinations,
+    hold_seconds: float = _DEFAULTS.hold_seconds,
+    hold_bytes: int = _DEFAULTS.hold_bytes,
+    wait_replicas: int = _DEFAULTS.wait_replicas,
     spool: str | os.PathLike[str] | None = None,
     redact: Callable[[str], str] | None = _DEFAULTS.redact,
     clock: Clock = _DEFAULTS.clock,
@@ -69,12 +73,19 @@ def connect(
         drain_timeout: Seconds that closing may take to write what is pending.
         commit_timeout: Seconds that one commit may take before it is tried again.
         history_hours: How many hours before `:last` are kept; 0 for just the book's two.
+        max_clock_lead: Seconds by which an entry's hour may begin after the server's time. An entry
+            of a later hour is counted in the server's current one; `math.inf` trusts every clock.
         max_pending: Distinct messages that may wait to be written.
         max_pending_bytes: Bytes of memory that they may take, and the recent entries beside them
             as many again. A commit under way holds as much once more.
         max_members: Distinct messages in Redis per destination and hour.
         max_message_bytes: UTF-8 bytes of a message; a longer one is cut and marked with `…`.
         max_destinations: Destinations of this client.
+        hold_seconds: Seconds for which a batch is held after Redis has acknowledged it, to be
+            written again if a failover loses it.
+        hold_bytes: Bytes of memory, estimated, that held batches may take.
+        wait_replicas: Replicas that must have acknowledged a commit before its calls are settled.
+            The user of Redis needs `+wait` for it.
         spool: A file in which accepted entries are kept until Redis has them, made where there is
             none. What a killed process leaves in it, the next client with the same spool writes,
             exactly once; at most the last second is lost. One client, one spool, one server.
@@ -93,11 +104,15 @@ def connect(
         drain_timeout=drain_timeout,
         commit_timeout=commit_timeout,
         history_hours=history_hours,
+        max_clock_lead=max_clock_lead,
         max_pending=max_pending,
         max_pending_bytes=max_pending_bytes,
         max_members=max_members,
         max_message_bytes=max_message_bytes,
         max_destinations=max_destinations,
+        hold_seconds=hold_seconds,
+        hold_bytes=hold_bytes,
+        wait_replicas=wait_replicas,
         spool=_path(spool),
         redact=redact,
         clock=clock,
@@ -255,10 +270,11 @@ class CommonLog:
 
         account = dict(zip(LEDGER_FIELDS, ledger, strict=True))
         numbers = self._buffer.numbers(snapshot)
+        pending = numbers.pending + account.pop("replaying") + sum(it.calls for it in batches)
         committed = account.pop("last_commit_at")
         return Stats(
             calls=numbers.calls + account["recovered"],
-            pending=numbers.pending + sum(batch.calls for batch in batches),
+            pending=pending,
             dropped_closed=numbers.dropped,
             recent_calls=numbers.recent_calls,
             last_commit_age=None if committed is None else time.monotonic() - committed,

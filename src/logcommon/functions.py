@@ -16,8 +16,16 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from logcommon.commands import EXEC, MULTI, Command, Reply, count, push_recent, register
 from logcommon.exceptions import CommitTimeoutError, NotWrittenError, OutcomeUnknownError
 from logcommon.keys import destination_keys
-from logcommon.model import Clock, Destination, Severity, hour_of, require_text
-from logcommon.rotation import DEFAULT_HISTORY_HOURS, HourState, Turn, is_missing_set, turn
+from logcommon.model import Clock, Destination, Hour, Severity, hour_of, require_text
+from logcommon.rotation import (
+    DEFAULT_CLOCK_LEAD,
+    DEFAULT_HISTORY_HOURS,
+    HourState,
+    Turn,
+    first_hour_ahead,
+    is_missing_set,
+    turn,
+)
 from logcommon.wire import (
     CONNECTION_LOST,
     Connection,
@@ -106,7 +114,8 @@ async def log_common(
             message was counted once or not at all.
         LoginRefusedError: Redis refused the user or the password.
         ServerRefusedError: Redis refused a command; that command changed nothing.
-        NotWrittenError: The hour, by `clock`, is older than what is kept.
+        NotWrittenError: The hour, by `clock`, is older than what is kept, or begins more than an
+            hour after the server's time; nothing was counted.
 
     """
     require_text(message)
@@ -157,11 +166,13 @@ class _Call:
         watched = (self._keys.start, self._keys.previous_start)
         # MULTI is acknowledged before anything is queued, so a refused one (an ACL without it)
         # can't leave the commands to run outside a transaction.
-        armed = await exchange(connection, [(b"WATCH", *watched), (b"MGET", *watched), MULTI])
-        _raise_refusal(armed)
-        step = turn(
-            self._keys, HourState.read(*armed[1]), hour_of(self._now), DEFAULT_HISTORY_HOURS
+        armed = await exchange(
+            connection, [(b"WATCH", *watched), (b"MGET", *watched), (b"TIME",), MULTI]
         )
+        _raise_refusal(armed)
+        _, hours, time, _ = armed
+        hour = self._hour(int(time[0]))
+        step = turn(self._keys, HourState.read(*hours), hour, DEFAULT_HISTORY_HOURS)
         commands = self._commands(step)
         self.in_doubt = True
         replies = await exchange(connection, [*commands, EXEC])
@@ -170,6 +181,16 @@ class _Call:
             return False
         _raise_refusal(replies, commands)
         return True
+
+    def _hour(self, server_time: int) -> Hour:
+        """Return the call's hour, which must not be turned to by a clock that is far ahead."""
+        hour = hour_of(self._now)
+        if hour >= first_hour_ahead(server_time, DEFAULT_CLOCK_LEAD):
+            raise NotWrittenError(
+                f"{self.key}: the clock is {self._now - server_time:.0f} seconds ahead of the "
+                "Redis server's: synchronize the clocks"
+            )
+        return hour
 
     def _commands(self, step: Turn) -> list[Command]:
         if step.target is None:

@@ -5,6 +5,7 @@ becomes `:last`. Ours never turns back, keeps older hours while history is kept,
 missing set. Whoever executes these commands must hold a WATCH on `:start` and `:pstart`.
 """
 
+import math
 from dataclasses import dataclass
 
 from logcommon.commands import Command
@@ -13,7 +14,10 @@ from logcommon.model import Hour, hour_text, parse_hour
 
 DEFAULT_HISTORY_HOURS = 24
 
-_HOUR_SECONDS = 3600
+DEFAULT_CLOCK_LEAD = 3600.0
+"""Seconds by which an hour may begin after the server's time."""
+
+HOUR_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,16 @@ class Turn:
     target: bytes | None
     fresh: bool = False
     after: tuple[Command, ...] = ()
+
+
+def first_hour_ahead(server_time: float, most: float) -> float:
+    """Return the first hour that begins more than `most` seconds after the server's time.
+
+    One clock that is a day ahead must not turn the hour for everybody else: their entries would be
+    late at once, and soon too late.
+    """
+    latest = server_time + most
+    return latest if math.isinf(latest) else latest // HOUR_SECONDS + 1
 
 
 def turn(keys: DestinationKeys, state: HourState, hour: Hour, history_hours: int) -> Turn:
@@ -105,7 +119,7 @@ def _archive(
 
 def _expire(key: bytes, history_hours: int) -> Command:
     # Relative, so that a clock of ours that is wrong can't make the server drop the hour at once.
-    return (b"EXPIRE", key, (history_hours + 1) * _HOUR_SECONDS)
+    return (b"EXPIRE", key, (history_hours + 1) * HOUR_SECONDS)
 
 
 def _text(hour: Hour) -> bytes:

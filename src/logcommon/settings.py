@@ -8,7 +8,7 @@ from pathlib import Path
 
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Clock
-from logcommon.rotation import DEFAULT_HISTORY_HOURS
+from logcommon.rotation import DEFAULT_CLOCK_LEAD, DEFAULT_HISTORY_HOURS
 
 SHORTEST_MESSAGE_LIMIT = 16
 """Bytes below which a cut message would say nothing."""
@@ -37,6 +37,10 @@ class Settings:
     """How many hours before `:last` are kept, each in a key of its own that expires; 0 for just
     the book's two."""
 
+    max_clock_lead: float = DEFAULT_CLOCK_LEAD
+    """Seconds by which an entry's hour may begin after the server's time. An entry of a later hour
+    is counted in the server's current one; `math.inf` trusts every clock."""
+
     max_pending: int = 10_000
     """Distinct messages that may wait to be written; a commit under way holds as many again."""
 
@@ -54,6 +58,17 @@ class Settings:
     max_destinations: int = 1_000
     """Destinations of one client; calls to further ones are counted in `<other>`."""
 
+    hold_seconds: float = 10.0
+    """Seconds for which a batch is held after Redis has acknowledged it. If a failover loses it in
+    that time, it is written again."""
+
+    hold_bytes: int = 16 * 1024 * 1024
+    """Bytes of memory that held batches may take, estimated as each message's characters and 120
+    bytes, and 140 for an entry of the recent log; the oldest are let go first."""
+
+    wait_replicas: int = 0
+    """Replicas that must have acknowledged a commit before its calls are settled."""
+
     spool: Path | None = None
     """A file that keeps entries until Redis has them, so that they outlive this process."""
 
@@ -65,9 +80,11 @@ class Settings:
     """Returns seconds since the epoch. It alone decides in which hour an entry counts."""
 
     def __post_init__(self) -> None:
-        for name in ("linger", "drain_timeout", "commit_timeout"):
+        for name in ("linger", "drain_timeout", "commit_timeout", "hold_seconds"):
             self._require_number(name, float | int, 0)
-        for name in ("history_hours",):
+        if self.max_clock_lead != math.inf:
+            self._require_number("max_clock_lead", float | int, 0)
+        for name in ("history_hours", "hold_bytes", "wait_replicas"):
             self._require_number(name, int, 0)
         for name in ("max_pending", "max_pending_bytes", "max_members", "max_destinations"):
             self._require_number(name, int, 1)

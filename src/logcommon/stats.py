@@ -15,12 +15,29 @@ class Outcome:
     counted: int = 0
     other: int = 0
     late: int = 0
+    ahead: int = 0
     too_late: int = 0
     refused: int = 0
+    failed: int = 0
+    lead: float = 0.0
+    """By how many seconds the clock was ahead that logged those that are."""
     errors: dict[Group | Destination, str] = field(default_factory=dict)
     """Why groups were not, or not wholly, counted, and why destinations have no recent log."""
     failure: str | None = None
     """The last command that Redis refused inside EXEC, other than a rename of nothing."""
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """How much this adds to the fields of a ledger."""
+        return {
+            "counted": self.counted,
+            "other": self.other,
+            "late": self.late,
+            "ahead": self.ahead,
+            "dropped_too_late": self.too_late,
+            "dropped_refused": self.refused,
+            "dropped_failed": self.failed,
+        }
 
 
 @dataclass(slots=True)
@@ -31,11 +48,16 @@ class Ledger:
     other: int = 0
     dropped_too_late: int = 0
     dropped_refused: int = 0
+    dropped_failed: int = 0
+    dropped_lost: int = 0
     dropped_unwritten: int = 0
+    replaying: int = 0
+    """Calls that Redis had acknowledged and lost, and that are to be written again."""
     recovered: int = 0
     spooled: int = 0
     in_doubt: int = 0
     late: int = 0
+    ahead: int = 0
     commits: int = 0
     aborts: int = 0
     lost_connections: int = 0
@@ -45,6 +67,7 @@ class Ledger:
     commands: int = 0
     lost_commits: int = 0
     replayed_commits: int = 0
+    restarts: int = 0
     last_error: str | None = None
     last_commit_at: float | None = None
     """By the monotonic clock."""
@@ -58,19 +81,6 @@ class Ledger:
         return [
             partial(setattr, self, name, getattr(self, name) + amount)
             for name, amount in amounts.items()
-        ]
-
-    def settling(self, outcome: Outcome) -> list[Step]:
-        """Return the steps that enter what became of the calls of a batch."""
-        return [
-            partial(setattr, self, "last_error", outcome.failure or self.last_error),
-            *self.adding(
-                counted=outcome.counted,
-                other=outcome.other,
-                late=outcome.late,
-                dropped_too_late=outcome.too_late,
-                dropped_refused=outcome.refused,
-            ),
         ]
 
 
@@ -99,6 +109,13 @@ class Stats:
     dropped_refused: int
     """Not counted: Redis refused their key, which is of another type."""
 
+    dropped_failed: int
+    """Not counted: making a transaction of them failed with an unexpected error."""
+
+    dropped_lost: int
+    """Not counted any more: Redis had acknowledged them and then lost them, as a failover can, and
+    they were no longer held to be written again."""
+
     dropped_unwritten: int
     """Not known to be counted when the client was closed: Redis could not be reached in time."""
 
@@ -124,6 +141,10 @@ class Stats:
     late: int
     """Of those in Redis, counted in an hour that was over: `:last` or an older one."""
 
+    ahead: int
+    """Of those in Redis, counted in the server's hour, because this machine's clock was more than
+    `max_clock_lead` ahead of it."""
+
     commits: int
     """Transactions that Redis executed."""
 
@@ -147,10 +168,13 @@ class Stats:
 
     lost_commits: int
     """Commits that Redis had acknowledged and then lost, as a failover can, or may have lost, and
-    that were not written again. Their calls are among those counted."""
+    that were not written again. The calls of those that are surely lost are `dropped_lost`."""
 
     replayed_commits: int
     """Commits that Redis had lost like that, and that were written again."""
+
+    restarts: int
+    """Times that the writer failed with an unexpected error, and was started again."""
 
     last_commit_age: float | None
     """Seconds since Redis last acknowledged a commit, None before the first."""
@@ -164,6 +188,8 @@ class Stats:
         return (
             self.dropped_too_late
             + self.dropped_refused
+            + self.dropped_failed
+            + self.dropped_lost
             + self.dropped_unwritten
             + self.dropped_closed
         )

@@ -103,7 +103,8 @@ async def test_each_sample_is_its_field(valkey_url: str, monkeypatch: pytest.Mon
     expected = {(f"logcommon_{name}_total",): getattr(stats, name) for name in names}
     for metric, fields in {
         "dropped": {
-            cause: f"dropped_{cause}" for cause in ("too_late", "refused", "unwritten", "closed")
+            cause: f"dropped_{cause}"
+            for cause in ("too_late", "refused", "failed", "lost", "unwritten", "closed")
         },
         "retries": {
             "abort": "aborts",
@@ -118,7 +119,7 @@ async def test_each_sample_is_its_field(valkey_url: str, monkeypatch: pytest.Mon
     expected["logcommon_last_commit_age_seconds",] = expected.pop(
         ("logcommon_last_commit_age_total",)
     )
-    expected["logcommon_pending",] = stats.pending
+    expected["logcommon_pending",] = expected.pop(("logcommon_pending_total",))
     assert samples == expected
 
 

@@ -28,7 +28,12 @@ MARK: Command = Marker(3, 1).command(b"marker")
 
 
 def armed(state: HourState, members: int = 0) -> Armed:
-    return Armed(Marker(2, 1), {API: state, WEB: state}, {API: members, WEB: members})
+    return Armed(
+        Marker(2, 1),
+        {API: state, WEB: state},
+        {API: members, WEB: members},
+        server_time=NOON * 3600.0,
+    )
 
 
 def commands(batch: Batch, ground: Armed, max_members: int = 100) -> list[Command]:
@@ -38,8 +43,9 @@ def commands(batch: Batch, ground: Armed, max_members: int = 100) -> list[Comman
 
 def test_arming_watches_and_reads_the_marker_and_the_hours() -> None:
     """What the decision rests on is watched before it is read."""
-    watch, *reads, size = arm(b"marker", [API])
+    watch, time, *reads, size = arm(b"marker", [API])
     assert watch == (b"WATCH", b"marker", KEYS.start, KEYS.previous_start)
+    assert time == (b"TIME",)
     assert reads == [(b"GET", key) for key in watch[1:]]
     assert size == (b"ZCARD", KEYS.current)
 
@@ -47,13 +53,15 @@ def test_arming_watches_and_reads_the_marker_and_the_hours() -> None:
 def test_what_was_read_is_understood() -> None:
     """The replies to arming say where each destination stands."""
     values = [b"7.2", b"2026-05-27T12:00:00", None, None, None]
-    ground = read_armed([API, WEB], [b"OK", *values, 5, ResponseError("WRONGTYPE …")])
+    time = [b"1795557600", b"250000"]
+    ground = read_armed([API, WEB], [b"OK", time, *values, 5, ResponseError("WRONGTYPE …")])
     key = destination_keys(WEB).current
     assert ground == Armed(
         Marker(7, 2),
         {API: HourState(NOON, None)},
         {API: 5},
         {WEB: f"WRONGTYPE … on {key!r}"},
+        server_time=1795557600.25,
     )
 
 
@@ -118,6 +126,7 @@ def test_admission_keeps_totals_and_the_bound(
     assert len(joined) <= max(room, 0)
     assert not left or len(joined) == max(room, 0)
     assert all(messages[one] <= messages[other] for one in left for other in joined)
+    assert all(admitted.values()), "a message that was not logged"
 
 
 def test_a_look_tells_what_is_present() -> None:

@@ -67,6 +67,8 @@ _METRICS = (
         {
             "too_late": "dropped_too_late",
             "refused": "dropped_refused",
+            "failed": "dropped_failed",
+            "lost": "dropped_lost",
             "unwritten": "dropped_unwritten",
             "closed": "dropped_closed",
         },
@@ -76,6 +78,7 @@ _METRICS = (
     _Metric(_C, "recovered", "Calls that an earlier client had left in the spool.", "recovered"),
     _Metric(_C, "recent_calls", "Accepted calls for the recent log alone.", "recent_calls"),
     _Metric(_C, "late", "Calls counted in an hour that was over.", "late"),
+    _Metric(_C, "ahead", "Calls counted in the server's hour, as the clock was ahead.", "ahead"),
     _Metric(_G, "pending", "Calls that wait to be written, or are being written.", "pending"),
     _Metric(_C, "commits", "Transactions that Redis executed.", "commits"),
     _Metric(
@@ -103,6 +106,7 @@ _METRICS = (
         "Commits that Redis had acknowledged and lost, written again.",
         "replayed_commits",
     ),
+    _Metric(_C, "restarts", "Times that the writer failed and was started again.", "restarts"),
     _Metric(
         _G,
         "last_commit_age",

@@ -1,6 +1,8 @@
-"""Warnings of our own, few enough that nobody minds them."""
+"""Our own warnings, few enough that nobody minds them."""
 
+import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable
 
@@ -8,9 +10,9 @@ _LOGGER = logging.getLogger("logcommon")
 
 
 class Alarm:
-    """Logs warnings to the logger `logcommon`, of each kind at most one in `interval` seconds.
+    """Logs warnings to the logger `logcommon`, at most one of each kind in `interval` seconds.
 
-    Where the application has set up no logging, Python shows them on stderr.
+    If the application has not set up logging, Python shows them on stderr.
     """
 
     def __init__(
@@ -21,8 +23,17 @@ class Alarm:
         self._silent_until: dict[str, float] = {}
 
     def warn(self, kind: str, text: str) -> None:
-        """Log `text`, or nothing where the last warning of its kind was too short a time ago."""
+        """Log `text`, unless a warning of this kind was logged less than `interval` seconds ago.
+
+        Never raises: if a logging handler does, the warning goes to stderr.
+        """
         now = self._monotonic()
-        if now >= self._silent_until.get(kind, now):
-            self._silent_until[kind] = now + self._interval
+        if now < self._silent_until.get(kind, now):
+            return
+        self._silent_until[kind] = now + self._interval
+
+        try:
             _LOGGER.warning(text)
+        except Exception:  # noqa: BLE001  # a handler is the application's, and may do anything
+            with contextlib.suppress(Exception):  # stderr may be closed, or None
+                print(f"logcommon: {text}", file=sys.stderr)  # noqa: T201

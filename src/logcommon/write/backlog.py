@@ -16,10 +16,8 @@ from logcommon.threads import outlast, run_in_thread
 from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
+from logcommon.write.commit import TRANSACTION_SIZE
 from logcommon.write.spool import Spool
-
-_BATCH_SIZE = 1_000
-"""Distinct messages of one transaction: Redis serves nobody else while it executes one."""
 
 _COPY_INTERVAL = 1.0
 """Seconds between two copies of the buffer to the spool."""
@@ -99,7 +97,7 @@ class Backlog:
     def settle(self, outcome: Outcome) -> None:
         """Let go of the first batch, and enter what became of it."""
         self._settled = self.first.number
-        atomically(self._batches.popleft, *self._ledger.settling(outcome))
+        atomically(self._batches.popleft, *self._ledger.adding(**outcome.amounts))
 
     async def tidy(self) -> None:
         """Take settled batches out of the spool, before their marker in Redis can expire."""
@@ -113,7 +111,7 @@ class Backlog:
             await anyio.sleep(_COPY_INTERVAL)
             async with self._disk:
                 if self._spool is not None:  # it may have been closed while this waited
-                    await self._on_disk(self._spool.copy, self._buffer.copy(_BATCH_SIZE))
+                    await self._on_disk(self._spool.copy, self._buffer.copy(TRANSACTION_SIZE))
 
     async def close(self, *, in_doubt: bool) -> None:
         """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
@@ -154,7 +152,7 @@ class Backlog:
         return left
 
     def _drain(self, *, last: bool) -> None:
-        self._buffer.drain(_BATCH_SIZE, self._batches, last=last)
+        self._buffer.drain(TRANSACTION_SIZE, self._batches, last=last)
         self._number_all()
 
     def _number_all(self) -> None:

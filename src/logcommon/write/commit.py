@@ -16,11 +16,14 @@ from logcommon.keys import DestinationKeys, destination_keys
 from logcommon.model import OTHER, Destination, Group, encode_message
 from logcommon.rotation import HourState, Turn, is_missing_set, turn
 from logcommon.stats import Outcome
+from logcommon.write.ahead import NOTHING_AHEAD, Ahead
 from logcommon.write.batch import Batch, Entry
 
 MARKER_SECONDS = 24 * 3600
 """How long a marker outlives its producer's last commit."""
 
+TRANSACTION_SIZE = 1_000
+"""Distinct messages of one transaction: Redis serves nobody else while it executes one."""
 
 _MARKER = re.compile(rb"(\d+)\.(\d+)")
 
@@ -55,14 +58,17 @@ class Armed:
     """How many messages the current set has."""
     foreign: dict[Destination, str] = field(default_factory=dict)
     """Destinations with a key of another type, and what Redis said of it: left as they are."""
+    server_time: float = field(kw_only=True)
+    """Seconds since the epoch, when this was read."""
 
 
 def arm(marker_key: bytes, destinations: Sequence[Destination]) -> list[Command]:
-    """Return the commands that watch the marker and where destinations stand, and read both."""
+    """Return the commands that watch and read the marker and where destinations stand."""
     keys = [destination_keys(destination) for destination in destinations]
     watched = [marker_key, *(key for each in keys for key in (each.start, each.previous_start))]
     return [
         (b"WATCH", *watched),
+        (b"TIME",),
         # One by one: to MGET a key of another type is a missing one, and would be overwritten.
         *((b"GET", key) for key in watched),
         *((b"ZCARD", each.current) for each in keys),
@@ -76,12 +82,13 @@ def read_armed(destinations: Sequence[Destination], replies: Sequence[Reply]) ->
         redis.exceptions.ResponseError: Redis refused to watch or to read.
 
     """
-    _, marker, *values = replies
+    _, time, marker, *values = replies
     for reply in replies:
         if isinstance(reply, Exception) and not _is_foreign(reply):
             raise reply
     count = len(destinations)
-    armed = Armed(Marker.read(marker), {}, {})
+    seconds, microseconds = map(int, time)
+    armed = Armed(Marker.read(marker), {}, {}, server_time=seconds + microseconds / 1e6)
     for destination, start, previous, size in zip(
         destinations,
         values[: 2 * count : 2],
@@ -158,7 +165,7 @@ def admit(messages: dict[str, int], present: Collection[str], room: int) -> dict
     The amounts stay the same in sum.
     """
     absent = [message for message in messages if message not in present and message != OTHER]
-    if len(absent) <= room:
+    if len(absent) <= max(room, 0):
         return messages
     chosen = set(heapq.nlargest(max(room, 0), absent, key=messages.__getitem__))
     refused = set(absent) - chosen
@@ -191,12 +198,15 @@ class _Step(NamedTuple):
     amount: int = 0
     is_other: bool = False
     is_late: bool = False
+    ahead: int = 0
+    """How much of the amount was logged by a clock that was ahead."""
 
 
 class Transaction:
     """The commands between MULTI and EXEC for one batch, and what their replies mean."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: Ahead) -> None:
+        self._ahead = ahead
         self._steps: list[_Step] = []
         self._too_late: dict[Group, int] = {}
         self._refused: dict[Group, tuple[int, str]] = {}
@@ -223,9 +233,11 @@ class Transaction:
             return
         self.add(*step.before)
         is_late = step.target != placement.keys.current
+        ahead = self._ahead.share(group, messages)
         for message, amount in messages.items():
             command = count(step.target, amount, message)
-            self._steps.append(_Step(command, group, amount, message == OTHER, is_late))
+            is_other = message == OTHER
+            self._steps.append(_Step(command, group, amount, is_other, is_late, ahead[message]))
         self.add(*step.after)
 
     def refuse(self, group: Group, amount: int, why: str) -> None:
@@ -237,7 +249,7 @@ class Transaction:
 
         A command that fails inside EXEC fails alone.
         """
-        outcome = Outcome(too_late=sum(self._too_late.values()))
+        outcome = Outcome(too_late=sum(self._too_late.values()), lead=self._ahead.lead)
         for group in self._too_late:
             outcome.errors[group] = "the hour is older than what is kept"
         for group, (amount, why) in self._refused.items():
@@ -248,10 +260,14 @@ class Transaction:
                 self._note_failure(outcome, step, result)
                 continue
             outcome.late += step.amount * step.is_late
+            outcome.ahead += step.ahead
             if step.is_other:
                 outcome.other += step.amount
             else:
                 outcome.counted += step.amount
+        for group, placed in self._ahead.groups.items():
+            if placed in outcome.errors:
+                outcome.errors[group] = outcome.errors[placed]
         return outcome
 
     @staticmethod
@@ -269,9 +285,10 @@ def transaction(
     admitted: Iterable[tuple[Placement, dict[str, int]]],
     foreign: Mapping[Destination, str],
     mark: Command,
+    ahead: Ahead = NOTHING_AHEAD,
 ) -> Transaction:
     """Return the transaction for a batch whose messages are placed and admitted."""
-    made = Transaction()
+    made = Transaction(ahead)
     for group, messages in batch.counts.items():
         if group[0] in foreign:
             made.refuse(group, sum(messages.values()), foreign[group[0]])
@@ -279,5 +296,7 @@ def transaction(
         made.count(placement, messages)
     for destination, entries in batch.recent.items():
         made.push(destination, entries)
-    made.add(register(sorted(batch.destinations)), mark)
+    if destinations := sorted(batch.destinations):
+        made.add(register(destinations))
+    made.add(mark)
     return made

@@ -1,34 +1,24 @@
-"""Batches are made permanent, one after the other, each exactly once, over one connection.
+"""Batches are made permanent, one after the other, each exactly once."""
 
-The lock for the next batch is taken behind the EXEC of this one, in the same write, so a commit in
-the steady state is one round trip and still the book's optimistic lock.
-"""
-
+import contextlib
 import random
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from typing import Self
 
 import anyio
 import redis.exceptions
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from logcommon.commands import EXEC, MULTI, Command, Reply
+from logcommon.commands import Command, Reply
 from logcommon.exceptions import ClusterUnsupportedError
 from logcommon.keys import marker_key
-from logcommon.model import Destination
+from logcommon.place import type_and_place
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
-from logcommon.wire import (
-    Connection,
-    dedicated_connection,
-    describe,
-    exchange,
-    is_of_a_cluster,
-    is_usable,
-)
+from logcommon.wire import describe, is_of_a_cluster
+from logcommon.write.ahead import Ahead, is_ahead, pull_back
 from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
 from logcommon.write.commit import (
@@ -38,32 +28,28 @@ from logcommon.write.commit import (
     Transaction,
     admit,
     admit_seen,
-    arm,
     look,
     place,
-    read_armed,
     transaction,
 )
-
-_WATCHED_DESTINATIONS = 16
-"""Destinations under lock between commits; one that is not among them costs a round trip."""
-
-_HELD_BATCHES, _HELD_SECONDS = 16, 10.0
-"""How many committed batches are held, and for how long, in case a failover loses them. A replica
-lags by less; and what somebody deletes on purpose is not brought back for long."""
+from logcommon.write.flight import Flight
+from logcommon.write.history import calls_of
+from logcommon.write.locked import LockedConnection
+from logcommon.write.replays import Replays
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 """Seconds between attempts: doubled after each, with jitter, so that producers spread out."""
 
+_UNDECIDED_ATTEMPTS = 3
+"""Attempts at a batch that fail before anything is sent, until its faulty entries are dropped."""
 
-@dataclass(slots=True)
-class _Flight:
-    """A batch that is not settled. It keeps its number through every attempt."""
 
-    batch: Batch
-    attempts: dict[int, Outcome] = field(default_factory=dict)
-    """For each attempt that was sent, what it does if it is the one that Redis executes."""
-    settled_at: float = 0
+class _UndecidedError(Exception):
+    """No transaction could be made of a batch, and nothing was sent."""
+
+    def __init__(self, armed: Armed, cause: Exception) -> None:
+        super().__init__(type_and_place(cause))
+        self.armed = armed
 
 
 class Committer:
@@ -72,215 +58,235 @@ class Committer:
     def __init__(
         self, client: Redis, settings: Settings, ledger: Ledger, alarm: Alarm, producer: str
     ) -> None:
-        self._client = client
         self._settings = settings
         self._ledger = ledger
         self._alarm = alarm
         self._marker_key = marker_key(producer)
         self._acknowledged = Marker()
-        self._flight: _Flight | None = None
-        self._held: deque[_Flight] = deque(maxlen=_HELD_BATCHES)
-        self._replays: deque[_Flight] = deque()
-        self._connection: Connection | None = None
-        self._armed: Armed | None = None
-        self._watched: dict[Destination, None] = {}
+        self._flight: Flight | None = None
+        self._replays = Replays(settings, ledger, alarm)
+        self._connection = self._connection_to(client)
+
+    def inherited(self, client: Redis) -> Self:
+        """Return this, for another event loop, from one that was closed in the middle of it."""
+        self._connection = self._connection_to(client)
+        return self
 
     @property
     def in_doubt(self) -> bool:
         """Whether a batch was sent and it is not known if Redis executed it."""
-        return self._flight is not None and bool(self._flight.attempts)
+        return self._flight is not None and self._flight.in_doubt
 
     async def settle(self, batch: Batch) -> Outcome:
         """Commit `batch`, however long it takes, and return what became of its calls.
 
-        Where this was cancelled, or raised, the same batch must be given again before another one.
+        If this is cancelled or raises, the same batch must be given again before another one.
 
         Raises:
             ClusterUnsupportedError: The server is one of a Redis Cluster, so trying again won't do.
 
         """
-        if self._flight is None or self._flight.batch is not batch:
-            self._flight = _Flight(batch)
+        if self._flight is None or self._flight.parts[0] is not batch:
+            self._flight = Flight([batch], batch)
         pause = _FIRST_PAUSE
         while True:
-            flight = self._replays[0] if self._replays else self._flight
+            flight = self._replays.next() or self._flight
             try:
                 with anyio.fail_after(self._settings.commit_timeout):
                     outcome = await self._attempt(flight)
             except Exception as error:  # noqa: BLE001  # whatever it was, arming again tells
-                await self._disconnect()
-                self._report(error)
+                await self._connection.disconnect()
+                self._report(flight, error)
                 if is_of_a_cluster(error):
                     raise ClusterUnsupportedError(describe(error)) from None
                 await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 pause = _FIRST_PAUSE
-                if outcome is not None and self._settled(flight):
+                if outcome is not None and self._settled(flight, outcome):
                     return outcome
 
-    def _settled(self, flight: _Flight) -> bool:
-        """Note that a batch is in Redis; return whether it is the one that was asked for."""
-        flight.settled_at = anyio.current_time()
-        if flight is not self._flight:
-            self._replays.popleft()
-            self._ledger.replayed_commits += 1
-            return False
-        self._held.append(flight)
-        self._flight = None
-        return True
-
     async def close(self, *, forget: bool) -> None:
-        """Disconnect, and leave no marker behind where it is to be forgotten and none in doubt."""
+        """Disconnect; with `forget`, delete the marker first unless a batch is in doubt."""
         try:
             # An EXEC of ours that is still under way somewhere watched the marker: it aborts on
             # this as it would on a higher number.
-            connected = self._connection is not None and self._connection.is_connected
-            if forget and connected and not self.in_doubt:
-                await self._exchange([(b"DEL", self._marker_key)])
+            if forget and self._connection.is_connected and not self.in_doubt:
+                await self._connection.exchange([(b"DEL", self._marker_key)])
         except Exception as error:  # noqa: BLE001  # the marker expires by itself
             self._ledger.last_error = describe(error)
         finally:
-            await self._disconnect()
+            await self._connection.disconnect()
 
-    async def _attempt(self, flight: _Flight) -> Outcome | None:
-        """Return the outcome of a batch, or None where the lock was lost: then try again."""
-        armed = await self._lock(flight.batch)
+    def give_up(self) -> None:
+        """Account for what was to be written again, and will not be: the client is closed."""
+        self._replays.give_up()
+
+    def _connection_to(self, client: Redis) -> LockedConnection:
+        wait: tuple[Command, ...] = ()
+        if self._settings.wait_replicas:
+            # Shorter than the attempt, so that one without enough replicas is no lost connection.
+            milliseconds = max(1, int(self._settings.commit_timeout * 500))
+            wait = ((b"WAIT", self._settings.wait_replicas, milliseconds),)
+        return LockedConnection(client, self._ledger, self._marker_key, wait)
+
+    def _settled(self, flight: Flight, outcome: Outcome) -> bool:
+        """Note that a flight is in Redis; return whether it is the batch that was asked for."""
+        if self._replays.settled(flight, outcome, anyio.current_time()):
+            return False
+        self._flight = None
+        return True
+
+    async def _attempt(self, flight: Flight) -> Outcome | None:
+        """Return the outcome of a flight, or None if it has to be tried again at once."""
+        armed = await self._lock(flight)
         found = self._overwritten(flight) if armed.marker is None else armed.marker
-        if found.number >= flight.batch.number:
+        if found.number >= flight.number:
             self._acknowledged = found
-            # One that an earlier process sent is known to be counted, but not what as.
-            unknown = Outcome(counted=flight.batch.calls)
-            return flight.attempts.get(found.attempt, unknown)
-        if self._notices_loss(found, armed):
+            return await self._found(flight, found)
+        if self._notices_change(flight, found, armed):
             return None
-        marker = Marker(flight.batch.number, len(flight.attempts) + 1)
-        made = await self._decide(flight.batch, armed, marker)
-        flight.attempts[marker.attempt] = made.outcome()
+
+        marker = Marker(flight.number, len(flight.attempts) + 1)
+        made = await self._decide(flight, armed, marker)
+        flight.undecided = 0
+        flight.attempts[marker.attempt] = flight.outcome(made)
         try:
-            executed = await self._execute(made)
+            executed = await self._connection.transact(made.commands)
         except ResponseError:  # refused: nothing was applied
             del flight.attempts[marker.attempt]
             raise
-        if executed is None:
+        if executed.results is None:
             del flight.attempts[marker.attempt]
             self._ledger.aborts += 1
             return None
+
         self._ledger.commits += 1
         self._ledger.last_commit_at = time.monotonic()
         self._acknowledged = marker
-        return made.outcome(executed)
+        outcome = flight.attempts[marker.attempt] = flight.outcome(made, executed.results)
+        return outcome if self._is_replicated(executed.replicas) else None
 
-    async def _lock(self, batch: Batch) -> Armed:
-        """Return what was read under the lock, after taking it where that is still to be done."""
-        destinations = batch.destinations
-        for destination in destinations:
-            self._watched.pop(destination, None)
-            self._watched[destination] = None
-        if self._connection is None or not await is_usable(self._connection):
-            # A server may close an idle connection; that is no fault, and nothing was under way.
-            await self._disconnect()
-            await self._connect()
-        # What is foreign is looked at again: that set may have been put right long ago.
-        if self._armed is None or not destinations <= self._armed.states.keys():
-            watched = list(self._watched)
-            replies = await self._exchange(arm(self._marker_key, watched))
-            self._armed = read_armed(watched, replies)
-        while len(self._watched) > max(_WATCHED_DESTINATIONS, len(destinations)):
-            del self._watched[next(iter(self._watched))]
-        return self._armed
+    async def _lock(self, flight: Flight) -> Armed:
+        """Return what was read under the lock; just now, if it says that our clock is ahead."""
+        armed = await self._connection.lock(flight.batch.destinations)
+        lead = self._settings.max_clock_lead
+        if not self._connection.is_fresh and is_ahead(flight.batch, self._server_time(armed), lead):
+            # The machine may have been suspended since then, which monotonic time does not show.
+            self._connection.unlock()
+            armed = await self._connection.lock(flight.batch.destinations)
+        return armed
 
-    def _overwritten(self, flight: _Flight) -> Marker:
-        """Return what the marker was before another program wrote to it, where that is sure."""
-        if flight.attempts or self._acknowledged.number != flight.batch.number - 1:
+    def _server_time(self, armed: Armed) -> float:
+        return armed.server_time + self._connection.age
+
+    def _pull_back(self, batch: Batch, armed: Armed) -> tuple[Batch, Ahead]:
+        return pull_back(batch, self._server_time(armed), self._settings.max_clock_lead)
+
+    async def _found(self, flight: Flight, found: Marker) -> Outcome | None:
+        """Return the outcome of a flight that is in Redis already, as the marker says."""
+        # One that an earlier process sent is known to be counted, but not what as.
+        unknown = Outcome(counted=calls_of(flight.parts))
+        outcome = flight.attempts.get(found.attempt, unknown)
+        if not self._settings.wait_replicas:
+            return outcome
+
+        # WAIT speaks of what was written over its own connection, so something has to be.
+        executed = await self._connection.transact([found.command(self._marker_key)])
+        if executed.results is None or not self._is_replicated(executed.replicas):
+            return None
+        return outcome
+
+    def _is_replicated(self, replicas: Reply) -> bool:
+        """Tell whether enough replicas have a commit, warning if they don't."""
+        wanted = self._settings.wait_replicas
+        if not wanted:
+            return True
+        if isinstance(replicas, ResponseError):
+            raise replicas
+        if replicas >= wanted:
+            return True
+        self._ledger.last_error = f"{replicas} of {wanted} replicas have acknowledged a commit"
+        self._alarm.warn(
+            "replicas",
+            f"{self._ledger.last_error}: it is in Redis, and is waited for; check the replicas, "
+            "or lower wait_replicas",
+        )
+        return False
+
+    def _overwritten(self, flight: Flight) -> Marker:
+        """Return what the marker was before another program wrote to it, if that is certain."""
+        follows = flight is not self._flight or self._acknowledged.number == flight.number - 1
+        if flight.in_doubt or not follows:
             raise ResponseError(
                 "another program has written to our marker while a batch was in doubt"
             )
         return self._acknowledged
 
-    def _notices_loss(self, marker: Marker, armed: Armed) -> bool:
-        """Return whether Redis has lost what it had acknowledged; queue what is held of that."""
-        lost = self._acknowledged.number - marker.number
-        if lost <= 0:
+    def _notices_change(self, flight: Flight, marker: Marker, armed: Armed) -> bool:
+        """Return whether Redis has less than it had acknowledged, or more than it then had left.
+
+        Something else than this flight may have to be written first.
+        """
+        now = anyio.current_time()
+        if marker.number < self._acknowledged.number:
+            self._acknowledged = marker
+            return self._notices_loss(marker, armed, now)
+        if self._replays.take_out(flight, marker.number, now):
+            self._acknowledged = marker
+            return True
+        return False
+
+    def _notices_loss(self, marker: Marker, armed: Armed, now: float) -> bool:
+        if marker == Marker() and now - self._replays.settled_at >= MARKER_SECONDS:
+            # The marker of an idle producer has expired, and nothing else.
+            self._replays.forget(silently=True)
             return False
-        self._acknowledged = marker
-        held = [flight for flight in self._held if flight.batch.number > marker.number]
-        age = anyio.current_time() - held[-1].settled_at if held else 0.0
-        if marker == Marker() and age >= MARKER_SECONDS:
-            return False  # the marker of an idle producer has expired, and nothing else
         if marker == Marker() and any(state.start for state in armed.states.values()):
-            held = []  # it was evicted or deleted, and the counts were not
-        self._replays = deque(
-            flight for flight in held if anyio.current_time() - flight.settled_at < _HELD_SECONDS
-        )
-        self._ledger.lost_commits += lost - len(self._replays)
-        self._alarm.warn(
-            "loss",
-            f"Redis has lost the marks of {lost} commits, as a failover can; "
-            f"{len(self._replays)} of them are held, and are written again",
-        )
+            # It was evicted or deleted, and the counts were not.
+            self._replays.forget(silently=False)
+            return False
+        self._replays.lose(marker.number, now)
         return True
 
-    async def _decide(self, batch: Batch, armed: Armed, marker: Marker) -> Transaction:
+    async def _decide(self, flight: Flight, armed: Armed, marker: Marker) -> Transaction:
         """Return the transaction, after a look into the sets that may not take every message."""
         limit = self._settings.max_members
-        placements = place(batch, armed, self._settings.history_hours, limit)
-        crowded = [placement for placement in placements if placement.room is None]
-        looks = [command for placement in crowded for command in look(placement)]
-        replies = iter(await self._exchange(looks) if looks else ())
+        with _deciding(armed):
+            batch, ahead = self._pull_back(flight.batch, armed)
+            placements = place(batch, armed, self._settings.history_hours, limit)
+            crowded = [placement for placement in placements if placement.room is None]
+            looks = [command for placement in crowded for command in look(placement)]
+        replies = iter(await self._connection.exchange(looks) if looks else ())
+
         admitted = []
-        for placement in placements:
-            if placement.room is None:
-                messages = admit_seen(placement.messages, next(replies), next(replies), limit)
-            else:
-                messages = admit(placement.messages, (), placement.room)
-            admitted.append((placement, messages))
-        return transaction(batch, admitted, armed.foreign, marker.command(self._marker_key))
+        with _deciding(armed):
+            for placement in placements:
+                if placement.room is None:
+                    messages = admit_seen(placement.messages, next(replies), next(replies), limit)
+                else:
+                    messages = admit(placement.messages, (), placement.room)
+                admitted.append((placement, messages))
+            mark = marker.command(self._marker_key)
+            return transaction(batch, admitted, armed.foreign, mark, ahead)
 
-    async def _execute(self, made: Transaction) -> Sequence[Reply] | None:
-        """Send a transaction and take the lock for the next one, in one write.
+    def _check(self, armed: Armed) -> Callable[[Batch], object]:
+        """Return a function that raises for a batch of which no transaction can be made."""
 
-        Return the results of EXEC, None where the lock was lost; raise what Redis refused.
-        """
-        watched, commands = list(self._watched), made.commands
-        self._armed = None
-        replies = await self._exchange([MULTI, *commands, EXEC, *arm(self._marker_key, watched)])
-        end = len(commands) + 2
-        try:
-            self._armed = read_armed(watched, replies[end:])
-        except ResponseError:
-            self._armed = None  # what EXEC answered stands; the next attempt locks for itself
-        for reply in replies[:end]:
-            if isinstance(reply, ResponseError):
-                raise reply
-        results: Sequence[Reply] | None = replies[end - 1]
-        return results
+        def check(part: Batch) -> None:
+            batch, ahead = self._pull_back(part, armed)
+            placements = place(batch, armed, self._settings.history_hours, 1)
+            admitted = [(placement, placement.messages) for placement in placements]
+            mark = Marker().command(self._marker_key)
+            transaction(batch, admitted, armed.foreign, mark, ahead).outcome()
 
-    async def _connect(self) -> None:
-        self._armed = None
-        if self._connection is None:
-            # Made once: with TLS, redis-py reads the trusted authorities from disk for each.
-            self._connection = dedicated_connection(self._client)
-        await self._connection.connect()
-        self._ledger.connects += 1
-        # A server that refuses MULTI (an ACL without it) would run what follows outside of any
-        # transaction, so that is found out before anything follows.
-        for reply in await self._exchange([MULTI, EXEC]):
-            if isinstance(reply, ResponseError):
-                raise reply
+        return check
 
-    async def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
-        if self._connection is None:
-            raise ConnectionError("the connection is closed")
-        self._ledger.commands += len(commands)
-        return await exchange(self._connection, commands)
-
-    async def _disconnect(self) -> None:
-        self._armed = None
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
-
-    def _report(self, error: Exception) -> None:
+    def _report(self, flight: Flight, error: Exception) -> None:
+        """Enter a fault, and warn of it."""
+        if isinstance(error, _UndecidedError):
+            self._report_undecided(flight, error)
+            return
         if isinstance(error, ResponseError | AuthenticationError):
             self._ledger.refusals += 1
         elif isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
@@ -292,3 +298,27 @@ class Committer:
             "fault",
             f"Redis can't be written to: {describe(error)}; entries are kept and tried again",
         )
+
+    def _report_undecided(self, flight: Flight, error: _UndecidedError) -> None:
+        """Have a batch that fails again and again go on without what it fails for."""
+        self._ledger.last_error = str(error)
+        flight.undecided += 1
+        if flight.undecided < _UNDECIDED_ATTEMPTS:
+            return
+        calls = flight.set_apart(self._check(error.armed), f"it can't be written: {error}")
+        self._alarm.warn(
+            "failed",
+            f"{calls} entries are dropped, because an unexpected error keeps them from being "
+            f"written: {error}; please report it",
+        )
+
+
+@contextlib.contextmanager
+def _deciding(armed: Armed) -> Iterator[None]:
+    """Tell a fault of ours, before anything is sent, from one of Redis."""
+    try:
+        yield
+    except RedisError:  # what Redis answered to a look
+        raise
+    except Exception as error:
+        raise _UndecidedError(armed, error) from error

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -10,8 +12,10 @@ from redis.asyncio import Redis
 from logcommon.atomic import Step
 from logcommon.exceptions import ClientClosedError, ClusterUnsupportedError, NotWrittenError
 from logcommon.model import Destination, Group, Severity, hour_of
+from logcommon.place import type_and_place
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
+from logcommon.write.account import warn_of
 from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Buffer
@@ -23,6 +27,12 @@ _CLUSTER_PAUSE = 1.0
 
 _FAREWELL = 1.0
 """Seconds for the last words to the server, once all is written."""
+
+_PATIENCE = 1.0
+"""Seconds until a writer that was cancelled is missed."""
+
+_PAUSE = 0.5
+"""Seconds until a writer that has failed is started again."""
 
 
 _Call: TypeAlias = tuple[str, Severity, float | None]
@@ -58,11 +68,12 @@ class Writer:
             self._backlog = Backlog(buffer, ledger, self._alarm, spool)
         else:
             self._backlog = abandoned._backlog.inherited()
+        self._committer: Committer | None = abandoned._committer if abandoned else None
         self._leaves_marker = spool is not None
         self._losses: dict[Group | Destination, str] = {}
         self._loop = asyncio.get_running_loop()
         self._next_commit = float("-inf")
-        self._closing = self._ended = False
+        self._closing = self._left = self._ended = False
         self._deadline = float("inf")
         self._scope: anyio.CancelScope | None = None
         buffer.open(self._wake)
@@ -70,31 +81,64 @@ class Writer:
     async def run(self, client: Redis) -> None:
         """Write until closed and drained, or past the deadline, or cancelled; then account for it.
 
-        Cancelled, it still drains for as long as the drain may take.
+        If cancelled, it still drains, for as long as a drain may take.
         """
-        producer = self._backlog.producer
-        committer = Committer(client, self._settings, self._ledger, self._alarm, producer)
+        if self._committer is None:
+            self._committer = Committer(
+                client, self._settings, self._ledger, self._alarm, self._backlog.producer
+            )
+        else:
+            self._committer = self._committer.inherited(client)
+        committer = self._committer
+        write = partial(self._write_until_closed, committer)
         try:
             with anyio.CancelScope(deadline=self._deadline) as self._scope:
-                await self._write_until_closed(committer)
+                await self._keep_on(write)
         except BaseException:
             self._closing = True
+            # Not at once: at the end of the loop all tasks are cancelled, and that is no fault.
+            self._loop.call_later(_PATIENCE, self._warn_if_open)
             with anyio.move_on_after(self._settings.drain_timeout, shield=True):
-                await self._write_until_closed(committer)
+                await self._keep_on(write)
             raise
         finally:
             with anyio.CancelScope(shield=True):
-                await self._end(in_doubt=committer.in_doubt)
+                await self._end(committer)
             with anyio.move_on_after(_FAREWELL, shield=True):
                 await committer.close(forget=not self._leaves_marker)
 
     async def copy_regularly(self) -> None:
-        """Keep a copy of the buffer in the spool, where there is one, for as long as this runs."""
-        await self._backlog.copy_regularly()
+        """Keep a copy of the buffer in the spool, if there is one, for as long as this runs."""
+        await self._keep_on(self._backlog.copy_regularly)
+
+    async def _keep_on(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` to its end, starting again after an unexpected error: nobody else would."""
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  # whatever it is, entries are still waiting
+                self._ledger.restarts += 1
+                self._ledger.last_error = type_and_place(error)
+                self._alarm.warn(
+                    "restart",
+                    f"the writer failed with an unexpected error, and is started again: "
+                    f"{self._ledger.last_error}; please report it",
+                )
+                await anyio.sleep(_PAUSE)
+            else:
+                return
+
+    def _warn_if_open(self) -> None:
+        if not self._left:
+            self._alarm.warn(
+                "cancelled",
+                "the task that writes to Redis was cancelled, and the client is still open: what "
+                "is logged is dropped; close the client before cancelling all tasks",
+            )
 
     def close(self) -> None:
         """Have `run` write what is pending and end, within the time that a drain may take."""
-        self._closing = True
+        self._closing = self._left = True
         self._deadline = anyio.current_time() + self._settings.drain_timeout
         if self._scope is not None:
             self._scope.deadline = self._deadline
@@ -186,20 +230,17 @@ class Writer:
         self._due.clear()
 
     def _note(self, outcome: Outcome) -> None:
-        """Tell those who wait of what was refused, and warn of it."""
+        """Warn of entries of a batch that were not counted, and keep why."""
+        self._ledger.last_error = outcome.failure or self._ledger.last_error
+        warn_of(outcome, self._alarm, self._settings)
         self._losses |= outcome.errors
-        if outcome.failure:
-            self._alarm.warn(
-                "refused",
-                f"Redis refused a part of a commit: {outcome.failure}; what concerns that key is "
-                "dropped until it is deleted, all else is written",
-            )
 
-    async def _end(self, *, in_doubt: bool) -> None:
+    async def _end(self, committer: Committer) -> None:
         """Account for what is not written, and tell those who wait for it."""
         self._ended = True
         try:
-            await self._backlog.close(in_doubt=in_doubt)
+            committer.give_up()
+            await self._backlog.close(in_doubt=committer.in_doubt)
         finally:
             for future in self._due | _take(self._waiters):
                 self._settle(future, "the client was closed before Redis was known to have it")
