@@ -14,6 +14,7 @@ class Outcome:
     late: int = 0
     too_late: int = 0
     refused: int = 0
+    in_doubt: int = 0
     errors: dict[Group | Destination, str] = field(default_factory=dict)
     """Why groups were not, or not wholly, counted, and why destinations have no recent log."""
     failure: str | None = None
@@ -53,6 +54,8 @@ class Ledger:
         self.late += outcome.late
         self.dropped_too_late += outcome.too_late
         self.dropped_refused += outcome.refused
+        self.dropped_unwritten += outcome.in_doubt
+        self.in_doubt += outcome.in_doubt
         self.last_error = outcome.failure or self.last_error
 
 
@@ -79,7 +82,8 @@ class Stats:
     """Not counted: Redis refused their key, which is of another type."""
 
     dropped_unwritten: int
-    """Not known to be counted when the client was closed: Redis could not be reached in time."""
+    """Not known to be counted: Redis could not be reached in time when the client was closed; or
+    they were in a part of a spool that was damaged, or that a copy of it has written."""
 
     dropped_closed: int
     """Not counted: called after the client was closed."""
@@ -91,7 +95,8 @@ class Stats:
     """Of the calls, those that an earlier client had left in the spool."""
 
     in_doubt: int
-    """Of `dropped_unwritten`, those whose commit had been sent: Redis may have counted them."""
+    """Of `dropped_unwritten`, those whose commit had been sent, or that were in a part of a spool
+    that was damaged or that a copy of it has written: Redis may have counted them."""
 
     recent_calls: int
     """Calls of `log_recent` and `log_recent_nowait` that were accepted. Of these, and of the

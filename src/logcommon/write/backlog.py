@@ -1,10 +1,11 @@
 """Between the buffer and Redis: batches get their numbers, and with a spool are on disk first."""
 
 import asyncio
+import secrets
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeVarTuple
 
 import anyio
 
@@ -13,7 +14,7 @@ from logcommon.stats import Ledger
 from logcommon.threads import outlast, run_in_thread
 from logcommon.write.alarm import Alarm
 from logcommon.write.buffer import Batch, Buffer
-from logcommon.write.spool import Spool
+from logcommon.write.spool import Damage, Spool
 
 _BATCH_SIZE = 1_000
 """Distinct messages of one transaction: Redis serves nobody else while it executes one."""
@@ -21,11 +22,7 @@ _BATCH_SIZE = 1_000
 _COPY_INTERVAL = 1.0
 """Seconds between two copies of the buffer to the spool."""
 
-_PAUSE = 0.5
-"""Seconds until a spool that could not be written to is tried again."""
-
-
-_Content = TypeVar("_Content")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 class Backlog:
@@ -46,13 +43,14 @@ class Backlog:
         self._spool = spool
         self._disk = anyio.Lock()
         self._batches: deque[Batch] = deque()
-        self._number = self._settled = 0
-        self.producer = uuid.uuid4().hex
-        """Whose marker in Redis tells which batches were executed."""
+        self._calls = self._number = self._settled = self._edition = 0
+        self.session = secrets.token_hex(8)
+        """Tells what this client sends from what others send under the same producer."""
+        self.sessions = {self.session}
+        """Those that may have sent what is here: this one, and those that had the spool before."""
         if spool is not None:
-            self.producer, self._number = spool.producer, spool.number
-            self._append(spool.found)
-            ledger.recovered += self.calls
+            self._take_over(spool)
+        self._producer = self._new_producer()
 
     def __bool__(self) -> bool:
         return bool(self._batches)
@@ -64,8 +62,8 @@ class Backlog:
 
     @property
     def calls(self) -> int:
-        """How many counted calls all batches stand for."""
-        return sum(batch.calls for batch in self._batches)
+        """How many counted calls all batches stand for; cheap, and for any thread."""
+        return self._calls
 
     def inherited(self) -> "Backlog":
         """Return this, for another event loop, from one that was closed in the middle of it.
@@ -78,19 +76,22 @@ class Backlog:
     async def take_up(self, *, last: bool) -> None:
         """Take what the buffer has, the `last` time closing it; return once it may be sent."""
         if self._spool is None:
-            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
+            self._drain(last=last)
             return
         # A copy of the buffer must not be taken before this and written after it.
         async with self._disk:
-            self._append(self._buffer.drain(_BATCH_SIZE, last=last))
-            while True:
-                if await self._on_disk(self._spool.keep, tuple(self._batches)):
-                    return
-                await anyio.sleep(_PAUSE)
+            await self._on_disk(self._drain_to, self._spool, last)
 
-    def settled(self) -> None:
-        """Let go of the first batch: nothing is left to be done about it."""
-        self._settled = self._batches.popleft().number
+    def settled(self, *, in_doubt: bool = False) -> None:
+        """Let go of the first batch: nothing is left to be done about it.
+
+        If it stays in doubt, another process writes under our producer: go on as a new one.
+        """
+        batch = self._batches.popleft()
+        self._settled = batch.number
+        self._calls -= batch.calls
+        if in_doubt and batch.producer == self._producer:
+            self._producer = self._new_producer()
 
     async def tidy(self) -> None:
         """Take settled batches out of the spool, before their marker in Redis can expire."""
@@ -104,12 +105,12 @@ class Backlog:
             await anyio.sleep(_COPY_INTERVAL)
             async with self._disk:
                 if self._spool is not None:  # it may have been closed while this waited
-                    await self._on_disk(self._spool.copy, self._buffer.copy(_BATCH_SIZE))
+                    await self._on_disk(self._copy_to, self._spool)
 
     async def close(self, *, in_doubt: bool) -> None:
         """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
-        self._append(self._buffer.drain(_BATCH_SIZE, last=True))
         if self._spool is None:
+            self._drain(last=True)
             self._account(in_doubt=in_doubt)
             return
         leaving = asyncio.create_task(self._leave(self._spool))
@@ -136,24 +137,74 @@ class Backlog:
     async def _leave(self, spool: Spool) -> bool:
         """Close the spool; return whether what is not settled is in it."""
         async with self._disk:
-            left = await self._on_disk(spool.keep, tuple(self._batches))
+            left = await self._on_disk(self._drain_to, spool, True)  # noqa: FBT003
             await run_in_thread(spool.close)
             self._spool = None
         return left
 
+    def _take_over(self, spool: Spool) -> None:
+        """Begin with what an earlier process left."""
+        self.session, self.sessions = spool.session, spool.sessions
+        self._number = spool.number
+        self._append(spool.found)
+        self._ledger.recovered += self.calls
+        if spool.damage is not None:
+            self._report_damage(spool.damage)
+
+    def _report_damage(self, damage: Damage) -> None:
+        # They may have been sent, so they may be in Redis.
+        self._ledger.recovered += damage.calls
+        self._ledger.dropped_unwritten += damage.calls
+        self._ledger.in_doubt += damage.calls
+        self._alarm.warn(
+            "damaged",
+            f"the spool was damaged: {damage.lines} of its records could not be read, with "
+            f"{damage.calls} entries that are known of; it is now {damage.aside}, and "
+            f"{self.calls} entries that could be read are written",
+        )
+
+    def _new_producer(self) -> str:
+        """Return an id that only this client makes batches for, whoever has a copy of the spool."""
+        whose = uuid.uuid4().hex if self._spool is None else self._spool.producer
+        return f"{whose}.{secrets.token_hex(8)}"
+
+    def _drain(self, *, last: bool) -> None:
+        self._edition += 1
+        self._append(self._buffer.drain(_BATCH_SIZE, last=last))
+
+    def _drain_to(self, spool: Spool, last: bool) -> None:  # noqa: FBT001
+        # In a thread, where no signal handler can raise between the buffer and the backlog.
+        self._drain(last=last)
+        spool.keep(tuple(self._batches))
+
+    def _copy_to(self, spool: Spool) -> None:
+        self._edition += 1
+        waiting = self._buffer.copy(_BATCH_SIZE)
+        for number, batch in enumerate(waiting, self._number + 1):
+            self._label(batch, number)
+        spool.copy(waiting, tuple(self._batches))
+
     def _append(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
             if not batch.number:  # else it was found in the spool with the one that it had
-                self._number += 1
-                batch.number = self._number
+                self._label(batch, self._number + 1)
+            self._number = max(self._number, batch.number)
             self._batches.append(batch)
+            self._calls += batch.calls
 
-    async def _on_disk(self, write: Callable[[_Content], None], content: _Content) -> bool:
+    def _label(self, batch: Batch, number: int) -> None:
+        batch.number, batch.producer, batch.edition = number, self._producer, self._edition
+
+    async def _on_disk(self, write: Callable[[*_Arguments], None], *arguments: *_Arguments) -> bool:
         """Write to the spool, in a thread; return whether that was done."""
         try:
-            await run_in_thread(write, content)
+            await run_in_thread(write, *arguments)
         except SpoolError as error:
             self._ledger.last_error = str(error)
-            self._alarm.warn("spool", f"{error}; entries wait in memory, and it is tried again")
+            self._alarm.warn(
+                "spool",
+                f"{error}; entries go to Redis all the same, but until there is room they are not "
+                "kept if this process is killed",
+            )
             return False
         return True

@@ -7,7 +7,7 @@ the steady state is one round trip and still the book's optimistic lock.
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -17,7 +17,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from logcommon.commands import EXEC, MULTI, Command, Reply
 from logcommon.keys import marker_key
-from logcommon.model import Destination
+from logcommon.model import Destination, Group
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.wire import Connection, dedicated_connection, describe, exchange, is_usable
@@ -59,16 +59,37 @@ class _Flight:
 
 
 class Committer:
-    """Settles one batch at a time, under a producer's id that nobody else uses meanwhile."""
+    """Settles one batch at a time, under the id of the producer that made it.
+
+    Args:
+        client: Where to; a connection of its own is made like that client's.
+        settings: Time limits and bounds.
+        ledger: Where commits and faults are entered.
+        alarm: Warns of them.
+        session: Whose attempts are ours.
+        sessions: Those that may have sent what is to be settled: any other has a copy of our spool.
+
+    """
 
     def __init__(
-        self, client: Redis, settings: Settings, ledger: Ledger, alarm: Alarm, producer: str
+        self,
+        client: Redis,
+        settings: Settings,
+        ledger: Ledger,
+        alarm: Alarm,
+        session: str,
+        sessions: Collection[str],
     ) -> None:
         self._client = client
         self._settings = settings
         self._ledger = ledger
         self._alarm = alarm
-        self._marker_key = marker_key(producer)
+        self._session = session
+        self._sessions = sessions
+        self._producer = ""
+        self._marker_key = b""
+        self._first_number = 0
+        self._doubtful: Batch | None = None
         self._acknowledged = Marker()
         self._flight: _Flight | None = None
         self._held: deque[_Flight] = deque(maxlen=_HELD_BATCHES)
@@ -87,6 +108,8 @@ class Committer:
 
         Where this was cancelled, the same batch must be given again before another one.
         """
+        if batch.producer != self._producer:
+            self._speak_for(batch)
         if self._flight is None or self._flight.batch is not batch:
             self._flight = _Flight(batch)
         pause = _FIRST_PAUSE
@@ -105,6 +128,13 @@ class Committer:
                 if outcome is not None and self._settled(flight):
                     return outcome
 
+    def _speak_for(self, batch: Batch) -> None:
+        """Turn to the producer of `batch`, of whom it is the first that we settle."""
+        self._producer, self._marker_key = batch.producer, marker_key(batch.producer)
+        self._first_number = batch.number
+        self._acknowledged, self._armed = Marker(), None
+        self._held.clear()
+
     def _settled(self, flight: _Flight) -> bool:
         """Note that a batch is in Redis; return whether it is the one that was asked for."""
         flight.settled_at = anyio.current_time()
@@ -122,7 +152,7 @@ class Committer:
             # An EXEC of ours that is still under way somewhere watched the marker: it aborts on
             # this as it would on a higher number.
             connected = self._connection is not None and self._connection.is_connected
-            if forget and connected and not self.in_doubt:
+            if forget and connected and self._marker_key and not self.in_doubt:
                 await self._exchange([(b"DEL", self._marker_key)])
         except Exception as error:  # noqa: BLE001  # the marker expires by itself
             self._ledger.last_error = describe(error)
@@ -131,16 +161,19 @@ class Committer:
 
     async def _attempt(self, flight: _Flight) -> Outcome | None:
         """Return the outcome of a batch, or None where the lock was lost: then try again."""
+        if self._is_doubtful(flight.batch):
+            return self._outcome_in_doubt(flight.batch)
         armed = await self._lock(flight.batch)
         found = self._overwritten(flight) if armed.marker is None else armed.marker
         if found.number >= flight.batch.number:
             self._acknowledged = found
-            # One that an earlier process sent is known to be counted, but not what as.
-            unknown = Outcome(counted=flight.batch.calls)
-            return flight.attempts.get(found.attempt, unknown)
+            return self._outcome_of_marker(flight, found)
         if self._notices_loss(found, armed):
             return None
-        marker = Marker(flight.batch.number, len(flight.attempts) + 1)
+        flight.batch.attempts += 1
+        marker = Marker(
+            flight.batch.number, flight.batch.attempts, self._session, flight.batch.edition
+        )
         made = await self._decide(flight.batch, armed, marker)
         flight.attempts[marker.attempt] = made.outcome()
         try:
@@ -156,6 +189,41 @@ class Committer:
         self._ledger.last_commit_at = time.monotonic()
         self._acknowledged = marker
         return made.outcome(executed)
+
+    def _outcome_of_marker(self, flight: _Flight, found: Marker) -> Outcome:
+        """Return what became of a batch that the marker says is in Redis."""
+        batch = flight.batch
+        if found.session == self._session and found.attempt in flight.attempts:
+            return flight.attempts[found.attempt]
+        if found.edition < batch.edition:
+            # From an earlier copy of our buffer: nobody can tell which of our entries were in it.
+            self._doubtful = batch
+            return self._outcome_in_doubt(batch)
+        if found.session and found.session not in self._sessions:
+            self._alarm.warn(
+                "copy",
+                "another process has a copy of this spool, and has written entries from it; "
+                "they are counted once. Give each process a spool of its own",
+            )
+        # One that another process sent is known to be counted, but not what as.
+        return Outcome(counted=batch.calls)
+
+    def _outcome_in_doubt(self, batch: Batch) -> Outcome:
+        self._alarm.warn(
+            "copy in doubt",
+            f"another process has a copy of this spool, and may have written {batch.calls} of our "
+            "entries; they are dropped here. Give each process a spool of its own",
+        )
+        why = "another process has a copy of this spool, and may have counted it"
+        losses: dict[Group | Destination, str] = dict.fromkeys(batch.counts, why)
+        losses.update(dict.fromkeys(batch.recent, why))
+        return Outcome(in_doubt=batch.calls, errors=losses)
+
+    def _is_doubtful(self, batch: Batch) -> bool:
+        """Whether a batch was made from the buffer together with one that is in doubt."""
+        return self._doubtful is not None and (
+            (batch.producer, batch.edition) == (self._doubtful.producer, self._doubtful.edition)
+        )
 
     async def _lock(self, batch: Batch) -> Armed:
         """Return what was read under the lock, after taking it where that is still to be done."""
@@ -186,7 +254,7 @@ class Committer:
 
     def _notices_loss(self, marker: Marker, armed: Armed) -> bool:
         """Return whether Redis has lost what it had acknowledged; queue what is held of that."""
-        lost = self._acknowledged.number - marker.number
+        lost = self._acknowledged.number - max(marker.number, self._first_number - 1)
         if lost <= 0:
             return False
         self._acknowledged = marker

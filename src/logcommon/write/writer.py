@@ -68,8 +68,8 @@ class Writer:
 
         Cancelled, it still drains for as long as the drain may take.
         """
-        producer = self._backlog.producer
-        committer = Committer(client, self._settings, self._ledger, self._alarm, producer)
+        session, sessions = self._backlog.session, self._backlog.sessions
+        committer = Committer(client, self._settings, self._ledger, self._alarm, session, sessions)
         try:
             with anyio.CancelScope(deadline=self._deadline) as self._scope:
                 await self._write_until_closed(committer)
@@ -150,7 +150,7 @@ class Writer:
         await self._backlog.take_up(last=last)
         while self._backlog:
             outcome = await committer.settle(self._backlog.first)
-            self._backlog.settled()
+            self._backlog.settled(in_doubt=bool(outcome.in_doubt))
             self._note(outcome)
         for future, call in self._due:
             self._settle(future, self._loss(call) if self._losses else None)
