@@ -84,7 +84,7 @@ class Contents:
             self.sessions.add(line.text)
         if line.kind == "copy" and not line.is_damaged_in_form:
             self.copy, self.lost_copy = line.batches, sum(line.lost.values())
-        elif line.kind == "batches" or line.batches:
+        elif line.kind == "batches" or line.batches or line.lost:
             # Without a head nothing tells a copy from batches. As its numbers follow those of all
             # batches, it does as batches too.
             self._add_batches(line, Extent(line.last_number, start, end))
@@ -101,10 +101,10 @@ class Contents:
     def _settle(self, settled: int) -> None:
         self.settled = max(self.settled, settled)
         for known in (self.batches, self.lost):
-            for number in [number for number in known if number <= settled]:
+            for number in [number for number in known if number <= self.settled]:
                 del known[number]
-        self.copy = [batch for batch in self.copy if not 0 < batch.number <= settled]
-        self.extents = [extent for extent in self.extents if extent.number > settled]
+        self.copy = [batch for batch in self.copy if not 0 < batch.number <= self.settled]
+        self.extents = [extent for extent in self.extents if extent.number > self.settled]
 
 
 def read(data: bytes) -> Contents:
