@@ -71,9 +71,9 @@ def connect(
         max_members: Distinct messages in Redis per destination and hour.
         max_message_bytes: UTF-8 bytes of a message; a longer one is cut and marked with `…`.
         max_destinations: Destinations of this client.
-        spool: A file in which accepted entries are kept until Redis has them, made where there is
-            none. What a killed process leaves in it, the next client with the same spool writes,
-            exactly once; at most the last second is lost. One client, one spool, one server.
+        spool: A file that keeps accepted entries until Redis has them; it is made if there is none.
+            What a killed process leaves in it, the next client with the same spool writes, exactly
+            once; at most the last second is lost. One client, one spool, one server.
         redact: Called with each message before anything is kept of it; what it returns is logged
             instead. `logcommon.redact_secrets` is a ready one.
         clock: Returns seconds since the epoch. It alone decides in which hour an entry counts.
@@ -133,7 +133,8 @@ class CommonLog:
         Raises:
             ClientClosedError: The client is open.
             EmbeddedServerError: The embedded server can't be started.
-            SpoolError: The spool can't be used, or another client has it.
+            SpoolError: The spool can't be used, or another client has it. (A damaged one can be: it
+                is moved aside, with a warning, and read as far as possible.)
 
         """
         if self._is_open:

@@ -10,7 +10,6 @@ import sys
 
 import logcommon
 
-
 _BYTES = 500
 
 
