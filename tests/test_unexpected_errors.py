@@ -106,7 +106,7 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
     """An entry with an impossible hour, as from a spool, does not block those behind it."""
     ledger = Ledger()
     settings = Settings(max_clock_lead=float("inf"))
-    committer = Committer(valkey, settings, ledger, Alarm(), "tested")
+    committer = Committer(valkey, settings, ledger, Alarm(), "tested", {"tested"})
     good = {(API, NOON): {"a": 2}}
     mixed = Batch(good | {(WEB, NO_HOUR): {"b": 3}}, {WEB: [("b", -math.inf)]}, 1)
     async with asyncio.timeout(20):

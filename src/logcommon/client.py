@@ -86,9 +86,9 @@ def connect(
         hold_bytes: Bytes of memory, estimated, that held batches may take.
         wait_replicas: Replicas that must have acknowledged a commit before its calls are settled.
             The user of Redis needs `+wait` for it.
-        spool: A file in which accepted entries are kept until Redis has them, made where there is
-            none. What a killed process leaves in it, the next client with the same spool writes,
-            exactly once; at most the last second is lost. One client, one spool, one server.
+        spool: A file that keeps accepted entries until Redis has them; it is made if there is none.
+            What a killed process leaves in it, the next client with the same spool writes, exactly
+            once; at most the last second is lost. One client, one spool, one server.
         redact: Called with each message before anything is kept of it; what it returns is logged
             instead. `logcommon.redact_secrets` is a ready one.
         clock: Returns seconds since the epoch. It alone decides in which hour an entry counts.
@@ -153,7 +153,8 @@ class CommonLog:
         Raises:
             ClientClosedError: The client is open.
             EmbeddedServerError: The embedded server can't be started.
-            SpoolError: The spool can't be used, or another client has it.
+            SpoolError: The spool can't be used, or another client has it. (A damaged one can be: it
+                is moved aside, with a warning, and read as far as possible.)
 
         """
         if self._is_open:

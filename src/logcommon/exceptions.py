@@ -84,12 +84,14 @@ class EmbeddedServerError(LogCommonError):
 
 
 class SpoolError(LogCommonError):
-    """The spool can't be used: its file can't be written to, is in use, or is no spool."""
+    """The spool can't be used: its file can't be written to, is in use, or is no spool.
 
-    def __init__(self, path: object, error: Exception) -> None:
-        advice = (
-            "another client has it: give each process a spool of its own"
-            if "locked" in str(error)
-            else f"{type(error).__name__}: {error}"
-        )
-        super().__init__(f"the spool {path} can't be used: {advice}")
+    `path` is the spool's, `problem` what is wrong with it and what to do.
+    """
+
+    def __init__(self, path: object, problem: object) -> None:
+        self.path, self.problem = str(path), str(problem)
+        super().__init__(self.path, self.problem)  # both, so that a copy of it can be made
+
+    def __str__(self) -> str:
+        return f"the spool {self.path} can't be used: {self.problem}"

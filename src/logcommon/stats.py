@@ -21,6 +21,7 @@ class Outcome:
     failed: int = 0
     lead: float = 0.0
     """By how many seconds the clock was ahead that logged those that are."""
+    in_doubt: int = 0
     errors: dict[Group | Destination, str] = field(default_factory=dict)
     """Why groups were not, or not wholly, counted, and why destinations have no recent log."""
     failure: str | None = None
@@ -37,6 +38,8 @@ class Outcome:
             "dropped_too_late": self.too_late,
             "dropped_refused": self.refused,
             "dropped_failed": self.failed,
+            "dropped_unwritten": self.in_doubt,
+            "in_doubt": self.in_doubt,
         }
 
 
@@ -117,7 +120,8 @@ class Stats:
     they were no longer held to be written again."""
 
     dropped_unwritten: int
-    """Not known to be counted when the client was closed: Redis could not be reached in time."""
+    """Not known to be counted: Redis could not be reached in time when the client was closed; or
+    they were in a part of a spool that was damaged, or that a copy of it has written."""
 
     dropped_closed: int
     """Not counted: called after the client was closed."""
@@ -132,7 +136,8 @@ class Stats:
     """Waiting to be written, or being written: counted where they are, not the rest of a sum."""
 
     in_doubt: int
-    """Of `dropped_unwritten`, those whose commit had been sent: Redis may have counted them."""
+    """Of `dropped_unwritten`, those whose commit had been sent, or that were in a part of a spool
+    that was damaged or that a copy of it has written: Redis may have counted them."""
 
     recent_calls: int
     """Calls of `log_recent` and `log_recent_nowait` that were accepted. Of these, and of the

@@ -165,3 +165,15 @@ def test_a_rename_of_nothing_is_no_failure() -> None:
     results = [ResponseError("no such key") if c[0] == b"RENAME" else 1 for c in made.commands]
     outcome = made.outcome(results)
     assert (outcome.counted, outcome.failure, outcome.errors) == (1, None, {})
+
+
+def test_a_marker_is_read_as_it_was_written() -> None:
+    """Number, attempt, session and edition come back."""
+    marker = Marker(7, 2, "0a1b", 5)
+    assert Marker.read(marker.command(b"key")[2]) == marker
+
+
+def test_a_marker_of_an_earlier_version() -> None:
+    """Its number counts, and its attempt is of no session that is known."""
+    assert Marker.read(b"7.2") == Marker(7, 2, "", 0)
+    assert Marker.read(b"7") is None

@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import os
 import sqlite3
 import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +17,7 @@ from redis.asyncio import Redis
 import logcommon
 from logcommon import Destination, SpoolError
 from logcommon.settings import Settings
-from logcommon.stats import Ledger
+from logcommon.stats import Ledger, Outcome
 from logcommon.write import backlog
 from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
@@ -54,9 +56,7 @@ def read(path: Path) -> list[Batch]:
 def rows(spool: Path) -> int:
     """Return how many batches and copies another process would find, were this one killed."""
     twin = spool.with_name("twin")
-    for suffix in ("", "-wal"):
-        source = spool.with_name(spool.name + suffix)
-        twin.with_name(twin.name + suffix).write_bytes(source.read_bytes())
+    twin.write_bytes(spool.read_bytes())
     return len(read(twin))
 
 
@@ -278,30 +278,6 @@ async def test_a_copy_that_meets_the_close(path: Path, monkeypatch: pytest.Monke
     assert ledger.last_error is None
 
 
-async def test_a_disk_that_is_full(
-    path: Path, valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing is sent that is not on disk; entries wait, with one warning, until there is room."""
-    log = logcommon.connect(valkey_url, spool=path)
-    async with log:
-        await log.log_common("api", "m")
-        assert log._spool is not None
-        connection = log._spool._require_connection()
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-        for number in range(2000):
-            log.log_common_nowait("api", f"{number} {'x' * 900}")
-        await until(lambda: log.stats.last_error is not None)
-        assert (await total(valkey), log.stats.commits, log.stats.pending) == (1, 1, 2000)
-        connection.execute("PRAGMA max_page_count = 1000000")
-        await log.flush()
-        assert (log.stats.counted, log.stats.dropped) == (2001, 0)
-    assert await total(valkey) == 2001
-    (warning,) = caplog.messages
-    assert "full" in warning
-    assert "xxx" not in warning
-
-
 async def test_a_forked_child_leaves_the_spool_alone(
     path: Path, valkey_url: str, valkey: Redis
 ) -> None:
@@ -311,7 +287,7 @@ async def test_a_forked_child_leaves_the_spool_alone(
 
         def work() -> None:
             assert log._spool is not None
-            assert log._spool._connection is None
+            assert log._spool._file is None
             gc.collect()
 
         assert in_child(work) == 0
@@ -320,3 +296,94 @@ async def test_a_forked_child_leaves_the_spool_alone(
         with pytest.raises(SpoolError, match="another client has it"):
             Spool(path).open()
     assert (log.stats.counted, await total(valkey)) == (2, 2)
+
+
+async def test_a_lock_that_reading_the_file_does_not_drop(path: Path, valkey_url: str) -> None:
+    """Whoever opens and closes the file beside the spool, as a backup does, unlocks nothing."""
+    async with logcommon.connect(valkey_url, spool=path) as log:
+        await log.log_common("api", "m")
+        for file in path.parent.iterdir():
+            file.read_bytes()
+        async with killed(valkey_url, path) as lines:
+            assert await lines.read() == b"", "another process has the spool too"
+        await log.log_common("api", "m")
+
+
+def test_two_names_of_one_spool(path: Path) -> None:
+    """A symbolic link to a spool is the same spool, and its lock the same."""
+    link = path.with_name("link")
+    link.symlink_to(path)
+    spool = Spool(path)
+    spool.open()
+    with pytest.raises(SpoolError, match="another client has it"):
+        Spool(link).open()
+    spool.close()
+    Spool(link).open()
+    assert link.is_symlink()
+
+
+def test_the_file_of_the_lock_stays(path: Path) -> None:
+    """It is never deleted, and never readable by others: who waits for it locks the same one."""
+    spool = Spool(path)
+    spool.open()
+    lock = path.with_name("spool.lock")
+    before = lock.stat()
+    spool.keep([batch(1)])
+    spool.copy([batch(2)])
+    spool.close()
+    Spool(path).open()
+    assert lock.stat().st_ino == before.st_ino
+    assert before.st_mode & 0o077 == 0
+
+
+def test_a_child_does_not_keep_the_spool_of_a_killed_parent(path: Path) -> None:
+    """A worker that outlives its parent does not keep the next process from the spool."""
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        os.close(writer)
+        log = logcommon.connect(spool=path)
+        assert log._spool is not None
+        log._spool.open()
+        if os.fork() == 0:
+            os.read(reader, 1)  # until the test ends
+        os._exit(0)
+    os.close(reader)
+    os.waitpid(parent, 0)
+    spool = Spool(path)
+    spool.open()
+    spool.close()
+    os.close(writer)
+
+
+def test_what_a_backlog_holds_is_known_at_any_time() -> None:
+    """The calls in it are counted when they come and when they go."""
+    buffer = Buffer(Settings())
+    between = Backlog(buffer, Ledger(), Alarm(), None)
+    for number in range(2500):
+        buffer.put("api", str(number))
+    between._drain(last=False)
+    buffer.put("api", "one more")
+    between._drain(last=False)
+    held = [between.calls]
+    while between:
+        between.settle(Outcome())
+        held.append(between.calls)
+    assert held == [2501, 1501, 501, 1, 0]
+
+
+async def test_a_drain_that_no_signal_handler_can_cut_in_two(path: Path) -> None:
+    """With a spool the buffer is drained in a thread, as only the main one runs such handlers."""
+    spool, buffer, drained = Spool(path), Buffer(Settings()), []
+
+    class Watched(Buffer):
+        def drain(self, *args: object, **settings: object) -> None:
+            drained.append(threading.current_thread())
+            buffer.drain(*args, **settings)
+
+    spool.open()
+    between = Backlog(Watched(Settings()), Ledger(), Alarm(), spool)
+    await between.take_up(last=False)
+    await between.close(in_doubt=False)
+    assert len(drained) == 2
+    assert threading.main_thread() not in drained

@@ -1,11 +1,12 @@
 """Between the buffer and Redis: batches get their numbers, and with a spool are on disk first."""
 
 import asyncio
+import secrets
 import uuid
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TypeVarTuple
 
 import anyio
 
@@ -17,16 +18,12 @@ from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
 from logcommon.write.commit import TRANSACTION_SIZE
-from logcommon.write.spool import Spool
+from logcommon.write.spool import Damage, Spool
 
 _COPY_INTERVAL = 1.0
 """Seconds between two copies of the buffer to the spool."""
 
-_PAUSE = 0.5
-"""Seconds until a spool that could not be written to is tried again."""
-
-
-_Content = TypeVar("_Content")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 class Backlog:
@@ -47,14 +44,14 @@ class Backlog:
         self._spool = spool
         self._disk = anyio.Lock()
         self._batches: deque[Batch] = deque()
-        self._number = self._settled = 0
-        self.producer = uuid.uuid4().hex
-        """Whose marker in Redis tells which batches were executed."""
+        self._number = self._settled = self._edition = 0
+        self.session = secrets.token_hex(8)
+        """Tells what this client sends from what others send under the same producer."""
+        self.sessions = {self.session}
+        """Those that may have sent what is here: this one, and those that had the spool before."""
+        self._producer = self._new_producer()
         if spool is not None:
-            self.producer, self._number = spool.producer, spool.number
-            found = sum(batch.calls for batch in spool.found)
-            atomically(partial(self._batches.extend, spool.found), *ledger.adding(recovered=found))
-            self._number_all()
+            self._take_over(spool)
 
     def __bool__(self) -> bool:
         return bool(self._batches)
@@ -88,16 +85,18 @@ class Backlog:
             return
         # A copy of the buffer must not be taken before this and written after it.
         async with self._disk:
-            self._drain(last=last)
-            while True:
-                if await self._on_disk(self._spool.keep, tuple(self._batches)):
-                    return
-                await anyio.sleep(_PAUSE)
+            await self._on_disk(self._drain_to, self._spool, last)
 
     def settle(self, outcome: Outcome) -> None:
-        """Let go of the first batch, and enter what became of it."""
-        self._settled = self.first.number
+        """Let go of the first batch, and enter what became of it.
+
+        If it stays in doubt, another process writes under our producer: go on as a new one.
+        """
+        batch = self.first
+        self._settled = batch.number
         atomically(self._batches.popleft, *self._ledger.adding(**outcome.amounts))
+        if outcome.in_doubt and batch.producer == self._producer:
+            self._producer = self._new_producer()
 
     async def tidy(self) -> None:
         """Take settled batches out of the spool, before their marker in Redis can expire."""
@@ -111,12 +110,12 @@ class Backlog:
             await anyio.sleep(_COPY_INTERVAL)
             async with self._disk:
                 if self._spool is not None:  # it may have been closed while this waited
-                    await self._on_disk(self._spool.copy, self._buffer.copy(TRANSACTION_SIZE))
+                    await self._on_disk(self._copy_to, self._spool)
 
     async def close(self, *, in_doubt: bool) -> None:
         """Close the buffer, and account for what is not settled: left in the spool, or dropped."""
-        self._drain(last=True)
         if self._spool is None:
+            self._drain(last=True)
             self._account(in_doubt=in_doubt)
             return
         leaving = asyncio.create_task(self._leave(self._spool))
@@ -146,27 +145,75 @@ class Backlog:
     async def _leave(self, spool: Spool) -> bool:
         """Close the spool; return whether what is not settled is in it."""
         async with self._disk:
-            left = await self._on_disk(spool.keep, tuple(self._batches))
+            left = await self._on_disk(self._drain_to, spool, True)  # noqa: FBT003
             await run_in_thread(spool.close)
             self._spool = None
         return left
 
-    def _drain(self, *, last: bool) -> None:
-        self._buffer.drain(TRANSACTION_SIZE, self._batches, last=last)
-        self._number_all()
+    def _take_over(self, spool: Spool) -> None:
+        """Begin with what an earlier process left."""
+        self.session, self.sessions = spool.session, spool.sessions
+        self._number = spool.number
+        found = sum(batch.calls for batch in spool.found)
+        atomically(
+            partial(self._batches.extend, spool.found), *self._ledger.adding(recovered=found)
+        )
+        self._label_all()
+        if spool.damage is not None:
+            self._report_damage(spool.damage)
 
-    def _number_all(self) -> None:
+    def _report_damage(self, damage: Damage) -> None:
+        # They may have been sent, so they may be in Redis.
+        calls = damage.calls
+        lost = self._ledger.adding(recovered=calls, dropped_unwritten=calls, in_doubt=calls)
+        atomically(*lost)
+        self._alarm.warn(
+            "damaged",
+            f"the spool was damaged: {damage.lines} of its records could not be read, with "
+            f"{calls} entries that are known of; it is now {damage.aside}, and "
+            f"{self.calls} entries that could be read are written",
+        )
+
+    def _new_producer(self) -> str:
+        """Return an id that only this client makes batches for, whoever has a copy of the spool."""
+        whose = uuid.uuid4().hex if self._spool is None else self._spool.producer
+        return f"{whose}.{secrets.token_hex(8)}"
+
+    def _drain(self, *, last: bool) -> None:
+        self._edition += 1
+        self._buffer.drain(TRANSACTION_SIZE, self._batches, last=last)
+        self._label_all()
+
+    def _drain_to(self, spool: Spool, last: bool) -> None:  # noqa: FBT001
+        self._drain(last=last)
+        spool.keep(tuple(self._batches))
+
+    def _copy_to(self, spool: Spool) -> None:
+        self._edition += 1
+        waiting = self._buffer.copy(TRANSACTION_SIZE)
+        for number, batch in enumerate(waiting, self._number + 1):
+            self._label(batch, number)
+        spool.copy(waiting, tuple(self._batches))
+
+    def _label_all(self) -> None:
         for batch in self._batches:
             if not batch.number:  # else it was found in the spool with the one that it had
-                self._number += 1
-                batch.number = self._number
+                self._label(batch, self._number + 1)
+            self._number = max(self._number, batch.number)
 
-    async def _on_disk(self, write: Callable[[_Content], None], content: _Content) -> bool:
+    def _label(self, batch: Batch, number: int) -> None:
+        batch.number, batch.producer, batch.edition = number, self._producer, self._edition
+
+    async def _on_disk(self, write: Callable[[*_Arguments], None], *arguments: *_Arguments) -> bool:
         """Write to the spool, in a thread; return whether that was done."""
         try:
-            await run_in_thread(write, content)
+            await run_in_thread(write, *arguments)
         except SpoolError as error:
             self._ledger.last_error = str(error)
-            self._alarm.warn("spool", f"{error}; entries wait in memory, and it is tried again")
+            self._alarm.warn(
+                "spool",
+                f"{error}; entries go to Redis all the same, but until there is room they are not "
+                "kept if this process is killed",
+            )
             return False
         return True

@@ -23,7 +23,13 @@ class Batch:
     counts: Counts = field(default_factory=dict)
     recent: Recent = field(default_factory=dict)
     number: int = 0
-    """Given once it is out of the buffer, counting up from 1 for each producer."""
+    """Given once it is out of the buffer, counting up."""
+    producer: str = field(default="", compare=False)
+    """Whose marker in Redis tells whether it was executed."""
+    edition: int = field(default=0, compare=False)
+    """Counts up for each producer, with each drain and each copy of its buffer."""
+    attempts: int = field(default=0, compare=False)
+    """How often this process has sent it."""
 
     @property
     def destinations(self) -> set[Destination]:

@@ -25,18 +25,27 @@ MARKER_SECONDS = 24 * 3600
 TRANSACTION_SIZE = 1_000
 """Distinct messages of one transaction: Redis serves nobody else while it executes one."""
 
-_MARKER = re.compile(rb"(\d+)\.(\d+)")
+# An earlier version wrote a number and an attempt alone. Its attempt is nobody's then.
+_MARKER = re.compile(rb"(\d+)\.(\d+)(?:\.([0-9a-f]+)\.(\d+))?")
 
 
 class Marker(NamedTuple):
-    """Which batch of a producer was committed last, and by which of the attempts at it."""
+    """Which batch of a producer was committed last, and by which of the attempts at it.
+
+    With a copy of a spool, two sessions may write the same batch: `session` tells whose attempt it
+    was, and `edition` which form of the batch.
+    """
 
     number: int = 0
     attempt: int = 0
+    session: str = ""
+    edition: int = 0
 
     def command(self, key: bytes) -> Command:
         """Return the command that sets the marker."""
-        return (b"SET", key, b"%d.%d" % self, b"EX", MARKER_SECONDS)
+        number, attempt, session, edition = self
+        value = b"%d.%d.%s.%d" % (number, attempt, session.encode(), edition)
+        return (b"SET", key, value, b"EX", MARKER_SECONDS)
 
     @classmethod
     def read(cls, value: Reply) -> "Marker | None":
@@ -44,7 +53,10 @@ class Marker(NamedTuple):
         if value is None:
             return cls()
         match = None if isinstance(value, Exception) else _MARKER.fullmatch(value)
-        return cls(*map(int, match.groups())) if match else None
+        if match is None:
+            return None
+        number, attempt, session, edition = match.groups(b"")
+        return cls(int(number), int(attempt), session.decode(), int(edition or 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Self
 
 import anyio
@@ -14,6 +14,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from logcommon.commands import Command, Reply
 from logcommon.exceptions import ClusterUnsupportedError
 from logcommon.keys import marker_key
+from logcommon.model import Destination, Group
 from logcommon.place import type_and_place
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
@@ -53,15 +54,34 @@ class _UndecidedError(Exception):
 
 
 class Committer:
-    """Settles one batch at a time, under a producer's id that nobody else uses meanwhile."""
+    """Settles one batch at a time, under the id of the producer that made it.
+
+    Args:
+        client: Where to; a connection of its own is made like that client's.
+        settings: Time limits and bounds.
+        ledger: Where commits and faults are entered.
+        alarm: Warns of them.
+        session: Whose attempts are ours.
+        sessions: Those that may have sent what is to be settled: any other has a copy of our spool.
+
+    """
 
     def __init__(
-        self, client: Redis, settings: Settings, ledger: Ledger, alarm: Alarm, producer: str
+        self,
+        client: Redis,
+        settings: Settings,
+        ledger: Ledger,
+        alarm: Alarm,
+        session: str,
+        sessions: Collection[str],
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._alarm = alarm
-        self._marker_key = marker_key(producer)
+        self._session = session
+        self._sessions = sessions
+        self._producer = ""
+        self._doubtful: Batch | None = None
         self._acknowledged = Marker()
         self._flight: Flight | None = None
         self._replays = Replays(settings, ledger, alarm)
@@ -86,6 +106,8 @@ class Committer:
             ClusterUnsupportedError: The server is one of a Redis Cluster, so trying again won't do.
 
         """
+        if batch.producer != self._producer:
+            self._speak_for(batch.producer)
         if self._flight is None or self._flight.parts[0] is not batch:
             self._flight = Flight([batch], batch)
         pause = _FIRST_PAUSE
@@ -106,12 +128,22 @@ class Committer:
                 if outcome is not None and self._settled(flight, outcome):
                     return outcome
 
+    def _speak_for(self, producer: str) -> None:
+        """Turn to the marker of another producer, of whom we have settled nothing yet."""
+        self._producer, self._acknowledged = producer, Marker()
+        self._connection.watch_marker(self._marker_key)
+        self._replays.forget(silently=True)
+
+    @property
+    def _marker_key(self) -> bytes:
+        return marker_key(self._producer)
+
     async def close(self, *, forget: bool) -> None:
         """Disconnect; with `forget`, delete the marker first unless a batch is in doubt."""
         try:
             # An EXEC of ours that is still under way somewhere watched the marker: it aborts on
             # this as it would on a higher number.
-            if forget and self._connection.is_connected and not self.in_doubt:
+            if forget and self._producer and self._connection.is_connected and not self.in_doubt:
                 await self._connection.exchange([(b"DEL", self._marker_key)])
         except Exception as error:  # noqa: BLE001  # the marker expires by itself
             self._ledger.last_error = describe(error)
@@ -139,6 +171,8 @@ class Committer:
 
     async def _attempt(self, flight: Flight) -> Outcome | None:
         """Return the outcome of a flight, or None if it has to be tried again at once."""
+        if self._is_doubtful(flight.batch):
+            return self._outcome_in_doubt(flight.batch)
         armed = await self._lock(flight)
         found = self._overwritten(flight) if armed.marker is None else armed.marker
         if found.number >= flight.number:
@@ -147,7 +181,9 @@ class Committer:
         if self._notices_change(flight, found, armed):
             return None
 
-        marker = Marker(flight.number, len(flight.attempts) + 1)
+        batch = flight.batch
+        batch.attempts += 1
+        marker = Marker(batch.number, batch.attempts, self._session, batch.edition)
         made = await self._decide(flight, armed, marker)
         flight.undecided = 0
         flight.attempts[marker.attempt] = flight.outcome(made)
@@ -185,10 +221,8 @@ class Committer:
 
     async def _found(self, flight: Flight, found: Marker) -> Outcome | None:
         """Return the outcome of a flight that is in Redis already, as the marker says."""
-        # One that an earlier process sent is known to be counted, but not what as.
-        unknown = Outcome(counted=calls_of(flight.parts))
-        outcome = flight.attempts.get(found.attempt, unknown)
-        if not self._settings.wait_replicas:
+        outcome = self._outcome_of(flight, found)
+        if outcome.in_doubt or not self._settings.wait_replicas:
             return outcome
 
         # WAIT speaks of what was written over its own connection, so something has to be.
@@ -196,6 +230,41 @@ class Committer:
         if executed.results is None or not self._is_replicated(executed.replicas):
             return None
         return outcome
+
+    def _outcome_of(self, flight: Flight, found: Marker) -> Outcome:
+        """Return what became of a flight that the marker says is in Redis."""
+        batch = flight.batch
+        if found.session == self._session and found.attempt in flight.attempts:
+            return flight.attempts[found.attempt]
+        if found.edition < batch.edition:
+            # From an earlier copy of our buffer: nobody can tell which of our entries were in it.
+            self._doubtful = batch
+            return self._outcome_in_doubt(batch)
+        if found.session and found.session not in self._sessions:
+            self._alarm.warn(
+                "copy",
+                "another process has a copy of this spool, and has written entries from it; "
+                "they are counted once. Give each process a spool of its own",
+            )
+        # One that another process sent is known to be counted, but not what as.
+        return Outcome(counted=calls_of(flight.parts))
+
+    def _outcome_in_doubt(self, batch: Batch) -> Outcome:
+        self._alarm.warn(
+            "copy in doubt",
+            f"another process has a copy of this spool, and may have written {batch.calls} of our "
+            "entries; they are dropped here. Give each process a spool of its own",
+        )
+        why = "another process has a copy of this spool, and may have counted it"
+        losses: dict[Group | Destination, str] = dict.fromkeys(batch.counts, why)
+        losses.update(dict.fromkeys(batch.recent, why))
+        return Outcome(in_doubt=batch.calls, errors=losses)
+
+    def _is_doubtful(self, batch: Batch) -> bool:
+        """Whether a batch was made from the buffer together with one that is in doubt."""
+        return self._doubtful is not None and (
+            (batch.producer, batch.edition) == (self._doubtful.producer, self._doubtful.edition)
+        )
 
     def _is_replicated(self, replicas: Reply) -> bool:
         """Tell whether enough replicas have a commit, warning if they don't."""

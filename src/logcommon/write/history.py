@@ -190,7 +190,10 @@ def take_mergeable(batches: deque[Batch], most: int) -> list[Batch]:
 
 def merge(batches: Sequence[Batch]) -> Batch:
     """Return one batch for several, in order, under the number of the last."""
-    merged = Batch(number=batches[-1].number)
+    last = batches[-1]
+    merged = Batch(
+        number=last.number, producer=last.producer, edition=last.edition, attempts=last.attempts
+    )
     for batch in batches:
         for group, messages in batch.counts.items():
             counts = merged.counts.setdefault(group, {})

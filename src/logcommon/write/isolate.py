@@ -1,6 +1,7 @@
 """What of a batch can't be made into a transaction is set apart from the rest. Pure."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from logcommon.model import Destination, Group
@@ -25,7 +26,7 @@ def set_apart(batch: Batch, check: Callable[[Batch], object]) -> tuple[Batch, Ba
     good, bad = _bisect(pieces, check)
     if not bad:
         good, bad = [], pieces
-    return _batch(good, batch.number), _batch(bad, batch.number)
+    return _with(batch, good), _with(batch, bad)
 
 
 def _bisect(
@@ -33,7 +34,7 @@ def _bisect(
 ) -> tuple[list[_Piece], list[_Piece]]:
     """Return the pieces that pass, and the others."""
     try:
-        check(_batch(pieces, 0))
+        check(_with(Batch(), pieces))
     except Exception:  # noqa: BLE001  # whatever it is, it is why this is looked for
         if len(pieces) == 1:
             return [], list(pieces)
@@ -44,8 +45,9 @@ def _bisect(
     return first[0] + second[0], first[1] + second[1]
 
 
-def _batch(pieces: Sequence[_Piece], number: int) -> Batch:
-    batch = Batch(number=number)
+def _with(batch: Batch, pieces: Sequence[_Piece]) -> Batch:
+    """Return a batch with these pieces and nothing else."""
+    batch = replace(batch, counts={}, recent={})
     for piece in pieces:
         if len(piece) == 3:
             group, message, amount = piece

@@ -91,6 +91,11 @@ class LockedConnection:
         assert self._armed is not None  # noqa: S101  # `_arm` has set it, or raised
         return self._armed
 
+    def watch_marker(self, marker_key: bytes) -> None:
+        """Watch another marker, of another producer."""
+        self._marker_key = marker_key
+        self.unlock()
+
     def unlock(self) -> None:
         """Have the next `lock` read everything again."""
         self._armed = None

@@ -39,7 +39,8 @@ class Replays:
 
     def settled(self, flight: Flight, outcome: Outcome, now: float) -> bool:
         """Note that a flight is in Redis; return whether it was one of those written again."""
-        self._history.add(flight.parts, outcome, now)
+        if not outcome.in_doubt:
+            self._history.add(flight.parts, outcome, now)
         if flight is not self._flight:
             return False
         self._flight = None

@@ -84,8 +84,9 @@ class Writer:
         If cancelled, it still drains, for as long as a drain may take.
         """
         if self._committer is None:
+            session, sessions = self._backlog.session, self._backlog.sessions
             self._committer = Committer(
-                client, self._settings, self._ledger, self._alarm, self._backlog.producer
+                client, self._settings, self._ledger, self._alarm, session, sessions
             )
         else:
             self._committer = self._committer.inherited(client)
