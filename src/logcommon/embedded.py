@@ -17,12 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from logcommon.directory import make_private, open_private
 from logcommon.exceptions import EmbeddedServerError
 
 if sys.platform != "win32":
@@ -46,8 +47,12 @@ class EmbeddedServer:
     After a fork only the parent is a user: in the child `stop()` does nothing, and `start()` makes
     the child a user too. An object is not for several threads at the same time.
 
+    The directory is created if it does not exist. One that exists must belong to this user, be
+    writable for nobody else, and have no symbolic links in it.
+
     Raises:
-        EmbeddedServerError: This is Windows; or `platformdirs` is needed and not installed.
+        EmbeddedServerError: This is Windows; or without `directory`, `platformdirs` is not
+            installed or this user has no home directory.
 
     """
 
@@ -73,9 +78,10 @@ class EmbeddedServer:
         Called again, it only makes sure that the server still answers.
 
         Raises:
-            EmbeddedServerError: There is no server to run; the directory can't be used, or its
-                path is too long; or the server does not answer within ten seconds. One that is
-                only slow to load its data goes on loading, for the next `start()` to join.
+            EmbeddedServerError: There is no server to run; the directory can't be used, other
+                users can write to it, or its path is too long; or the server does not answer
+                within ten seconds. One that is only slow to load its data goes on loading, for
+                the next `start()` to join.
 
         """
         if (length := len(os.fsencode(self._socket))) > _LONGEST_SOCKET:
@@ -120,7 +126,7 @@ class EmbeddedServer:
         """Keep everyone else from starting or stopping the server."""
         try:
             if create:
-                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(self._directory)
             guard = self._open("start.lock")
             try:
                 if not _locked(guard, 3 * _PATIENCE):  # those before us may use up theirs
@@ -202,7 +208,7 @@ class EmbeddedServer:
             return b""
 
     def _open(self, lock: str) -> int:
-        return os.open(self._directory / lock, os.O_RDWR | os.O_CREAT, 0o600)
+        return open_private(self._directory / lock)
 
     def _failure(self, what: str, said: bytes = b"") -> EmbeddedServerError:
         if not said and self._log.exists():
@@ -249,4 +255,12 @@ def _user_folder() -> Path:
         from platformdirs import user_data_path
     except ImportError as missing:
         raise EmbeddedServerError(f"platformdirs is not installed: {_INSTALL}") from missing
-    return user_data_path("logcommon")
+    # Without a home directory, some versions raise, and others return a path that begins with ~.
+    with suppress(RuntimeError):
+        folder = user_data_path("logcommon")
+        if folder.is_absolute():
+            return folder
+    raise EmbeddedServerError(
+        f"user {os.geteuid()} has no home directory to keep data in: "
+        "set HOME, or name a directory, as embedded:DIRECTORY"
+    )
