@@ -16,13 +16,15 @@ from rich.progress import (
 )
 
 from logcommon.cli.failures import ExitCode, NotExactError
-from logcommon.cli.files import CHUNK, STDIN, FollowedFile, Source, require_readable, total_size
+from logcommon.cli.files import CHUNK, STDIN, Source, require_readable, total_size
+from logcommon.cli.followed import FollowedFile
 from logcommon.cli.lines import LineSplitter
 from logcommon.cli.options import url_option
 from logcommon.cli.stop import Stop
 from logcommon.cli.terminal import note, progress_console
 from logcommon.client import CommonLog, connect
 from logcommon.model import Destination
+from logcommon.redaction import redact_secrets
 from logcommon.stats import Stats
 
 _POLL = 0.2
@@ -36,7 +38,12 @@ _POLL = 0.2
 @click.option(
     "--follow",
     is_flag=True,
-    help="Go on reading as the files grow, also when they are truncated or replaced, until Ctrl-C.",
+    help="Go on reading as the files grow, are rotated or appear, until Ctrl-C.",
+)
+@click.option(
+    "--redact",
+    is_flag=True,
+    help="Replace passwords, tokens and other secrets that can be recognized.",
 )
 @url_option
 def ingest(
@@ -44,13 +51,14 @@ def ingest(
     name: str,
     severity: str,
     follow: bool,  # noqa: FBT001
+    redact: bool,  # noqa: FBT001
     url: str,
 ) -> int:
     """Count the lines of files as messages.
 
-    They count in the current hour, whatever times they hold. Without FILE, or where it is -,
-    standard input is read. A line is one message, a blank one too; bytes that are not UTF-8 become
-    replacement characters.
+    They count in the current hour, whatever times they hold. Without FILE, or if it is -, standard
+    input is read. Files compressed with gzip, bzip2 or xz are decompressed. A line is one message,
+    a blank one too; bytes that are not UTF-8 become replacement characters.
     """
     destination = Destination.of(name, severity)
     paths = list(files) or [STDIN]
@@ -60,12 +68,14 @@ def ingest(
         follow = False  # it is read until its end anyhow
     for path in paths:
         require_readable(path, follow=follow)
-    return asyncio.run(_ingest(url, destination, paths, follow=follow))
-
-
-async def _ingest(url: str, destination: Destination, paths: list[Path], *, follow: bool) -> int:
     # The distinct lines of a chunk can't be more than its bytes, so none is one too many.
-    log = connect(url, max_pending=CHUNK)
+    log = connect(url, max_pending=CHUNK, redact=redact_secrets if redact else None)
+    return asyncio.run(_ingest(log, destination, paths, follow=follow))
+
+
+async def _ingest(
+    log: CommonLog, destination: Destination, paths: list[Path], *, follow: bool
+) -> int:
     with Stop() as stop:
         try:
             async with log:
@@ -108,16 +118,17 @@ class _Feed:
                     await anyio.sleep(_POLL)
 
     async def _read_one(self, source: Source, advance: Callable[[int], None]) -> None:
-        splitter = LineSplitter()
+        splitter, done = LineSplitter(), 0
         try:
             while chunk := await source.read():
                 self._put(splitter.feed(chunk))
-                advance(len(chunk))
+                advance(source.bytes_read - done)
+                done = source.bytes_read
                 await self._log.flush()
         finally:
-            # Also where a signal ends it: closing the client writes it.
+            # Also if a signal ends it: closing the client writes these lines.
+            self._put(splitter.feed(source.close()))
             self._put(splitter.end())
-            source.close()
 
     async def _read_more(self, file: FollowedFile) -> bool:
         lines = await file.read()
