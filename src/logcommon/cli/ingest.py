@@ -1,6 +1,5 @@
 """The command `ingest`: the lines of files become counted messages."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from logcommon.cli.files import CHUNK, STDIN, Source, require_readable, total_si
 from logcommon.cli.followed import FollowedFile
 from logcommon.cli.lines import LineSplitter
 from logcommon.cli.options import url_option
-from logcommon.cli.stop import Stop
+from logcommon.cli.stop import Stop, run
 from logcommon.cli.terminal import note, progress_console
 from logcommon.client import CommonLog, connect
 from logcommon.model import Destination
@@ -70,23 +69,23 @@ def ingest(
         require_readable(path, follow=follow)
     # The distinct lines of a chunk can't be more than its bytes, so none is one too many.
     log = connect(url, max_pending=CHUNK, redact=redact_secrets if redact else None)
-    return asyncio.run(_ingest(log, destination, paths, follow=follow))
+    return run(lambda stop: _ingest(stop, log, destination, paths, follow=follow))
 
 
 async def _ingest(
-    log: CommonLog, destination: Destination, paths: list[Path], *, follow: bool
+    stop: Stop, log: CommonLog, destination: Destination, paths: list[Path], *, follow: bool
 ) -> int:
-    with Stop() as stop:
-        try:
-            async with log:
+    try:
+        async with log:
+            with stop.scope:
                 await log.destinations()  # writing would wait for a server that isn't there
-                with stop.scope:
-                    feed = _Feed(log, destination)
-                    await (feed.follow(paths) if follow else feed.read(paths))
-        except BaseException:
-            if log.stats.calls:
-                _report(log.stats, destination)
-            raise
+                feed = _Feed(log, destination)
+                await (feed.follow(paths) if follow else feed.read(paths))
+    except BaseException:
+        if log.stats.calls:
+            _report(log.stats, destination)
+        raise
+
     _report(log.stats, destination)
     if log.stats.dropped:
         raise NotExactError(f"not every line was counted; the last fault: {log.stats.last_error}")

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 from rich.console import Console
@@ -35,8 +36,9 @@ def print_json(rows: Sequence[dict[str, object]]) -> None:
 
 
 def note(text: str) -> None:
-    """Print one line on stderr."""
-    click.echo(f"logcommon: {visible(text)}", err=True)
+    """Print one line on stderr, unless nobody can read it any more."""
+    with suppress(OSError):
+        click.echo(f"logcommon: {visible(text)}", err=True)
 
 
 def show_warnings() -> None:
