@@ -12,14 +12,14 @@ from rich.console import Console
 
 from logcommon.cli.safe import visible
 
-_WHOLE_LINES = 10_000
+WHOLE_LINES = 10_000
 """Columns where there is no terminal: a row is one line, for `grep` and its kind."""
 
 
 def result_console() -> Console:
     """Return the console for results. Nothing in what it prints is markup."""
     has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    width = None if has_width else _WHOLE_LINES
+    width = None if has_width else WHOLE_LINES
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
