@@ -15,7 +15,7 @@ from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
 from logcommon.cli.show import destinations, recent, top
 from logcommon.cli.stop import SignalledError, raise_on_signals
-from logcommon.cli.terminal import note, show_warnings
+from logcommon.cli.terminal import drop_output, note, show_warnings
 
 _EPILOG = """\
 \b
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.USAGE
     except Exception as error:
         if isinstance(error, OSError):
-            _drop_output()
+            drop_output(sys.stdout)
         if os.environ.get("LOGCOMMON_TRACEBACK"):
             raise
         note(f"error: {explain(error)}")
@@ -86,14 +86,6 @@ def _print_line_end() -> None:
     # The terminal has printed ^C, and the prompt should not follow it on the same line.
     with suppress(OSError):
         click.echo(err=True)
-
-
-def _drop_output() -> None:
-    # What could not be printed is still in the buffer, and would fail again at the exit.
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 def _survive_narrow_encodings() -> None:

@@ -1,5 +1,6 @@
 """The command `ingest`: the lines of files become counted messages."""
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -89,7 +90,11 @@ async def _ingest(
     _report(log.stats, destination)
     if log.stats.dropped:
         raise NotExactError(f"not every line was counted; the last fault: {log.stats.last_error}")
-    return ExitCode.OK if follow or not stop.signal else ExitCode.SIGNALLED + stop.signal
+    # To stop following is no failure. That the terminal was closed is one, all the same.
+    is_end_of_following = follow and stop.signal != getattr(signal, "SIGHUP", None)
+    if stop.signal is None or is_end_of_following:
+        return ExitCode.OK
+    return ExitCode.SIGNALLED + stop.signal
 
 
 class _Feed:

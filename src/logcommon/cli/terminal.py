@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -37,8 +38,18 @@ def print_json(rows: Sequence[dict[str, object]]) -> None:
 
 def note(text: str) -> None:
     """Print one line on stderr, unless nobody can read it any more."""
-    with suppress(OSError):
+    try:
         click.echo(f"logcommon: {visible(text)}", err=True)
+    except OSError:
+        drop_output(sys.stderr)
+
+
+def drop_output(stream: TextIO) -> None:
+    """Forget what could not be printed: it is in the buffer, and would fail again at the exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def show_warnings() -> None:
