@@ -170,7 +170,8 @@ class EmbeddedServer:
             # This run's log and the one before, so that many short runs don't pile up.
             self._log.replace(self._log.with_suffix(".log.old"))
         command = [_binary(), "--port", "0", "--unixsocketperm", "700"]
-        # In a session of its own, where Ctrl-C in our terminal does not reach it.
+        # In a session of its own, where Ctrl-C in our terminal does not reach it. It has another one
+        # from the start, as Ctrl-C could otherwise end it on its way there.
         command += ["--daemonize", "yes", "--dir", str(self._directory)]
         # Every write is in the append-only file, so a snapshot would save nothing more.
         command += ["--appendonly", "yes", "--save", ""]
@@ -178,7 +179,12 @@ class EmbeddedServer:
         command += ["--pidfile", str(self._directory / "server.pid")]
         try:
             subprocess.run(  # noqa: S603 - no shell, and nothing here is for one to interpret
-                command, pass_fds=[life], umask=0o077, check=True, capture_output=True
+                command,
+                pass_fds=[life],
+                umask=0o077,
+                start_new_session=True,
+                check=True,
+                capture_output=True,
             )
         except subprocess.CalledProcessError as error:
             raise self._failure("does not start", error.stderr) from error
