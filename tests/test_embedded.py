@@ -509,6 +509,21 @@ def test_a_refused_start_quotes_the_server(
         EmbeddedServer(directory).start()
 
 
+def test_a_start_that_a_signal_ends_is_repeated(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the server as well, until it has a session of its own."""
+    program = directory / "valkey-server"
+    killed = f"[ -e {directory}/once ] || {{ touch {directory}/once; kill -INT $$; }}"
+    program.write_text(f'#!/bin/sh\n{killed}\nexec {embedded._binary()} "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(metadata, "files", no_wheel)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    with EmbeddedServer(directory):
+        assert is_alive(directory)
+    assert (directory / "once").exists()
+
+
 def test_a_failed_start_quotes_the_log(directory: Path) -> None:
     """A server that ends while loading its data fails the start at once, with its last words."""
     with EmbeddedServer(directory) as server, client_of(server) as client:

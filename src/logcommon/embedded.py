@@ -12,6 +12,7 @@ directory never has two servers, even when its socket file was deleted.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,9 @@ _PATIENCE = 10.0
 
 _LONGEST_SOCKET = 103
 """Bytes of a unix socket's path that every platform takes (macOS; Linux has four more)."""
+
+_TO_A_GROUP = (signal.SIGINT, signal.SIGTERM, 1)
+"""Signals that a terminal or a supervisor sends to all of its processes; 1 is SIGHUP."""
 
 _INSTALL = "pip install 'logcommon[embedded]'"
 
@@ -158,20 +162,20 @@ class EmbeddedServer:
                     continue
                 if launched:
                     raise self._failure("ended while starting")
-                self._launch(life)
-                launched = True
+                launched = self._launch(life)
             finally:
                 # Not unlocked: the lock is the server's now. (Should another thread fork at just
                 # this moment, the child has it too, and the server seems alive as long as both.)
                 os.close(life)
 
-    def _launch(self, life: int) -> None:
+    def _launch(self, life: int) -> bool:
+        """Start the server; return False if a signal to our process group ended it."""
         if self._log.exists():
             # This run's log and the one before, so that many short runs don't pile up.
             self._log.replace(self._log.with_suffix(".log.old"))
         command = [_binary(), "--port", "0", "--unixsocketperm", "700"]
-        # In a session of its own, where Ctrl-C in our terminal does not reach it. It has another one
-        # from the start, as Ctrl-C could otherwise end it on its way there.
+        # In a session of its own, where Ctrl-C in our terminal does not reach it; below in another
+        # one at first, as Ctrl-C could end it before it is a daemon.
         command += ["--daemonize", "yes", "--dir", str(self._directory)]
         # Every write is in the append-only file, so a snapshot would save nothing more.
         command += ["--appendonly", "yes", "--save", ""]
@@ -187,9 +191,13 @@ class EmbeddedServer:
                 capture_output=True,
             )
         except subprocess.CalledProcessError as error:
+            # Between fork() and setsid() it is still within reach of Ctrl-C.
+            if -error.returncode in _TO_A_GROUP:
+                return False
             raise self._failure("does not start", error.stderr) from error
         except OSError as error:
             raise EmbeddedServerError(f"can't run {command[0]}: {error.strerror}") from error
+        return True
 
     def _shut_down(self) -> None:
         # A server that stops gives no answer, it just closes the connection.

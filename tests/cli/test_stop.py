@@ -93,7 +93,7 @@ def test_ctrl_c_in_the_demo(folder: Path, times: int, when: bytes) -> None:
     for _ in range(times):
         terminal.press(b"\x03")
     terminal.read_to_end()
-    assert terminal.exit_code() == 128 + signal.SIGINT
+    assert terminal.exit_code() == 128 + signal.SIGINT, terminal.output
     assert b"Traceback" not in terminal.output
     assert b"rror" not in terminal.output
     assert terminal.output.rfind(SHOW_CURSOR) > terminal.output.rfind(HIDE_CURSOR) >= 0
@@ -110,7 +110,7 @@ def test_ctrl_c_as_soon_as_there_is_a_server(folder: Path, arguments: tuple[str,
     for _ in range(3):
         terminal.press(b"\x03")
     terminal.read_to_end()
-    assert terminal.exit_code() == 128 + signal.SIGINT
+    assert terminal.exit_code() == 128 + signal.SIGINT, terminal.output
     assert b"Traceback" not in terminal.output
     assert not _is_running(folder)
 
