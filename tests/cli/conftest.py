@@ -25,11 +25,12 @@ def run_command(valkey_url: str) -> RunCommand:
         *arguments: object,
         stdin: bytes = b"",
         url: str | None = valkey_url,
+        columns: int | None = None,
     ) -> Finished:
         finished = subprocess.run(
             [*COMMAND, *map(str, arguments)],
             input=stdin,
-            env=environment(url),
+            env=environment(url) | ({"COLUMNS": str(columns)} if columns else {}),
             capture_output=True,
             timeout=DEADLINE,
             check=False,

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from logcommon.cli.failures import UnreadableFileError
-from logcommon.cli.files import STDIN, FollowedFile, Source, require_readable, total_size
+from logcommon.cli.files import STDIN, Source, require_readable, total_size
 
 
 async def _content(source: Source) -> bytes:
@@ -16,19 +16,6 @@ async def _content(source: Source) -> bytes:
         data += chunk
     source.close()
     return data
-
-
-async def _fresh_lines(file: FollowedFile) -> list[str]:
-    """Return the lines of as many reads as find something."""
-    lines = []
-    while (found := await file.read()) is not None:
-        lines += found
-    return lines
-
-
-def _append(path: Path, text: str) -> None:
-    with path.open("a") as file:
-        file.write(text)
 
 
 async def test_a_file_is_read_from_beginning_to_end(tmp_path: Path) -> None:
@@ -95,71 +82,3 @@ def test_the_size_is_known_for_regular_files_alone(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"xy")
     assert total_size([tmp_path / "a", tmp_path / "b"]) == 5
     assert total_size([tmp_path / "a", STDIN]) is None
-
-
-async def test_a_followed_file_gives_what_is_added(tmp_path: Path) -> None:
-    """From its beginning on; a line counts once its end is there, or when following ends."""
-    path = tmp_path / "log"
-    path.write_text("one\ntw")
-    file = FollowedFile(path)
-    assert await _fresh_lines(file) == ["one"]
-    _append(path, "o\nthree")
-    assert await _fresh_lines(file) == ["two"]
-    assert await file.read() is None
-    assert file.end() == ["three"]
-
-
-async def test_a_truncated_file_is_read_from_its_beginning(tmp_path: Path) -> None:
-    """What was begun before counts as a line of its own, and nothing is counted twice."""
-    path = tmp_path / "log"
-    path.write_text("one\ntwo\nbegun")
-    file = FollowedFile(path)
-    assert await _fresh_lines(file) == ["one", "two"]
-    path.write_text("new\n")
-    assert await _fresh_lines(file) == ["begun", "new"]
-    assert file.end() == []
-
-
-async def test_a_replaced_file_is_read_to_its_end_first(tmp_path: Path) -> None:
-    """What was still written to the old one counts, then the new one from its beginning."""
-    path = tmp_path / "log"
-    path.write_text("one\n")
-    file = FollowedFile(path)
-    assert await _fresh_lines(file) == ["one"]
-    _append(path, "two\nbegun")
-    path.rename(tmp_path / "log.1")
-    path.write_text("new\n")
-    assert await _fresh_lines(file) == ["two", "begun", "new"]
-    assert file.end() == []
-
-
-async def test_a_file_may_be_missing_for_a_while(tmp_path: Path) -> None:
-    """Between the old and the new one, what is added to the old one still counts."""
-    path = tmp_path / "log"
-    path.write_text("one\n")
-    file = FollowedFile(path)
-    path.rename(tmp_path / "log.1")
-    assert await _fresh_lines(file) == ["one"]
-    _append(tmp_path / "log.1", "two\n")
-    assert await _fresh_lines(file) == ["two"]
-    path.write_text("new\n")
-    assert await _fresh_lines(file) == ["new"]
-    assert file.end() == []
-
-
-async def test_a_new_file_that_cannot_be_read_is_reported_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It is tried again, as it may be on its way to its right mode."""
-    path = tmp_path / "log"
-    path.write_text("one\n")
-    file = FollowedFile(path)
-    path.rename(tmp_path / "log.1")
-    path.mkdir()
-    assert await _fresh_lines(file) == ["one"]
-    assert await file.read() is None
-    assert capsys.readouterr().err.count("Is a directory; trying again") == 1
-    path.rmdir()
-    path.write_text("new\n")
-    assert await _fresh_lines(file) == ["new"]
-    assert file.end() == []

@@ -1,16 +1,24 @@
 """The lines of files become counted messages."""
 
+import bz2
+import fcntl
+import gzip
 import json
+import lzma
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import termios
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 from redis.asyncio import Redis
@@ -185,6 +193,144 @@ def _chunks(terminal: int) -> Iterator[bytes]:
         while chunk := os.read(terminal, 4096):
             yield chunk
     os.close(terminal)
+
+
+COMPRESSORS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+async def test_a_compressed_file(
+    run_command: RunCommand, valkey: Redis, tmp_path: Path, kind: str
+) -> None:
+    """It is known by its first bytes, whatever its name, as a file and on standard input."""
+    data = COMPRESSORS[kind](b"a\nb\n" * 100_000)
+    (tmp_path / "log").write_bytes(data)
+    (tmp_path / "plain.gz").write_bytes(b"a\n")
+    finished = run_command(
+        "ingest", tmp_path / "log", "-", tmp_path / "plain.gz", "--name", "app", stdin=data
+    )
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert "400,001 lines" in finished.stderr
+    assert await _counts(valkey) == {"a": 200_001, "b": 200_000}
+
+
+@pytest.mark.parametrize("on_stdin", [False, True])
+@pytest.mark.parametrize("kind", COMPRESSORS)
+async def test_a_compressed_file_that_is_cut_off(
+    run_command: RunCommand, valkey: Redis, tmp_path: Path, kind: str, on_stdin: bool
+) -> None:
+    """Exit code 5, and how many lines were counted before."""
+    text = b"".join(b"line %d\n" % number for number in range(500))
+    data = b"".join(COMPRESSORS[kind](part) for part in (b"first\n", text))[:-20]
+    (tmp_path / "log").write_bytes(data)
+    file = "-" if on_stdin else tmp_path / "log"
+    finished = run_command("ingest", file, "--name", "app", stdin=data if on_stdin else b"")
+    assert finished.returncode == 5
+    report, error = finished.stderr.splitlines()
+    counted = await total(valkey, "app")
+    assert 1 <= counted <= 2001
+    assert report.startswith(f"logcommon: {counted:,} line")
+    assert error == (
+        f"logcommon: error: can't read {file}: it is cut off: its {kind} data has no end; "
+        "the lines before that were counted"
+    )
+
+
+async def test_a_compressed_file_is_not_followed(
+    run_command: RunCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """It is refused before anything is counted, with what to do."""
+    (tmp_path / "log").write_bytes(gzip.compress(b"a\n"))
+    (tmp_path / "plain").write_bytes(b"a\n")
+    files = (tmp_path / "plain", tmp_path / "log")
+    finished = run_command("ingest", "--follow", *files, "--name", "app")
+    assert finished.returncode == 5
+    assert "compressed with gzip and can't be followed; read it without --f" in finished.stderr
+    assert await valkey.dbsize() == 0
+
+
+async def test_the_progress_of_a_compressed_file(
+    start_command: StartCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """It is measured in bytes of the file, so that it ends at 100 %."""
+    lines = b"".join(b"line %d\n" % number for number in range(30_000))
+    (tmp_path / "log").write_bytes(gzip.compress(lines))
+    terminal, stderr = pty.openpty()
+    process = start_command("ingest", tmp_path / "log", "--name", "app", stderr=stderr)
+    os.close(stderr)
+    output = b"".join(_chunks(terminal))
+    process.wait()
+    shares = [int(share) for share in re.findall(rb"(\d+)%", output)]
+    assert max(shares) == 100
+    assert await total(valkey, "app") == 30_000
+
+
+async def test_what_was_begun_counts_although_it_might_be_compressed(
+    start_command: StartCommand, valkey: Redis
+) -> None:
+    """A line whose first letters might be those of compressed data is not lost by a signal."""
+    process = start_command("ingest", "--name", "app")
+    assert process.stdin is not None
+    process.stdin.write(b"BZh")
+    process.stdin.flush()
+    await until(lambda: not _unread(process.stdin))
+    finished = _end(process, signal.SIGTERM)
+    assert "1 line to app" in finished.stderr
+    assert await _counts(valkey) == {"BZh": 1}
+
+
+def _unread(pipe: IO[bytes] | None) -> bool:
+    """Return whether something that was written to a pipe was not read yet."""
+    assert pipe is not None
+    answer = fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4))
+    return bool(int.from_bytes(answer, sys.byteorder))
+
+
+async def test_secrets_are_redacted(run_command: RunCommand, valkey: Redis, tmp_path: Path) -> None:
+    """With --redact nothing of them reaches Redis; without it lines are as they are."""
+    line = b"login with password=hunter2\n"
+    assert run_command("ingest", "--redact", "--name", "app", stdin=line).returncode == 0
+    assert await _counts(valkey) == {"login with password=<redacted>": 1}
+    run_command("ingest", "--name", "app", stdin=line)
+    assert (await _counts(valkey))["login with password=hunter2"] == 1
+
+
+async def test_following_loses_no_line(
+    start_command: StartCommand, valkey: Redis, tmp_path: Path
+) -> None:
+    """A file that is not there yet, then rotated twice in a row in both ways: exact counts."""
+    path, written = tmp_path / "log", 0
+    process = start_command("ingest", "--follow", path, "--name", "app")
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(b"logcommon: waiting for ")
+
+    def write() -> int:
+        with path.open("a") as file:
+            file.writelines(f"line {written + number}\n" for number in range(500))
+        return 500
+
+    for way in ("rename", "copy", "rename", "copy"):
+        for _ in range(2):
+            written += write()
+            _rotate(path, way)
+            written += write()
+        await _until_total(valkey, written)
+
+    finished = _end(process, signal.SIGTERM)
+    assert finished.returncode == 0
+    assert f"{written:,} lines" in finished.stderr
+    assert await _counts(valkey) == {f"line {number}": 1 for number in range(written)}
+
+
+def _rotate(path: Path, way: str) -> None:
+    for number in range(9, 0, -1):
+        with suppress(FileNotFoundError):
+            Path(f"{path}.{number}").rename(f"{path}.{number + 1}")
+    if way == "rename":
+        path.rename(f"{path}.1")
+    else:
+        shutil.copy(path, f"{path}.1")
+        os.truncate(path, 0)
 
 
 @pytest.fixture

@@ -69,6 +69,25 @@ async def test_top_as_a_table(run_command: RunCommand, valkey_url: str) -> None:
     assert len(lines) == 5
 
 
+@pytest.mark.parametrize("columns", [None, 80])
+@pytest.mark.parametrize("command", ["top", "recent", "destinations"])
+async def test_tables_in_a_pipe_are_not_padded(
+    run_command: RunCommand, valkey_url: str, command: str, columns: int | None
+) -> None:
+    """No line ends in spaces, and the rule is as long as the header, or fits a given width."""
+    async with logcommon.connect(valkey_url) as log:
+        for message in ("short", "long " * 60 + "end"):
+            await log.log_common("api", message)
+    lines = run_command(command, columns=columns).stdout.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    if columns:
+        assert max(map(len, lines)) <= columns
+    else:
+        header, rule = lines[1:3]
+        assert len(rule) == len(header) < 80
+        assert command == "destinations" or any("long end" in line for line in lines)
+
+
 async def test_top_over_all_services(run_command: RunCommand, valkey_url: str) -> None:
     """Then the table says which service it was."""
     await _log(valkey_url)

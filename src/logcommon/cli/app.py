@@ -1,6 +1,7 @@
 """The command `logcommon`: what the commands have in common, and how they end."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +14,8 @@ from logcommon.cli.demo import demo
 from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
 from logcommon.cli.show import destinations, recent, top
-from logcommon.cli.terminal import note, show_warnings
+from logcommon.cli.stop import SignalledError, raise_on_signals
+from logcommon.cli.terminal import drop_output, note, show_warnings
 
 _EPILOG = """\
 \b
@@ -25,11 +27,25 @@ Exit codes:
      login, or the embedded one can't be started
   4  nothing was ever logged under the name
   5  a file can't be read
-  128 and the number of the signal that ended it: 130 for Ctrl-C
+  128 and the number of the signal that ended it: 130 for Ctrl-C,
+  129 if the terminal was closed
 """
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; one that a signal ends has an exit code that says which."""
+        try:
+            return super().invoke(ctx)
+        except SignalledError as error:
+            if error.signal == signal.SIGINT:
+                _print_line_end()
+            ctx.exit(ExitCode.SIGNALLED + error.signal)
+
+
+@click.group(
+    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="logcommon", message="%(prog)s %(version)s")
 def cli() -> None:
     """Show what is happening right now, and which messages happen most.
@@ -45,19 +61,20 @@ for _command in (demo, ingest, top, recent, destinations):
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; an error is one line on stderr, not a traceback."""
+    raise_on_signals()
     _survive_narrow_encodings()
     show_warnings()
     try:
         code = cli.main(arguments, prog_name="logcommon", standalone_mode=False)
         sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
-        return ExitCode.SIGNALLED + 2
+        return ExitCode.SIGNALLED + signal.SIGINT
     except NoArgsIsHelpError as error:
         error.show()
         return ExitCode.USAGE
     except Exception as error:
         if isinstance(error, OSError):
-            _drop_output()
+            drop_output(sys.stdout)
         if os.environ.get("LOGCOMMON_TRACEBACK"):
             raise
         note(f"error: {explain(error)}")
@@ -65,12 +82,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code or ExitCode.OK
 
 
-def _drop_output() -> None:
-    # What could not be printed is still in the buffer, and would fail again at the exit.
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _print_line_end() -> None:
+    # The terminal has printed ^C, and the prompt should not follow it on the same line.
+    with suppress(OSError):
+        click.echo(err=True)
 
 
 def _survive_narrow_encodings() -> None:

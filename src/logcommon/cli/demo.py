@@ -1,9 +1,8 @@
 """The command `demo`: a small web shop logs for some seconds, and the result is shown."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -18,11 +17,13 @@ from logcommon.cli.find import choose, most_common, most_recent
 from logcommon.cli.hours import HOUR, now, start_of_hour
 from logcommon.cli.options import url_option
 from logcommon.cli.shop import NAME, Shop, ShopClock
+from logcommon.cli.stop import run_or_raise
 from logcommon.cli.terminal import result_console
 from logcommon.client import CommonLog, connect
 from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import ServerUnavailableError
 from logcommon.model import Destination
+from logcommon.threads import run_in_thread
 from logcommon.wire import translate
 
 _RECENT, _COMMON = 5, 8
@@ -56,8 +57,7 @@ def demo(context: click.Context, seconds: float, tasks: int, url: str) -> None:
     Some hundred visitors are served at the same time, while an hour turns. The shop logs as the
     service demo-shop; what an earlier demo has logged is deleted first.
     """
-    with _server(url) as server_url:
-        result = asyncio.run(_demo(server_url, seconds, tasks))
+    result = run_or_raise(_demo(url, seconds, tasks))
     given = context.get_parameter_source("url") is ParameterSource.COMMANDLINE
     show(result_console(), result, url_hint=" --url …" if given else "")
     if not result.is_exact:
@@ -67,28 +67,36 @@ def demo(context: click.Context, seconds: float, tasks: int, url: str) -> None:
         )
 
 
-@contextmanager
-def _server(url: str) -> Iterator[str]:
-    """Yield the URL of a server; one of our own runs until the demo is over."""
-    if not url.startswith(_EMBEDDED):
-        yield url
-        return
-    directory = url.removeprefix(_EMBEDDED)
-    with EmbeddedServer(Path(directory) if directory else None) as server:
-        yield server.url
-
-
 async def _demo(url: str, seconds: float, tasks: int) -> DemoResult:
     clock = ShopClock()
-    async with connect(url, clock=clock) as log, _deadline(seconds + _PATIENCE):
+    async with (
+        _server(url) as server_url,
+        connect(server_url, clock=clock) as log,
+        _deadline(seconds + _PATIENCE),
+    ):
         await log.destinations()  # writing would wait for a server that isn't there
-        await _forget_earlier_demos(url)
+        await _forget_earlier_demos(server_url)
         shop = Shop(log, clock, seconds, tasks)
         began = time.perf_counter()
         with live_view(shop):
             await shop.open()
         await log.flush()
         return await _result(log, shop, time.perf_counter() - began)
+
+
+@asynccontextmanager
+async def _server(url: str) -> AsyncIterator[str]:
+    """Yield the URL of a server; one of our own runs until the demo is over."""
+    if not url.startswith(_EMBEDDED):
+        yield url
+        return
+    directory = url.removeprefix(_EMBEDDED)
+    server = EmbeddedServer(Path(directory) if directory else None)
+    try:
+        await run_in_thread(server.start)
+        yield server.url
+    finally:
+        await run_in_thread(server.stop)
 
 
 async def _result(log: CommonLog, shop: Shop, elapsed: float) -> DemoResult:

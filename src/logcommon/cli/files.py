@@ -11,9 +11,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from logcommon.cli.compressed import (
+    LONGEST_BEGINNING,
+    CompressedDataError,
+    Expander,
+    format_of,
+)
 from logcommon.cli.failures import UnreadableFileError
-from logcommon.cli.lines import LineSplitter
-from logcommon.cli.terminal import note
 
 CHUNK = 256 * 1024
 """Bytes read at once."""
@@ -22,20 +26,37 @@ STDIN = Path("-")
 
 
 def require_readable(path: Path, *, follow: bool) -> None:
-    """Raise UnreadableFileError unless a file can be read, and followed where that is wanted."""
+    """Raise UnreadableFileError unless a file can be read or, with `follow`, followed.
+
+    A file that is to be followed need not exist yet.
+    """
     if path == STDIN:
         return
-    with _explained(path):
-        if stat.S_ISFIFO(path.stat().st_mode):
+    with explained(path):
+        try:
+            is_pipe = stat.S_ISFIFO(path.stat().st_mode)
+        except FileNotFoundError:
+            if follow:
+                return
+            raise
+        if follow:
+            _require_followable(path)
+        elif is_pipe:
             # To open a pipe and close it again would end whoever writes to it.
-            readable = os.access(path, os.R_OK)
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, "permission denied")
         else:
-            os.close(_opened(path))
-            readable = True
-    if not readable:
-        raise UnreadableFileError(f"can't read {path}: permission denied")
-    if follow and not path.is_file():
+            os.close(opened(path))
+
+
+def _require_followable(path: Path) -> None:
+    if not path.is_file():
         raise UnreadableFileError(f"can't follow {path}: it is not a regular file")
+    file = opened(path)
+    try:
+        require_uncompressed(os.pread(file, LONGEST_BEGINNING, 0))
+    finally:
+        os.close(file)
 
 
 def total_size(paths: list[Path]) -> int | None:
@@ -46,99 +67,86 @@ def total_size(paths: list[Path]) -> int | None:
 
 
 class Source:
-    """A file, a pipe or a terminal, read once from beginning to end."""
+    """A file, a pipe or a terminal, read once from beginning to end, decompressed if need be."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._owned = path != STDIN
-        with _explained(path):
-            self._file = _opened(path) if self._owned else sys.stdin.fileno()
+        self._expander = Expander(CHUNK)
+        self._content: Iterator[bytes] | None = None
+        self.bytes_read = 0
+        """Bytes read so far, before decompression."""
+        with explained(path):
+            self._file = opened(path) if self._owned else sys.stdin.fileno()
 
     async def read(self) -> bytes:
-        """Return the next bytes, as soon as there are some; none at the end."""
-        with _explained(self._path):
-            # Not to wait in a thread, where nothing could end it. What never makes one wait, a
-            # regular file, can't be waited for either, and says so.
-            with suppress(PermissionError):
-                await anyio.wait_readable(self._file)
-            return await anyio.to_thread.run_sync(os.read, self._file, CHUNK)
+        """Return the next bytes of the content, as soon as there are some; none at the end.
 
-    def close(self) -> None:
-        """Close the file, unless it is standard input."""
+        Raises:
+            UnreadableFileError: The file can't be read, or its compressed data is damaged or has
+                no end.
+
+        """
+        with explained(self._path):
+            while True:
+                if self._content is None:
+                    # Not to wait in a thread, where nothing could end it. What never makes one
+                    # wait, a regular file, can't be waited for either, and says so.
+                    with suppress(PermissionError):
+                        await anyio.wait_readable(self._file)
+                content = await anyio.to_thread.run_sync(self._step)
+                if content is not None:
+                    return content
+
+    def close(self) -> bytes:
+        """Close the file, unless it is standard input; return bytes read and not returned yet."""
         if self._owned:
             os.close(self._file)
+        return self._expander.rest()
+
+    def _step(self) -> bytes | None:
+        """Return the next bytes of the content, None if more must be read for that."""
+        if self._content is None:
+            data = os.read(self._file, CHUNK)
+            if not data:
+                return self._expander.end()
+            self.bytes_read += len(data)
+            self._content = self._expander.feed(data)
+
+        content = next(self._content, None)
+        if content is None:
+            self._content = None
+        return content
 
 
-class FollowedFile:
-    """A file that grows, is truncated, or is replaced by another of the same name.
-
-    A file that is truncated and has grown past where it was before anybody looks again can't be
-    told from one that has only grown.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._splitter = LineSplitter()
-        self._position = 0
-        self._missed: int | None = None
-        with _explained(path):
-            self._file = _opened(path)
-
-    async def read(self) -> list[str] | None:
-        """Return the lines that have been written since, None where nothing has."""
-        with _explained(self._path):
-            return await anyio.to_thread.run_sync(self._read)
-
-    def end(self) -> list[str]:
-        """Close the file, and return its last line if that has no end."""
-        os.close(self._file)
-        return self._splitter.end()
-
-    def _read(self) -> list[str] | None:
-        # First of all: what was written before the file was replaced is then still read from it.
-        replaced = self._is_replaced()
-        if chunk := os.read(self._file, CHUNK):
-            self._position += len(chunk)
-            return self._splitter.feed(chunk)
-        if os.fstat(self._file).st_size < self._position:
-            os.lseek(self._file, 0, os.SEEK_SET)
-        elif not (replaced and self._reopen()):
-            return None
-        self._position = 0
-        return self._splitter.end()
-
-    def _is_replaced(self) -> bool:
-        try:
-            return not os.path.samestat(self._path.stat(), os.fstat(self._file))
-        except OSError:  # it is not there, perhaps not yet
-            return False
-
-    def _reopen(self) -> bool:
-        try:
-            file = _opened(self._path)
-        except OSError as error:
-            if error.errno != self._missed:
-                note(f"warning: can't read the new {self._path}: {error.strerror}; trying again")
-            self._missed = error.errno
-            return False
-        os.close(self._file)
-        self._file, self._missed = file, None
-        return True
-
-
-def _opened(path: Path) -> int:
-    # A pipe is opened at once, though nobody may write to it yet.
+def opened(path: Path, *, only_regular: bool = False) -> int:
+    """Open a file for reading; a pipe at once, although nobody may write to it yet."""
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if stat.S_ISDIR(os.fstat(file).st_mode):
+    mode = os.fstat(file).st_mode
+    if stat.S_ISDIR(mode):
         os.close(file)
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if only_regular and not stat.S_ISREG(mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a regular file")
     return file
 
 
+def require_uncompressed(beginning: bytes) -> None:
+    """Raise CompressedDataError if the first bytes of a followed file are compressed data."""
+    if kind := format_of(beginning):
+        raise CompressedDataError(
+            f"it is compressed with {kind.name} and can't be followed; read it without --follow"
+        )
+
+
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn an error in reading a file into one for the user."""
     try:
         yield
+    except CompressedDataError as error:
+        raise UnreadableFileError(f"can't read {path}: {error}") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UnreadableFileError(f"can't read {path}: {reason}") from None

@@ -1,6 +1,6 @@
 """The command `ingest`: the lines of files become counted messages."""
 
-import asyncio
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,13 +16,15 @@ from rich.progress import (
 )
 
 from logcommon.cli.failures import ExitCode, NotExactError
-from logcommon.cli.files import CHUNK, STDIN, FollowedFile, Source, require_readable, total_size
+from logcommon.cli.files import CHUNK, STDIN, Source, require_readable, total_size
+from logcommon.cli.followed import FollowedFile
 from logcommon.cli.lines import LineSplitter
 from logcommon.cli.options import url_option
-from logcommon.cli.stop import Stop
+from logcommon.cli.stop import Stop, run
 from logcommon.cli.terminal import note, progress_console
 from logcommon.client import CommonLog, connect
 from logcommon.model import Destination
+from logcommon.redaction import redact_secrets
 from logcommon.stats import Stats
 
 _POLL = 0.2
@@ -36,7 +38,12 @@ _POLL = 0.2
 @click.option(
     "--follow",
     is_flag=True,
-    help="Go on reading as the files grow, also when they are truncated or replaced, until Ctrl-C.",
+    help="Go on reading as the files grow, are rotated or appear, until Ctrl-C.",
+)
+@click.option(
+    "--redact",
+    is_flag=True,
+    help="Replace passwords, tokens and other secrets that can be recognized.",
 )
 @url_option
 def ingest(
@@ -44,13 +51,14 @@ def ingest(
     name: str,
     severity: str,
     follow: bool,  # noqa: FBT001
+    redact: bool,  # noqa: FBT001
     url: str,
 ) -> int:
     """Count the lines of files as messages.
 
-    They count in the current hour, whatever times they hold. Without FILE, or where it is -,
-    standard input is read. A line is one message, a blank one too; bytes that are not UTF-8 become
-    replacement characters.
+    They count in the current hour, whatever times they hold. Without FILE, or if it is -, standard
+    input is read. Files compressed with gzip, bzip2 or xz are decompressed. A line is one message,
+    a blank one too; bytes that are not UTF-8 become replacement characters.
     """
     destination = Destination.of(name, severity)
     paths = list(files) or [STDIN]
@@ -60,27 +68,33 @@ def ingest(
         follow = False  # it is read until its end anyhow
     for path in paths:
         require_readable(path, follow=follow)
-    return asyncio.run(_ingest(url, destination, paths, follow=follow))
-
-
-async def _ingest(url: str, destination: Destination, paths: list[Path], *, follow: bool) -> int:
     # The distinct lines of a chunk can't be more than its bytes, so none is one too many.
-    log = connect(url, max_pending=CHUNK)
-    with Stop() as stop:
-        try:
-            async with log:
+    log = connect(url, max_pending=CHUNK, redact=redact_secrets if redact else None)
+    return run(lambda stop: _ingest(stop, log, destination, paths, follow=follow))
+
+
+async def _ingest(
+    stop: Stop, log: CommonLog, destination: Destination, paths: list[Path], *, follow: bool
+) -> int:
+    try:
+        async with log:
+            with stop.scope:
                 await log.destinations()  # writing would wait for a server that isn't there
-                with stop.scope:
-                    feed = _Feed(log, destination)
-                    await (feed.follow(paths) if follow else feed.read(paths))
-        except BaseException:
-            if log.stats.calls:
-                _report(log.stats, destination)
-            raise
+                feed = _Feed(log, destination)
+                await (feed.follow(paths) if follow else feed.read(paths))
+    except BaseException:
+        if log.stats.calls:
+            _report(log.stats, destination)
+        raise
+
     _report(log.stats, destination)
     if log.stats.dropped:
         raise NotExactError(f"not every line was counted; the last fault: {log.stats.last_error}")
-    return ExitCode.OK if follow or not stop.signal else ExitCode.SIGNALLED + stop.signal
+    # To stop following is no failure. That the terminal was closed is one, all the same.
+    is_end_of_following = follow and stop.signal != getattr(signal, "SIGHUP", None)
+    if stop.signal is None or is_end_of_following:
+        return ExitCode.OK
+    return ExitCode.SIGNALLED + stop.signal
 
 
 class _Feed:
@@ -108,16 +122,17 @@ class _Feed:
                     await anyio.sleep(_POLL)
 
     async def _read_one(self, source: Source, advance: Callable[[int], None]) -> None:
-        splitter = LineSplitter()
+        splitter, done = LineSplitter(), 0
         try:
             while chunk := await source.read():
                 self._put(splitter.feed(chunk))
-                advance(len(chunk))
+                advance(source.bytes_read - done)
+                done = source.bytes_read
                 await self._log.flush()
         finally:
-            # Also where a signal ends it: closing the client writes it.
+            # Also if a signal ends it: closing the client writes these lines.
+            self._put(splitter.feed(source.close()))
             self._put(splitter.end())
-            source.close()
 
     async def _read_more(self, file: FollowedFile) -> bool:
         lines = await file.read()

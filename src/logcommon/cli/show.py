@@ -1,6 +1,5 @@
 """The commands that read: `top`, `recent` and `destinations`."""
 
-import asyncio
 from datetime import datetime
 
 import click
@@ -18,6 +17,7 @@ from logcommon.cli.find import (
 from logcommon.cli.hours import HourType, describe_hour, now
 from logcommon.cli.options import count_option, json_option, severity_option, url_option
 from logcommon.cli.safe import visible
+from logcommon.cli.stop import run_or_raise
 from logcommon.cli.tables import common_table, destination_table, print_titled, recent_table
 from logcommon.cli.terminal import print_json, result_console
 from logcommon.client import connect
@@ -47,7 +47,7 @@ def top(
 
     Of the service NAME, or of all of them together.
     """
-    shown, found = asyncio.run(_top(url, name, severity, count, hour))
+    shown, found = run_or_raise(_top(url, name, severity, count, hour))
     if as_json:
         print_json([_common_json(shown, each) for each in found])
     elif shown is None or not found:
@@ -76,7 +76,7 @@ def recent(
     Of the service NAME, or of all of them together. Times are whole seconds; within one, the order
     of messages of different severities or services is not known.
     """
-    found = asyncio.run(_recent(url, name, severity, count))
+    found = run_or_raise(_recent(url, name, severity, count))
     if as_json:
         print_json([_recent_json(each) for each in found])
     elif not found:
@@ -96,7 +96,7 @@ def destinations(
     url: str,
 ) -> None:
     """Show the services and severities there are."""
-    held = asyncio.run(_destinations(url))
+    held = run_or_raise(_destinations(url))
     if as_json:
         print_json([_held_json(each) for each in held])
     elif not held:

@@ -1,36 +1,96 @@
-"""Ctrl-C and SIGTERM, as the end of a scope."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first one ends the command in good order, others are ignored."""
 
 import asyncio
 import signal
-from types import TracebackType
-from typing import Self
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from types import FrameType
+from typing import Any, TypeVar
 
 import anyio
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_T = TypeVar("_T")
+
+_SIGNALS = [] if sys.platform == "win32" else [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+class SignalledError(KeyboardInterrupt):
+    """A signal ended the command; `signal` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
 
 
 class Stop:
-    """While entered, a signal cancels `scope` instead of the program; `signal` says which."""
+    """While a coroutine runs under `run`, a signal cancels `scope`; `signal` says which it was."""
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
         self.signal: int | None = None
 
-    def __enter__(self) -> Self:
-        for number in _SIGNALS:
+    def _listen(self, signals: list[signal.Signals]) -> None:
+        for number in signals:
             asyncio.get_running_loop().add_signal_handler(number, self._stop, number)
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number in _SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
 
     def _stop(self, number: int) -> None:
-        self.signal = number
+        self.signal = self.signal or number
         self.scope.cancel()
+
+
+def raise_on_signals() -> None:
+    """Have the first signal raise SignalledError, wherever the main thread is.
+
+    Signals that were ignored when the program was started stay so: `nohup` relies on that.
+    """
+    for number in _handled():
+        signal.signal(number, _raise)
+
+
+def run(main: Callable[[Stop], Coroutine[Any, Any, _T]]) -> _T:
+    """Run a coroutine, which is told of the first signal by a Stop; further ones change nothing.
+
+    What holds a server or has lines to count gets the time for that, which is bounded anyhow.
+    """
+    handled = _handled()
+    stops: list[Stop] = []
+
+    async def listening() -> _T:
+        stops.append(Stop())
+        stops[0]._listen(handled)
+        return await main(stops[0])
+
+    try:
+        return asyncio.run(listening())
+    finally:
+        # The event loop has removed its handlers.
+        was_stopped = any(stop.signal for stop in stops)
+        for number in handled:
+            signal.signal(number, signal.SIG_IGN if was_stopped else _raise)
+
+
+def run_or_raise(main: Awaitable[_T]) -> _T:
+    """Run a coroutine; on a signal it is cancelled.
+
+    Raises:
+        SignalledError: There was a signal, and the coroutine has ended.
+
+    """
+
+    async def cancelled_by_signal(stop: Stop) -> _T:
+        with stop.scope:
+            return await main
+        raise SignalledError(stop.signal or signal.SIGINT)
+
+    return run(cancelled_by_signal)
+
+
+def _handled() -> list[signal.Signals]:
+    return [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+
+
+def _raise(number: int, _: FrameType | None) -> None:
+    # First of all, as the next one may come while this one is dealt with.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise SignalledError(number)

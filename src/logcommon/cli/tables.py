@@ -5,12 +5,14 @@ from datetime import datetime
 
 from rich import box
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.table import Column, Table
 from rich.text import Text
 
 from logcommon.cli.find import Common, Held, Recent
 from logcommon.cli.hours import describe_age
 from logcommon.cli.safe import visible_text
+from logcommon.cli.terminal import WHOLE_LINES
 from logcommon.model import Destination
 
 _STYLES = {
@@ -72,10 +74,30 @@ def destination_table(held: Sequence[Held], moment: datetime) -> Table:
 
 
 def print_titled(console: Console, title: str, table: Table) -> None:
-    """Print a table under its title, which is not confined to the table's width."""
+    """Print a table under its title, which is not confined to the table's width.
+
+    No line has spaces at its end. If there is no terminal, a column is not padded to its longest
+    message, and the rule is as long as the header.
+    """
     text = visible_text(title)
     text.stylize("bold")
-    console.print(text, table, sep="\n")
+    console.print(text)
+
+    lines = [_stripped(line) for line in console.render_lines(table, pad=False)]
+    if console.width >= WHOLE_LINES and len(lines) > 1:
+        lines[1] = Segment.adjust_line_length(lines[1], Segment.get_line_length(lines[0]))
+    for line in lines:
+        console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
+
+
+def _stripped(line: list[Segment]) -> list[Segment]:
+    """Return a line without the spaces at its end."""
+    line = list(line)
+    while line and not line[-1].text.rstrip(" "):
+        line.pop()
+    if line:
+        line[-1] = Segment(line[-1].text.rstrip(" "), line[-1].style)
+    return line
 
 
 def _table(*columns: Column) -> Table:

@@ -1,0 +1,191 @@
+"""A file that grows, is truncated, or is replaced by another of the same name."""
+
+import os
+from pathlib import Path
+
+import anyio.to_thread
+
+from logcommon.cli.files import CHUNK, explained, opened, require_uncompressed
+from logcommon.cli.lines import LineSplitter
+from logcommon.cli.siblings import Siblings
+from logcommon.cli.terminal import note
+
+_FINGERPRINT = 1024
+"""Bytes at both ends of what was read; while they are the same, so is the file."""
+
+
+class FollowedFile:
+    """The lines of a file, and of the files that take its place. It need not exist yet.
+
+    When it is replaced, the old file is still looked at, as whoever writes to it takes a moment to
+    change over. Files that came and went between two looks are found beside it by their names.
+
+    A file is truncated if other bytes are where it was read, also if it has grown since. What was
+    written shortly before that is read from the copy beside it.
+
+    Lines are missed if they are in no uncompressed file by the time of a look.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._missed: int | None = None
+        with explained(path):
+            self._siblings = Siblings(path)
+            self._generations: list[_Generation] = []
+            if path.exists():
+                self._generations.append(_Generation(opened(path, only_regular=True)))
+            else:
+                note(f"waiting for {path}, which does not exist yet")
+
+    async def read(self) -> list[str] | None:
+        """Return the lines that have been written since, None where nothing has.
+
+        Raises:
+            UnreadableFileError: The file can't be read, or is compressed.
+
+        """
+        with explained(self._path):
+            return await anyio.to_thread.run_sync(self._read)
+
+    def end(self) -> list[str]:
+        """Close the file, and return its last line if that has no end."""
+        return [line for each in self._generations for line in each.close()]
+
+    def _read(self) -> list[str] | None:
+        # First of all: what was written before the file was replaced is then still read from it.
+        self._look()
+        for generation in self._generations:
+            if (lines := generation.read()) is not None:
+                return lines
+            if generation is not self._generations[-1] and (lines := generation.end()):
+                return lines
+
+        self._forget_old_files()
+        return None
+
+    def _look(self) -> None:
+        """Find out whether the file is another one than it was."""
+        current = self._generations[-1] if self._generations else None
+        if self._is_replaced(current):
+            self._take_new_file(current)
+        elif current and current.is_unread:
+            # Nothing tells whether it was truncated, so a copy may be all there is to see.
+            if copies := self._siblings.open_new(ours=self._files(), current=current.file):
+                self._begin_again(current, copies)
+        elif current and not current.is_read_from(current.file):
+            copies = self._siblings.open_new(ours=self._files(), current=current.file)
+            self._begin_again(current, copies)
+
+    def _is_replaced(self, current: "_Generation | None") -> bool:
+        try:
+            found = self._path.stat()
+        except OSError:  # it is not there, perhaps not yet
+            return False
+        return current is None or not os.path.samestat(found, os.fstat(current.file))
+
+    def _take_new_file(self, current: "_Generation | None") -> None:
+        file = self._open_new_file()
+        if file is None:
+            return
+
+        # What is older than the current file was written before that was.
+        since = os.fstat(current.file).st_mtime_ns if current else 0
+        between = self._siblings.open_new(ours=[*self._files(), file], since=since)
+        self._add(between, _Generation(file))
+
+    def _begin_again(self, current: "_Generation", copies: list[int]) -> None:
+        """Read a truncated file from its beginning, after the rest of what was in it before."""
+        truncated = current.file
+        while copies and not current.is_read_from(copies[0]):
+            os.close(copies.pop(0))
+        # Without a copy there is nothing more to read of it.
+        current.file = copies.pop(0) if copies else os.open(os.devnull, os.O_RDONLY)
+        self._add(copies, _Generation(truncated, is_truncated=True))
+
+    def _add(self, between: list[int], newest: "_Generation") -> None:
+        for generation in self._generations[:-1]:
+            generation.is_out_of_use = True
+        self._generations += [*map(_Generation, between), newest]
+
+    def _forget_old_files(self) -> None:
+        """Close the files that nobody writes to any more; all have been read to their ends."""
+        for generation in self._generations[:-1]:
+            if generation.is_finished:
+                generation.close()
+                self._generations.remove(generation)
+
+    def _open_new_file(self) -> int | None:
+        try:
+            file = opened(self._path, only_regular=True)
+        except OSError as error:
+            if error.errno != self._missed:
+                note(f"warning: can't read the new {self._path}: {error.strerror}; trying again")
+            self._missed = error.errno
+            return None
+        self._missed = None
+        return file
+
+    def _files(self) -> list[int]:
+        return [each.file for each in self._generations]
+
+
+class _Generation:
+    """One of the files that have had the name, and how far it was read."""
+
+    def __init__(self, file: int, *, is_truncated: bool = False) -> None:
+        self.file = file
+        self.is_out_of_use = False
+        """Whether two files have come after it, so that nobody writes to it any more."""
+        self._splitter = LineSplitter()
+        self._position = 0
+        self._first = self._last = b""
+        # Who goes on writing where the end used to be leaves a gap, which reads as zeros.
+        self._is_in_gap = is_truncated
+
+    def read(self) -> list[str] | None:
+        """Return the lines that come next, None if there is nothing more.
+
+        Raises:
+            CompressedDataError: The file is compressed.
+
+        """
+        chunk = os.pread(self.file, CHUNK, self._position)
+        if not chunk:
+            return None
+        if self._position == 0:
+            require_uncompressed(chunk)
+
+        self._position += len(chunk)
+        self._first += chunk[: _FINGERPRINT - len(self._first)]
+        self._last = (self._last + chunk)[-_FINGERPRINT:]
+        if self._is_in_gap:
+            chunk = chunk.lstrip(b"\0")
+            self._is_in_gap = not chunk
+        return self._splitter.feed(chunk)
+
+    def end(self) -> list[str]:
+        """Return a last line that has no end."""
+        return self._splitter.end()
+
+    def close(self) -> list[str]:
+        """Close the file, and return a last line that has no end."""
+        os.close(self.file)
+        return self.end()
+
+    def is_read_from(self, file: int) -> bool:
+        """Return whether what was read so far is in `file`, judged by both of its ends."""
+        last_at = self._position - len(self._last)
+        return (
+            os.pread(file, len(self._first), 0) == self._first
+            and os.pread(file, len(self._last), last_at) == self._last
+        )
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nothing was read of it yet."""
+        return self._position == 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more is to be expected once it is read to its end."""
+        return self.is_out_of_use or os.fstat(self.file).st_nlink == 0

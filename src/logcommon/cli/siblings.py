@@ -1,0 +1,109 @@
+"""Rotated files: what stands beside a log under a name that is made from the log's own."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from logcommon.cli.compressed import format_of
+from logcommon.cli.files import opened
+
+_NUMBER_OR_DATE = r"[.\-_]\d.*"
+_DATE = r"[.\-_]20\d\d[.\-_]?\d\d.*"
+"""Between stem and suffix; a number there may be another process's, whose log is not this one."""
+
+_ENOUGH = 1024
+"""First bytes of a file that tell it from a later one with the same inode."""
+
+_Identity: TypeAlias = tuple[int, int]
+
+
+class _Sibling(NamedTuple):
+    name: str
+    file: int
+    status: os.stat_result
+    beginning: bytes
+
+    @property
+    def identity(self) -> _Identity:
+        return _identity(self.status)
+
+    def is_in(self, known: dict[_Identity, bytes]) -> bool:
+        beginning = known.get(self.identity)
+        return beginning is not None and self.beginning.startswith(beginning)
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        # Two rotations may come within one tick of the file system's clock. Then app.log.2 is
+        # older than app.log.1, and of two dates the earlier is the smaller.
+        number = self.name.rpartition(".")[2]
+        return self.status.st_mtime_ns, -int(number) if number.isdecimal() else 0, self.name
+
+
+class Siblings:
+    """The rotated files of the log at `path`: which of them are new since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path.parent
+        name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
+        self._names = re.compile(f"{name}{_NUMBER_OR_DATE}|{stem}{_DATE}{suffix}", re.DOTALL)
+        self._known: dict[_Identity, bytes] = {}
+        for file in self.open_new():
+            os.close(file)
+
+    def open_new(
+        self, *, ours: Sequence[int] = (), current: int | None = None, since: int = 0
+    ) -> list[int]:
+        """Open the files that were not there at the last look, in the order they were written.
+
+        Compressed files are left out.
+
+        Args:
+            ours: Files that are open already.
+            current: The log itself. A copy of what is in it now is new only once it is truncated.
+            since: Nanoseconds since the epoch; what was last written to before is left out.
+
+        """
+        before, self._known = self._known, {}
+        before |= {_identity(os.fstat(file)): b"" for file in ours}
+        new: list[_Sibling] = []
+        for each in self._opened():
+            is_known = each.is_in(before)
+            is_in_log = current is not None and not is_known and _is_copy(each.file, current)
+            if not is_in_log:
+                self._known[each.identity] = each.beginning
+
+            is_wanted = each.status.st_mtime_ns >= since and not format_of(each.beginning)
+            if is_wanted and not is_known and not is_in_log:
+                new.append(each)
+            else:
+                os.close(each.file)
+        return [each.file for each in sorted(new, key=lambda it: it.order)]
+
+    def _opened(self) -> Iterator[_Sibling]:
+        """Open each rotated file; leave out what can't be read or is gone by now."""
+        for path in self._rotated():
+            with suppress(OSError):
+                file = opened(path, only_regular=True)
+                yield _Sibling(path.name, file, os.fstat(file), os.pread(file, _ENOUGH, 0))
+
+    def _rotated(self) -> list[Path]:
+        with suppress(OSError):
+            return [path for path in self._folder.iterdir() if self._names.fullmatch(path.name)]
+        return []
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino
+
+
+def _is_copy(file: int, log: int) -> bool:
+    """Return whether a log begins with all that is in `file`, judged by both ends of it."""
+    size = os.fstat(file).st_size
+    length = min(_ENOUGH, size)
+    return all(
+        os.pread(file, length, place) == os.pread(log, length, place)
+        for place in (0, size - length)
+    )

@@ -1,0 +1,96 @@
+"""Compressed bytes, in any chunks."""
+
+import bz2
+import gzip
+import lzma
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logcommon.cli.compressed import CompressedDataError, Expander, format_of
+
+TEXT = b"a line of a log\n" * 100
+LONGEST = 1000
+COMPRESSORS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+kinds = st.sampled_from(sorted(COMPRESSORS))
+
+
+def _expanded(data: bytes, step: int) -> bytes:
+    expander, content = Expander(LONGEST), b""
+    for start in range(0, len(data), step):
+        for piece in expander.feed(data[start : start + step]):
+            if format_of(data):
+                assert len(piece) <= LONGEST
+            content += piece
+    return content + expander.end()
+
+
+@given(kinds, st.sampled_from([0, 1, LONGEST, 2 * LONGEST, 12_345]), st.integers(1, 200))
+def test_any_chunking_gives_the_content(kind: str, size: int, step: int) -> None:
+    """Also of several files joined, filled up with zeros; pieces are bounded."""
+    text = (TEXT * 10)[:size]
+    data = COMPRESSORS[kind](text)
+    assert _expanded(data, step) == text
+    assert _expanded(data + COMPRESSORS[kind](TEXT) + bytes(512), step) == text + TEXT
+
+
+@given(st.binary(max_size=50), st.integers(1, 20))
+def test_anything_else_stays_as_it_is(data: bytes, step: int) -> None:
+    """Bytes that are not compressed are given back, however few there are."""
+    if format_of(data) is None:
+        assert _expanded(data, step) == data
+
+
+@pytest.mark.parametrize("text", [b"BZh", b"BZhang logged in\n", b"B", b"\x1f\x8b", b"BZh91AY&S"])
+def test_text_that_begins_like_compressed_data(text: bytes) -> None:
+    """It is text until its beginning is whole."""
+    assert _expanded(text, 1) == text
+
+
+def test_a_small_file_with_a_huge_content_is_expanded_in_pieces() -> None:
+    """Ten megabytes of nothing, which are ten kilobytes, don't become one piece."""
+    for compress in COMPRESSORS.values():
+        expander = Expander(LONGEST)
+        sizes = [len(piece) for piece in expander.feed(compress(bytes(10_000_000)))]
+        assert max(sizes) == LONGEST
+        assert sum(sizes) == 10_000_000
+        assert expander.end() == b""
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+def test_data_that_is_cut_off(kind: str) -> None:
+    """Wherever it is cut, that is an error, after what could be read."""
+    data = COMPRESSORS[kind](TEXT)
+    for cut in range(12, len(data)):
+        expander = Expander(LONGEST)
+        assert TEXT.startswith(b"".join(expander.feed(data[:cut])))
+        with pytest.raises(CompressedDataError, match=f"cut off: its {kind} data has no end"):
+            expander.end()
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+def test_data_that_is_damaged(kind: str) -> None:
+    """So is a flipped bit, and whatever follows that is not compressed."""
+    data = COMPRESSORS[kind](TEXT)
+    flipped = data[:-10] + bytes([data[-10] ^ 1]) + data[-9:]
+    for damaged in (flipped, data + b"something else"):
+        with pytest.raises(CompressedDataError, match=f"{kind} data is damaged"):
+            b"".join(Expander(LONGEST).feed(damaged))
+
+
+@pytest.mark.parametrize("kind", ["bzip2", "xz"])
+def test_a_python_without_the_module(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to do."""
+    monkeypatch.setitem(sys.modules, {"bzip2": "bz2", "xz": "lzma"}[kind], None)
+    with pytest.raises(
+        CompressedDataError, match=f"{kind}, which this Python can't decompress; de"
+    ):
+        list(Expander(LONGEST).feed(COMPRESSORS[kind](TEXT)))
+
+
+def test_zstandard_is_refused() -> None:
+    """The standard library can't read it, and it must not be counted as text."""
+    with pytest.raises(CompressedDataError, match="compressed with zstd"):
+        list(Expander(LONGEST).feed(b"\x28\xb5\x2f\xfd rest"))
