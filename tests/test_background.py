@@ -360,6 +360,54 @@ async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
         as_log("localhost", {})
 
 
+async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
+    """It is opened and closed like any client, and reads what it has written."""
+    with logcommon.background(valkey_url, linger=3600) as log:
+        log.log_common_nowait("api", "m")
+        log.log_recent_nowait("api", "recent")
+        assert log.flush()
+        assert [(row.count, row.message) for row in log.top("api")] == [(1, "m")]
+        assert [row.message for row in log.recent("api")] == ["recent", "m"]
+        assert log.destinations() == [logcommon.Destination("api", "info")]
+        assert len(log.hours("api")) == 1
+        assert log.flush(0)
+    assert not threads()
+    assert await total(valkey) == 1
+
+
+async def test_flush_while_redis_is_away() -> None:
+    """It returns False when its time is over, and the entries are kept."""
+    log = BackgroundLog("redis://127.0.0.1:1", {"drain_timeout": 0})
+    log.log_common_nowait("api", "m")
+    assert not log.flush(0.05)
+    assert log.stats.pending == 1
+    log.close()
+    assert log.stats.dropped_unwritten == 1
+
+
+def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:
+    """Who mixes up the two is told which one to use."""
+    with pytest.raises(logcommon.InvalidArgumentError, match="use logcommon.connect there"):
+        logcommon.background(Redis())
+    with pytest.raises(logcommon.SyncUseError, match="logcommon.background"):
+        with logcommon.connect(valkey_url):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:secret@host:1/0?password=secret", "redis://host:1/0"),
+        ("redis://host/0?password=se@cret", "redis://…"),
+        ("unix:///run/valkey.sock?password=secret", "unix:///run/valkey.sock"),
+        ("embedded:", "embedded:"),
+    ],
+)
+def test_no_credentials_are_shown(url: str, shown: str) -> None:
+    """A client that is printed says where it writes, and nothing that is secret."""
+    assert repr(BackgroundLog(url, {})) == f"<logcommon.BackgroundLog for {shown}>"
+
+
 async def test_a_spool_that_another_has(
     valkey_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
