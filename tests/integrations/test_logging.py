@@ -697,7 +697,7 @@ def test_the_lock_of_logging_is_held_while_a_handler_is_closed(handler: CommonLo
 async def test_a_handler_that_a_configuration_has_closed(
     handler: CommonLogHandler, valkey: Redis, tmp_path: Path, way: str
 ) -> None:
-    """It goes on counting, as FileHandler goes on writing; uvicorn, Litestar and alembic do this."""
+    """It goes on counting, as FileHandler goes on writing."""
     LOGGER.info("before")
     if way == "dict":
         logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
@@ -715,7 +715,7 @@ async def test_a_handler_that_a_configuration_has_closed(
 
 
 async def test_flush(valkey_url: str, valkey: Redis) -> None:
-    """It returns when Redis has everything; it gives up in time, and the close does not add to it."""
+    """It waits until Redis has everything; if it gives up, the close does not wait as well."""
     handler = attached(CommonLogHandler(valkey_url, linger=3600))
     for _ in range(2):
         LOGGER.info("m")

@@ -27,7 +27,7 @@ _STANDARD_LEVELS = frozenset(
 _MOST_NAMES = 10_000
 
 _ACCESS = "uvicorn.access"
-_METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"])
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class CommonLogHandler(logging.Handler):
