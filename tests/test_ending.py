@@ -102,6 +102,12 @@ async def test_sigterm_in_the_middle_of_calls(valkey_url: str, valkey: Redis) ->
     assert (await counted(valkey)).keys() == {"task %s"}
 
 
+async def test_sigterm_in_a_call(valkey_url: str, valkey: Redis) -> None:
+    """The call that was interrupted is completed before the process ends, and counts."""
+    assert await end_of("in_a_call", valkey_url) == (-signal.SIGTERM, "")
+    assert await counted(valkey) == {"task %s": 1}
+
+
 async def test_sigterm_while_redis_is_away() -> None:
     """The process ends when the time for draining is over."""
     assert (await end_of("sigterm", "redis://127.0.0.1:1"))[0] == -signal.SIGTERM

@@ -57,6 +57,19 @@ def busy() -> None:
         print("never", flush=True)
 
 
+def in_a_call() -> None:
+    """The signal comes in the middle of a call, which holds what the end would wait for."""
+
+    def redact(message: str) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return message
+
+    LOGGER.handlers[:] = [CommonLogHandler(sys.argv[2], linger=5, redact=redact)]
+    work(0)
+    while True:
+        time.sleep(1)
+
+
 def own_handler() -> None:
     """A program that handles the signal itself goes on doing so."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
