@@ -14,12 +14,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon import background
+from logcommon import keeper
 from logcommon.background import BackgroundLog, as_log
 from logcommon.embedded import EmbeddedServer
 from support.fork import in_child
@@ -54,7 +56,11 @@ async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redi
     assert not threads()
     log.log_common_nowait("api", "m", "info")
     log.log_common_nowait("api", "m", "info")
-    log._start()  # as by a caller who had found no thread, and only now gets the lock
+    await until(lambda: log._log._is_open)
+    other = log._keeper()
+    other.start()  # as by a caller in another thread who had found none
+    other.join(10)
+    assert not other.is_alive
     assert len(threads()) == 1
     log.close()
     assert (log.stats.calls, log.stats.counted, log.stats.connects) == (2, 2, 1)
@@ -87,26 +93,44 @@ async def test_fifty_threads_start_one(log: BackgroundLog, valkey: Redis) -> Non
 
 
 async def test_a_close_without_a_call(log: BackgroundLog, valkey: Redis) -> None:
-    """There was no thread to end; calls that come later are dropped, and start none."""
-    log.close()
-    for _ in range(600):
-        log.log_common_nowait("api", "m", "info")
+    """There is no thread to end, and nothing is sent."""
     log.close()
     assert not threads()
-    assert (log.stats.calls, log.stats.dropped_closed, log.stats.pending) == (600, 600, 0)
     assert not await valkey.keys()
 
 
 async def test_calls_after_the_close(log: BackgroundLog, valkey: Redis) -> None:
-    """They are dropped, and each is in the number; a second close changes nothing."""
-    log.log_common_nowait("api", "m", "info")
+    """The first call after a close opens the client again, however often that happens."""
+    for calls in (1, 2, 3):
+        for _ in range(600):
+            log.log_common_nowait("api", "m", "info")
+        log.close()
+        assert not threads()
+        assert (log.stats.counted, log.stats.pending) == (calls * 600, 0)
+    assert await total(valkey) == 1800
+    assert not await valkey.keys("logcommon:producer:*")
+
+
+async def test_a_call_at_the_same_time_as_the_close(log: BackgroundLog, valkey: Redis) -> None:
+    """Threads that go on logging while the client is closed over and over lose nothing."""
+    done = threading.Event()
+
+    def call() -> None:
+        while not done.is_set():
+            log.log_common_nowait("api", "m", "info")
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for _ in range(20):
+        log.close()
+    done.set()
+    for caller in callers:
+        caller.join()
     log.close()
-    for _ in range(600):
-        log.log_common_nowait("api", "late", "info")
-    log.close()
-    assert (log.stats.counted, log.stats.dropped_closed, log.stats.pending) == (1, 600, 0)
-    assert not log._lock.locked()
-    assert await counted(valkey) == Counter(m=1)
+    stats = log.stats
+    assert (stats.dropped, stats.pending) == (0, 0)
+    assert await total(valkey) == stats.counted == stats.calls > 0
 
 
 @pytest.fixture
@@ -128,9 +152,10 @@ async def test_no_thread_is_to_be_had(
         patch.setattr(threading.Thread, "start", refuse)
         for _ in range(3):
             log.log_common_nowait("api", "m", "info")
+        await until(lambda: not log.is_closing())
     assert (log.stats.pending, threads()) == (3, [])
     log.log_common_nowait("api", "m", "info")
-    assert len(threads()) == 1
+    await until(lambda: log._log._is_open)
     log.close()
     assert await total(valkey) == log.stats.counted == 4
 
@@ -143,8 +168,7 @@ def test_no_thread_is_to_be_had_until_the_close(
     for _ in range(3):
         log.log_common_nowait("api", "m", "info")
     log.close()
-    log.log_common_nowait("api", "late", "info")
-    assert (log.stats.counted, log.stats.dropped_closed, log.stats.pending) == (3, 1, 0)
+    assert (log.stats.counted, log.stats.pending) == (3, 0)
 
     async def written() -> int:
         async with Redis.from_url(valkey_url) as valkey:
@@ -162,7 +186,7 @@ async def test_a_loop_is_not_to_be_had(
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(background, "_Loop", fail)
+        patch.setattr(keeper, "_Loop", fail)
         log.log_common_nowait("api", "m", "info")
     log.log_common_nowait("api", "m", "info")
     log.close()
@@ -171,14 +195,14 @@ async def test_a_loop_is_not_to_be_had(
 
 def interrupt_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a signal come while a thread is being started."""
-    made = background._Loop
+    made = keeper._Loop
 
     def interrupted() -> asyncio.AbstractEventLoop:
-        monkeypatch.setattr(background, "_Loop", made)
+        monkeypatch.setattr(keeper, "_Loop", made)
         signal.raise_signal(signal.SIGUSR1)
         return made()
 
-    monkeypatch.setattr(background, "_Loop", interrupted)
+    monkeypatch.setattr(keeper, "_Loop", interrupted)
 
 
 async def test_a_signal_handler_logs_while_the_thread_is_started(
@@ -193,17 +217,16 @@ async def test_a_signal_handler_logs_while_the_thread_is_started(
         log.log_common_nowait("api", "m", "info")
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert len(threads()) == 1
     log.close()
+    assert log.stats.connects == 1
     assert await counted(valkey) == Counter(m=1, signal=1)
 
 
 def test_a_signal_handler_closes_while_the_thread_is_started(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for ever, and no thread is left over."""
+    """It waits for nothing that it has interrupted, and no thread is left over."""
     log = BackgroundLog(valkey_url, {})
-    monkeypatch.setattr(background, "_FAREWELL", 0.01)
     interrupt_once(monkeypatch)
     before = signal.signal(signal.SIGUSR1, lambda *_: log.close())
     try:
@@ -213,6 +236,99 @@ def test_a_signal_handler_closes_while_the_thread_is_started(
     log.close()
     assert not threads()
     assert log.stats.pending == 0
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises, as a time limit does."""
+
+
+def interrupt_at(line: int) -> None:
+    """Have an exception raised when the so-many-th line from now is about to be executed."""
+    left = line
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401
+        nonlocal left
+        if event == "line":
+            left -= 1
+            if not left:
+                sys.settrace(None)
+                raise Interrupted
+        return trace
+
+    sys.settrace(trace)
+
+
+@pytest.fixture
+def left_over() -> Iterator[None]:
+    """Collect what is left over of a loop that was interrupted while it was being made."""
+    yield
+    with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("left_over")
+async def test_an_exception_at_any_line_of_the_first_call(valkey_url: str, valkey: Redis) -> None:
+    """Wherever a signal handler raises while a thread is started, the next call finds a way."""
+    traced, line, calls = sys.gettrace(), 0, 0
+    log = BackgroundLog(valkey_url, {"linger": 3600})
+    while True:
+        line += 1
+        try:
+            interrupt_at(line)
+            log.log_common_nowait("api", "m", "info")
+            break
+        except Interrupted:
+            pass
+        finally:
+            sys.settrace(traced)
+        log.log_common_nowait("api", "m", "info")
+        assert any(each.serves for each in log._keepers), line
+        log.close()
+        calls = log.stats.calls
+        assert log.stats.counted == calls >= line, line
+    log.close()
+    assert line > 50
+    assert await total(valkey) == log.stats.counted == log.stats.calls == calls + 1
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("left_over")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this platform has no timers")
+async def test_exceptions_at_any_time(valkey_url: str, valkey: Redis) -> None:
+    """A timer that raises over and over, in the calls and in flushes, leaves nothing unusable."""
+    log = BackgroundLog(valkey_url, {"linger": 3600})
+    interruptions = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal interruptions
+        interruptions += 1
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-4 + number * 1e-5)
+                for _ in range(5):
+                    log.log_common_nowait("api", "m", "info")
+                log.flush()
+                log.close()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interrupted:
+                pass
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interruptions > 10
+    log.flush()
+    counted = log.stats.counted
+    for _ in range(100):
+        log.log_common_nowait("api", "m", "info")
+    assert log.flush()
+    assert log.stats.counted == counted + 100 == await total(valkey)
+    log.close()
 
 
 async def test_what_would_need_a_thread_is_called_in_this_one() -> None:
@@ -227,7 +343,7 @@ async def test_what_would_need_a_thread_is_called_in_this_one() -> None:
             await failing
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=background._Loop) as runner:
+        with asyncio.Runner(loop_factory=keeper._Loop) as runner:
             runner.run(ask())
 
     await asyncio.to_thread(run)
@@ -237,11 +353,59 @@ async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
     """A client is as it is, and has its settings already; a URL is opened in the background."""
     client = logcommon.connect(valkey_url)
     assert as_log(client, {}) is client
-    with pytest.raises(logcommon.InvalidArgumentError, match=r"connect\(\): give linger, spool"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool there"):
         as_log(client, {"linger": 1, "spool": "secret"})
     assert isinstance(as_log(valkey_url, {"linger": 1}), BackgroundLog)
     with pytest.raises(logcommon.InvalidArgumentError):
         as_log("localhost", {})
+
+
+async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
+    """It is opened and closed like any client, and reads what it has written."""
+    with logcommon.background(valkey_url, linger=3600) as log:
+        log.log_common_nowait("api", "m")
+        log.log_recent_nowait("api", "recent")
+        assert log.flush()
+        assert [(row.count, row.message) for row in log.top("api")] == [(1, "m")]
+        assert [row.message for row in log.recent("api")] == ["recent", "m"]
+        assert log.destinations() == [logcommon.Destination("api", "info")]
+        assert len(log.hours("api")) == 1
+        assert log.flush(0)
+    assert not threads()
+    assert await total(valkey) == 1
+
+
+async def test_flush_while_redis_is_away() -> None:
+    """It returns False when its time is over, and the entries are kept."""
+    log = BackgroundLog("redis://127.0.0.1:1", {"drain_timeout": 0})
+    log.log_common_nowait("api", "m")
+    assert not log.flush(0.05)
+    assert log.stats.pending == 1
+    log.close()
+    assert log.stats.dropped_unwritten == 1
+
+
+def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:
+    """Who mixes up the two is told which one to use."""
+    with pytest.raises(logcommon.InvalidArgumentError, match=r"use logcommon\.connect there"):
+        logcommon.background(Redis())
+    client = logcommon.connect(valkey_url)
+    with pytest.raises(logcommon.SyncUseError, match=r"logcommon\.background"), client:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:secret@host:1/0?password=secret", "redis://host:1/0"),
+        ("redis://host/0?password=se@cret", "redis://…"),
+        ("unix:///run/valkey.sock?password=secret", "unix:///run/valkey.sock"),
+        ("embedded:", "embedded:"),
+    ],
+)
+def test_no_credentials_are_shown(url: str, shown: str) -> None:
+    """A client that is printed says where it writes, and nothing that is secret."""
+    assert repr(BackgroundLog(url, {})) == f"<logcommon.BackgroundLog for {shown}>"
 
 
 async def test_a_spool_that_another_has(
@@ -283,7 +447,6 @@ async def test_a_fork_beside_the_thread(log: BackgroundLog, valkey: Redis) -> No
     def work() -> None:
         assert (log.stats.calls, threads()) == (0, [])
         log.log_common_nowait("api", "child", "info")
-        assert len(threads()) == 1
         log.close()
         assert (log.stats.calls, log.stats.counted) == (1, 1)
 
@@ -296,32 +459,33 @@ async def test_a_fork_beside_the_thread(log: BackgroundLog, valkey: Redis) -> No
 
 
 @forking
-def test_a_fork_while_the_thread_is_being_started(log: BackgroundLog, valkey_url: str) -> None:
-    """Whoever held the lock in the parent does not hold it in the child."""
+def test_a_fork_while_another_thread_is_starting(log: BackgroundLog, valkey_url: str) -> None:
+    """Whoever is about to serve in the parent does not do so in the child."""
 
     def work() -> None:
         log.log_common_nowait("api", "child", "info")
-        assert len(threads()) == 1
         log.close()
         assert log.stats.counted == 1
 
-    with log._lock:
-        assert in_child(work) == 0
+    starting = log._keeper()
+    log._turn["serving"] = starting
+    assert in_child(work) == 0
+    del log._turn["serving"]
+    starting.loop.close()
 
 
-async def test_a_fork_before_the_loop_runs(
-    log: BackgroundLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fork_before_the_loop_runs(log: BackgroundLog, valkey: Redis) -> None:
     """The child leaves the parent's loop open, for the two of them share what it waits with."""
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        log.log_common_nowait("api", "parent", "info")
+    starting = log._keeper()
+    log._keepers.add(starting)
     with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
         assert in_child(gc.collect) == 0
+    starting.start()
     log.log_common_nowait("api", "parent", "info")
-    await until(lambda: log.stats.counted == 2)  # from now on nothing but the close wakes the loop
+    assert log.flush()  # from now on nothing but the close wakes the loop
     log.close()
     assert not threads()
+    assert (log.stats.connects, await total(valkey)) == (1, 1)
 
 
 async def run_program(
@@ -377,14 +541,14 @@ async def test_a_program_that_raises(valkey_url: str, valkey: Redis) -> None:
 @pytest.mark.parametrize(
     ("way", "runs"), [("after_the_shutdown", 1), ("after_the_shutdown_only", 0)]
 )
-async def test_what_comes_after_the_shutdown_is_a_number(
+async def test_what_comes_after_the_shutdown(
     valkey_url: str, valkey: Redis, way: str, runs: int
 ) -> None:
-    """Calls after `logging` has closed its handlers are dropped, without a sound."""
+    """Calls after `logging` has closed its handlers are written at once."""
     code, numbers, complaints = await run_program(way, valkey_url)
     assert (code, complaints) == (0, "")
-    assert (numbers["counted"], numbers["dropped_closed"]) == (runs * 2000, 2000)
-    assert (await counted(valkey)).total() == runs * 2000
+    assert (numbers["counted"], numbers["pending"]) == (runs * 2000 + 50, 0)
+    assert (await counted(valkey)).total() == runs * 2000 + 50
 
 
 @pytest.mark.parametrize("answers", [False, True])

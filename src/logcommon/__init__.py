@@ -1,5 +1,6 @@
 """An asyncio logging client on Redis that counts, exactly, which messages happen most."""
 
+from logcommon.background import BackgroundLog, background
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
     ClientClosedError,
@@ -14,6 +15,7 @@ from logcommon.exceptions import (
     ServerRefusedError,
     ServerUnavailableError,
     SpoolError,
+    SyncUseError,
 )
 from logcommon.functions import log_common, log_recent
 from logcommon.model import OTHER, CommonRow, Destination, RecentRow
@@ -22,6 +24,7 @@ from logcommon.stats import Stats
 
 __all__ = [
     "OTHER",
+    "BackgroundLog",
     "ClientClosedError",
     "ClusterUnsupportedError",
     "CommitTimeoutError",
@@ -39,6 +42,8 @@ __all__ = [
     "ServerUnavailableError",
     "SpoolError",
     "Stats",
+    "SyncUseError",
+    "background",
     "connect",
     "log_common",
     "log_recent",

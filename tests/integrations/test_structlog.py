@@ -403,7 +403,8 @@ def test_redis_is_down() -> None:
     processor.close()
     assert (processor.stats.calls, processor.stats.dropped_unwritten) == (100, 100)
     logger_of(processor).info("m")
-    assert processor.stats.dropped_closed == 1
+    processor.close()
+    assert (processor.stats.calls, processor.stats.dropped_unwritten) == (101, 101)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform can't fork")
@@ -428,7 +429,7 @@ PROGRAM = """
 import atexit, sys, structlog
 from logcommon.integrations.structlog import CommonLogProcessor
 
-atexit.register(lambda: structlog.get_logger().info("too late"))
+atexit.register(lambda: structlog.get_logger().info("the very last"))
 processor = CommonLogProcessor(sys.argv[1], service="shop")
 structlog.configure(processors=[processor, structlog.processors.KeyValueRenderer()])
 atexit.register(lambda: structlog.get_logger().info("at the exit"))
@@ -442,4 +443,23 @@ async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis) -> None:
     done = await asyncio.to_thread(run, PROGRAM, valkey_url)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 3002
-    assert await counted(valkey, "shop") == {"over the limit": 3000, "at the exit": 1}
+    assert await counted(valkey, "shop") == {
+        "over the limit": 3000,
+        "at the exit": 1,
+        "the very last": 1,
+    }
+
+
+async def test_flush(valkey_url: str, valkey: Redis) -> None:
+    """It waits until Redis has everything; a client that was passed in is not waited for."""
+    processor = CommonLogProcessor(valkey_url, linger=3600)
+    logger_of(processor).info("m")
+    assert processor.flush()
+    logger_of(processor).info("m")
+    assert processor.flush()
+    assert await counted(valkey, "structlog") == {"m": 2}
+    processor.close()
+    passed = CommonLogProcessor(logcommon.connect(valkey_url))
+    assert passed.flush()
+    logger_of(passed).info("m")
+    assert not passed.flush()

@@ -21,8 +21,9 @@ async def serving(
     directory: Path,
     environment: Mapping[str, str] | None = None,
     exit_code: int = 0,
+    end: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[Process]:
-    """Run a server until the block ends, then end it with SIGTERM.
+    """Run a server until the block ends, then end it with a signal, SIGTERM by default.
 
     Entered once the port takes connections; `servers.free_port` returns one to use. Raises
     AssertionError where the server ends by itself or with another exit code, with what it printed,
@@ -34,7 +35,7 @@ async def serving(
         await until(lambda: _takes_connections(process, port, log))
         yield process
         _assert_runs(process, log)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         await until(lambda: process.poll() is not None)
         assert process.returncode == exit_code, log.read_text()
     finally:

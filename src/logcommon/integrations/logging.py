@@ -26,6 +26,9 @@ _STANDARD_LEVELS = frozenset(
 )
 _MOST_NAMES = 10_000
 
+_ACCESS = "uvicorn.access"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 class CommonLogHandler(logging.Handler):
     """Counts records, those of one logging call as one message whatever its arguments are.
@@ -34,9 +37,9 @@ class CommonLogHandler(logging.Handler):
     and where it was raised, as in `ValueError at app/orders.py:41`. A formatter is not used. The
     severity is the record's level, by its name where it is a level of the application's own.
 
-    A handler takes no lock, does no I/O in the call, and needs no queue. One made with a URL writes
-    from a thread of its own, also in a program without an event loop, and is flushed when
-    `logging` shuts down at the exit. One made with a client leaves that to the client.
+    A call takes no lock, does no I/O, and needs no queue. A handler made with a URL writes from a
+    thread of its own, also in a program without an event loop, and is flushed when the process
+    ends. One made with a client leaves that to the client.
 
     Args:
         target: A URL, as for `connect`; or a client, to be opened and closed by the application.
@@ -104,7 +107,9 @@ class CommonLogHandler(logging.Handler):
             severity: Severity = record.levelno
             if severity not in _STANDARD_LEVELS:
                 severity = record.levelname
-            if name is None or self._careful.now:
+            if name is None and record.name == _ACCESS:
+                self._count_request(record, severity)
+            elif name is None or self._careful.now:
                 self.ignored += 1  # atomic, like all that a thread does between two calls
             elif self._alone and not record.exc_info and record.msg.__class__ is str:
                 self._log.log_common_nowait(name, record.msg, severity)
@@ -114,8 +119,21 @@ class CommonLogHandler(logging.Handler):
             with contextlib.suppress(Exception):
                 self.handleError(record)
 
+    def flush(self) -> bool:  # type: ignore[override]  # more than `logging` asks for
+        """Wait until what was logged is in Redis, for `drain_timeout` seconds at most.
+
+        Returns whether it is. A client that was passed in is not waited for: its event loop may be
+        the one that calls.
+        """
+        if isinstance(self._log, CommonLog):
+            return self._log.stats.pending == 0
+        return self._log.flush()
+
     def close(self) -> None:
-        """Flush, within `drain_timeout`, where the client is the handler's own."""
+        """Flush, within `drain_timeout`, and end the thread. The next record starts it again.
+
+        `dictConfig` and `fileConfig` close every handler there is, also those that are still used.
+        """
         if not isinstance(self._log, CommonLog):
             self._log.close()
         super().close()
@@ -124,14 +142,24 @@ class CommonLogHandler(logging.Handler):
         """Return the name to count a logger's records under, None to ignore them."""
         ours = logger.partition(".")[0] in OURS
         name = None if ours else self._service or logger[:LONGEST_NAME] or "root"
+        if logger == _ACCESS and self._message is _message:
+            name = None  # off the fast path
         if len(self._names) < _MOST_NAMES:
             self._names[logger] = name
         return name
 
+    def _count_request(self, record: logging.LogRecord, severity: Severity) -> None:
+        """Count a request by its method and status. Its path is whatever clients make up."""
+        message = str(record.msg)
+        if isinstance(record.args, tuple) and len(record.args) == 5:
+            _, method, _, _, status = record.args
+            message = f"{method if method in _METHODS else '<other>'} {status}"
+        self._log.log_common_nowait(self._service or _ACCESS, message, severity)
+
     def _count_carefully(self, name: str, record: logging.LogRecord, severity: Severity) -> None:
         """Count a record with the help of code of others, and ignore what that code logs."""
-        self._careful.now = True
         try:
+            self._careful.now = True  # not before: an exception of a signal handler may come
             try:
                 message = str(self._message(record))
             except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake

@@ -137,10 +137,10 @@ class Writer:
                 "is logged is dropped; close the client before cancelling all tasks",
             )
 
-    def close(self) -> None:
-        """Have `run` write what is pending and end, within the time that a drain may take."""
+    def close(self, timeout: float) -> None:
+        """Have `run` write what is pending and end, within `timeout` seconds."""
         self._closing = self._left = True
-        self._deadline = anyio.current_time() + self._settings.drain_timeout
+        self._deadline = anyio.current_time() + timeout
         if self._scope is not None:
             self._scope.deadline = self._deadline
         self._wanted.set()
