@@ -1,6 +1,7 @@
 """A client for programs that run no event loop of their own: a thread keeps it open."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import importlib
 import logging
@@ -53,6 +54,7 @@ class BackgroundLog:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._closed = False
         vars(self).pop("log_common_nowait", None)
 
@@ -66,6 +68,24 @@ class BackgroundLog:
     def stats(self) -> Stats:
         """What has become of every call so far."""
         return self._log.stats
+
+    async def opened(self) -> CommonLog:
+        """Return the client, from any event loop, as soon as the thread has opened it.
+
+        If the thread can't open it, the client is returned as it is.
+        """
+        if not self._log._is_open:
+            self._start()
+            if self._thread is not None:
+                await asyncio.wait([asyncio.wrap_future(self._started)])
+        return self._log
+
+    async def written(self) -> None:
+        """Wait, in any event loop, until Redis has it all, but no longer than a drain may take."""
+        with contextlib.suppress(LogCommonError, TimeoutError):
+            async with asyncio.timeout(self._patience):
+                if self._log.stats.pending:
+                    await (await self.opened()).flush()
 
     def close(self) -> None:
         """Write what is pending, within the time that a drain may take; then calls are dropped."""
@@ -117,9 +137,13 @@ class BackgroundLog:
     async def _serve(self) -> None:
         try:
             async with self._log:
+                self._started.set_result(None)
                 await self._stop.wait()
         except (LogCommonError, RuntimeError) as error:  # the latter: no new process at the exit
             _LOGGER.warning("nothing is written: %s", error)
+        finally:
+            if not self._started.done():
+                self._started.set_result(None)
 
     def _end_here(self) -> None:
         """Write what is pending in the thread of the caller, as there is no other."""
@@ -166,7 +190,9 @@ OURS = frozenset({"asyncio", "logcommon", "redis"})
 """Loggers, with all below them, through which writing to Redis may log."""
 
 
-def as_log(target: "str | CommonLog", settings: Mapping[str, Any]) -> CommonLog | BackgroundLog:
+def as_log(
+    target: "str | CommonLog | BackgroundLog", settings: Mapping[str, Any]
+) -> CommonLog | BackgroundLog:
     """Return a client that is the caller's as it is; for a URL, one in the background.
 
     Raises:
@@ -174,7 +200,7 @@ def as_log(target: "str | CommonLog", settings: Mapping[str, Any]) -> CommonLog 
             that has its own.
 
     """
-    if not isinstance(target, CommonLog):
+    if not isinstance(target, CommonLog | BackgroundLog):
         return BackgroundLog(target, settings)
     if settings:
         raise InvalidArgumentError(

@@ -1,18 +1,17 @@
 """Middleware for ASGI applications: FastAPI, Starlette, Litestar, Quart and any other.
 
 ```python
-import logcommon
 from fastapi import FastAPI
-from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
+from logcommon.integrations.asgi import CommonLogMiddleware
 
-log = logcommon.connect("redis://localhost:6379/0")
-app = FastAPI(lifespan=lifespan(log))
-app.add_middleware(CommonLogMiddleware, log=log, service="shop")
+app = FastAPI()
+app.add_middleware(CommonLogMiddleware, log="redis://localhost:6379/0", service="shop")
 ```
 
 It imports no framework. The template of a route is what the framework leaves in the scope: `route`
 and `router` of Starlette and FastAPI, `path_template` of Litestar. For a framework that leaves
-nothing there, such as Quart, the application can set `path_template` itself.
+nothing there, such as Quart, the application can set `path_template` itself. For Django there is
+`logcommon.integrations.django`.
 """
 
 import asyncio
@@ -22,10 +21,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic
 from typing import Any, TypeAlias
 
+from logcommon.background import BackgroundLog, as_log
 from logcommon.client import CommonLog
 from logcommon.request_log import RequestLog
 from logcommon.routes import route_template
-from logcommon.web import Choose, What, choose
+from logcommon.web import ERROR, Choose, What, choose
 
 _Dict: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Dict]]
@@ -51,30 +51,41 @@ class CommonLogMiddleware:
     The application is called in the same task, and everything it sends, receives and raises passes
     unchanged. Whatever goes wrong here is a warning of the logger `logcommon`, once a minute.
 
-    In the scope, `logcommon` is the client. A middleware between this and the application must not
-    copy the scope, or the route stays unknown.
+    With a URL, a thread writes in the background. It needs no lifespan, and works in any server, in
+    a mounted application and after a fork. What is pending is written when the lifespan ends, and
+    when the process exits. With a client, nothing is written until the application opens it.
+
+    In the scope, `logcommon` is the client, open if a URL was given. A middleware between this and
+    the application must not copy the scope, or the route stays unknown.
 
     Args:
         app: The application.
-        log: A client, opened and closed by the application; `lifespan` does that.
+        log: A URL, as for `connect`; or a client, which the application opens and closes, for
+            instance with `lifespan`.
         service: The name to count under.
         slow_after: Seconds from which on a request is slow, None for never.
         choose: Returns what to log of a request, None for nothing.
+        settings: Keyword arguments of `connect`, if `log` is a URL.
+
+    Raises:
+        InvalidArgumentError: The URL, the service or a setting can't be used.
 
     """
 
     def __init__(
         self,
         app: _App,
-        log: CommonLog,
+        /,
+        log: str | CommonLog | BackgroundLog,
         *,
         service: str = "web",
         slow_after: float | None = 1.0,
         choose: Choose = choose,
+        **settings: Any,
     ) -> None:
         self._app = app
-        self._log = log
-        self._requests = RequestLog(log, service, choose)
+        self._log = as_log(log, settings)
+        self._requests = RequestLog(self._log, service, choose)
         self._slow_after = math.inf if slow_after is None else slow_after
 
     async def __call__(self, scope: _Dict, receive: _Receive, send: _Send) -> None:
@@ -84,9 +95,9 @@ class CommonLogMiddleware:
         elif scope["type"] == "websocket":
             exchange = _WebSocket(self._requests, scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._serve_other(scope, receive, send)
             return
-        scope["logcommon"] = self._log
+        scope["logcommon"] = await self._client()
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -96,6 +107,57 @@ class CommonLogMiddleware:
             exchange.raised(error)
             raise
         exchange.returned()
+
+    async def _serve_other(self, scope: _Dict, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "lifespan" and isinstance(self._log, BackgroundLog):
+            await _LifespanExchange(self._log, receive, send).serve(self._app, scope)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _client(self) -> CommonLog:
+        return self._log if isinstance(self._log, CommonLog) else await self._log.opened()
+
+
+class _LifespanExchange:
+    """Serves a lifespan, and writes what is pending before it says that the shutdown is complete.
+
+    Once that is said, some servers end the process at once. For an application that knows no
+    lifespan, as Django's, this answers in its place.
+    """
+
+    def __init__(self, log: BackgroundLog, receive: _Receive, send: _Send) -> None:
+        self._log = log
+        self._receive = receive
+        self._send = send
+        self._begun = False
+
+    async def serve(self, app: _App, scope: _Dict) -> None:
+        """Serve the application's lifespan."""
+        try:
+            await app(scope, self.receive, self.send)
+        except Exception:
+            if self._begun:
+                raise
+            await self._serve_alone()
+
+    async def receive(self) -> _Dict:
+        """Receive for the application."""
+        self._begun = True
+        return await self._receive()
+
+    async def send(self, message: _Dict) -> None:
+        """Send for the application."""
+        self._begun = True
+        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            await self._log.written()
+        await self._send(message)
+
+    async def _serve_alone(self) -> None:
+        while True:
+            message = await self._receive()
+            await self.send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
 
 
 class _Exchange:
@@ -148,7 +210,11 @@ class _Exchange:
         """Note a response that is not noted yet."""
         if not (self._counted or self._gone):
             self._status = self._status or self._unanswered()
-            self._note("response")
+            error = self._scope.get(ERROR)
+            if isinstance(error, Exception):
+                self._note("exception", error)
+            else:
+                self._note("response")
         self._check_slow()
 
     def _received(self, message: _Dict) -> None:
