@@ -20,9 +20,12 @@ async def serving(
     port: int,
     directory: Path,
     environment: Mapping[str, str] | None = None,
-    exit_code: int = 0,
+    exit_code: int | None = 0,
+    stop: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[Process]:
-    """Run a server until the block ends, then end it with SIGTERM.
+    """Run a server until the block ends, then end it with a signal.
+
+    SIGINT goes to its children too, as Ctrl-C does. With `exit_code` None, any will do.
 
     Entered once the port takes connections; `servers.free_port` returns one to use. Raises
     AssertionError where the server ends by itself or with another exit code, with what it printed,
@@ -34,9 +37,9 @@ async def serving(
         await until(lambda: _takes_connections(process, port, log))
         yield process
         _assert_runs(process, log)
-        process.send_signal(signal.SIGTERM)
+        (os.killpg if stop is signal.SIGINT else os.kill)(process.pid, stop)
         await until(lambda: process.poll() is not None)
-        assert process.returncode == exit_code, log.read_text()
+        assert exit_code in (process.returncode, None), log.read_text()
     finally:
         _kill(process)
 

@@ -1,0 +1,29 @@
+"""A shop on Flask."""
+
+from collections.abc import Iterator
+
+from common import LOG, SERVICE, bug, take
+from flask import Flask, Response
+
+from logcommon.integrations.wsgi import CommonLogMiddleware
+
+app = Flask(__name__)
+app.wsgi_app = CommonLogMiddleware(app.wsgi_app, LOG, service=SERVICE)
+
+
+@app.get("/orders/<int:number>")
+def order(number: int) -> str:
+    return take(number)
+
+
+@app.get("/stream")
+def stream() -> Response:
+    def chunks() -> Iterator[str]:
+        yield from "abc"
+
+    return Response(chunks())
+
+
+@app.get("/bug")
+def fail() -> str:
+    return bug()

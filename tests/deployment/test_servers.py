@@ -1,0 +1,162 @@
+"""Real servers: what a client received is what Redis has, however the server is stopped."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from support.http import serving
+from support.layout import read_counts
+from support.servers import free_port
+
+SHOPS = Path(__file__).parent / "shops"
+BIN = Path(sys.executable).parent
+PATHS = ["/orders/1", "/orders/2", "/orders/3", "/stream", "/bug", "/wp-login.php"]
+ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """A server with an application.
+
+    `order` is the template of its route, and `bug` what an exception counts as. `stops` is how
+    often the application logs that it stops.
+    """
+
+    command: str
+    order: str = "/orders/{number}"
+    bug: str = "GET /bug ValueError"
+    stops: int = 0
+    logs: tuple[str, ...] = ("url",)
+
+
+DJANGO, FLASK = {"order": "/orders/<int:number>"}, {"order": "/orders/<int:number>"}
+BOTH = ("url", "client")
+UVICORN = "uvicorn --port {port}"
+GUNICORN = "gunicorn --bind 127.0.0.1:{port} --workers 2"
+HYPERCORN = "hypercorn --bind 127.0.0.1:{port}"
+GRANIAN = "granian --port {port}"
+WORKER = "--worker-class uvicorn_worker.UvicornWorker"
+STARLETTE = "starlette_shop:app"
+
+ROWS = {
+    "uvicorn": Row(f"{UVICORN} {STARLETTE}", stops=1, logs=BOTH),
+    "uvicorn-2": Row(f"{UVICORN} --workers 2 {STARLETTE}", stops=2, logs=BOTH),
+    "uvicorn-mounted": Row(f"{UVICORN} starlette_shop:mounted"),
+    "uvicorn-django": Row(f"{UVICORN} django_shop:asgi_app", **DJANGO),
+    "uvicorn-litestar": Row(
+        f"{UVICORN} litestar_shop:app", "/orders/{number:int}", "GET /bug 500", stops=1, logs=BOTH
+    ),
+    "gunicorn-uvicorn": Row(f"{GUNICORN} {WORKER} {STARLETTE}", stops=2, logs=BOTH),
+    "gunicorn-uvicorn-preload": Row(
+        f"{GUNICORN} {WORKER} --preload {STARLETTE}", stops=2, logs=BOTH
+    ),
+    "gunicorn-flask": Row(f"{GUNICORN} flask_shop:app", **FLASK),
+    "gunicorn-flask-preload": Row(f"{GUNICORN} --preload flask_shop:app", **FLASK),
+    "gunicorn-threads-flask": Row(f"{GUNICORN} --threads 4 flask_shop:app", **FLASK),
+    "gunicorn-django": Row(f"{GUNICORN} django_shop:wsgi_app", **DJANGO),
+    "hypercorn": Row(f"{HYPERCORN} {STARLETTE}", stops=1, logs=BOTH),
+    "hypercorn-2": Row(f"{HYPERCORN} --workers 2 {STARLETTE}", stops=2, logs=BOTH),
+    "granian": Row(f"{GRANIAN} --interface asgi {STARLETTE}", stops=1, logs=BOTH),
+    "granian-2": Row(f"{GRANIAN} --workers 2 --interface asgi {STARLETTE}", stops=2, logs=BOTH),
+    "granian-flask": Row(f"{GRANIAN} --interface wsgi flask_shop:app", **FLASK),
+}
+
+
+async def ask(port: int) -> Counter[str]:
+    """Send requests over several connections, and return what was received of each kind."""
+    limits = httpx.Limits(max_connections=8, max_keepalive_connections=4)
+    received: Counter[str] = Counter()
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
+    ) as client:
+
+        async def get(path: str) -> None:
+            response = await client.get(path)
+            received[f"{path} {response.status_code}"] += 1
+
+        await asyncio.gather(*(get(path) for path in PATHS * ROUNDS))
+    return received
+
+
+def expected(row: Row, received: Counter[str]) -> Counter[str]:
+    """Return what is to be counted for what was received."""
+    named: Counter[str] = Counter()
+    for subject, times in received.items():
+        path, status = subject.split()
+        if path.startswith("/orders"):
+            named[f"GET {row.order} {status}"] += times
+            named["order %s taken"] += times
+        elif path == "/bug":
+            assert status == "500"
+            named[row.bug] += times
+        else:
+            route = path if path == "/stream" else "<no route>"
+            named[f"GET {route} {status}"] += times
+    return named + Counter({"stopping": row.stops})
+
+
+async def counted(valkey: Redis, service: str) -> Counter[str]:
+    """Return what Redis counts for a shop and its logger, of every severity."""
+    found: Counter[str] = Counter()
+    for name in (service, f"{service}-logger"):
+        for severity in ("info", "warning", "error"):
+            for messages in (await read_counts(valkey, name, severity)).values():
+                found += messages
+    shortened: Counter[str] = Counter()
+    for message, times in found.items():
+        shortened[re.sub(r" at \S+_shop.py:\d+$| at common.py:\d+$", "", message)] += times
+    return shortened
+
+
+async def serve(
+    row: Row, log: str, stop: signal.Signals, directory: Path, url: str
+) -> tuple[str, Counter[str]]:
+    """Run a server until it has answered; return its service and what was received."""
+    port, service = free_port(), f"{log}-{stop.name}"
+    environment = {
+        "LOG": log,
+        "LOGCOMMON_URL": url,
+        "PYTHONPATH": str(SHOPS),
+        "SERVICE": service,
+    }
+    program, *arguments = row.command.format(port=port).split()
+    directory = directory / service
+    directory.mkdir()
+    async with serving(
+        BIN / program,
+        *arguments,
+        port=port,
+        directory=directory,
+        environment=environment,
+        stop=stop,
+        exit_code=None,
+    ):
+        received = await ask(port)
+    return service, received
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+async def test_every_answered_request_is_counted(
+    row: Row, tmp_path: Path, valkey_url: str, valkey: Redis
+) -> None:
+    """With a URL and with a client, stopped by SIGTERM and by Ctrl-C right after an answer."""
+    runs = await asyncio.gather(
+        *(
+            serve(row, log, stop, tmp_path, valkey_url)
+            for log in row.logs
+            for stop in (signal.SIGTERM, signal.SIGINT)
+        )
+    )
+    found = {service: await counted(valkey, service) for service, _ in runs}
+    assert found == {service: expected(row, received) for service, received in runs}
