@@ -6,38 +6,51 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 
-from support.http import serving
+from support.http import Process, serving
 from support.layout import read_counts
 from support.servers import free_port
 
 SHOPS = Path(__file__).parent / "shops"
 BIN = Path(sys.executable).parent
 PATHS = ["/orders/1", "/orders/2", "/orders/3", "/stream", "/bug", "/wp-login.php"]
-ROUNDS = 50
+ROUNDS = 40
+CONNECTIONS = 8
+
+
+def press_ctrl_c(process: Process) -> None:
+    """Interrupt a server and its workers, as a terminal does."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def interrupt(process: Process) -> None:
+    """Interrupt a server alone: told twice, a WSGI worker of granian may hang, whatever it serves."""
+    process.send_signal(signal.SIGINT)
 
 
 @dataclass(frozen=True)
 class Row:
     """A server with an application.
 
-    `order` is the template of its route, and `bug` what an exception counts as. `stops` is how
-    often the application logs that it stops.
+    `order` is the template of its route, `missing` what a path without one counts as, and `bug`
+    what an exception does. `stops` is how often the application logs that it stops; `interrupt` is
+    how it is stopped when not by SIGTERM.
     """
 
     command: str
     order: str = "/orders/{number}"
+    missing: str = "<no route>"
     bug: str = "GET /bug ValueError"
     stops: int = 0
     logs: tuple[str, ...] = ("url",)
+    interrupt: Callable[[Process], None] = press_ctrl_c
 
 
 DJANGO, FLASK = {"order": "/orders/<int:number>"}, {"order": "/orders/<int:number>"}
@@ -52,11 +65,9 @@ STARLETTE = "starlette_shop:app"
 ROWS = {
     "uvicorn": Row(f"{UVICORN} {STARLETTE}", stops=1, logs=BOTH),
     "uvicorn-2": Row(f"{UVICORN} --workers 2 {STARLETTE}", stops=2, logs=BOTH),
-    "uvicorn-mounted": Row(f"{UVICORN} starlette_shop:mounted"),
+    "uvicorn-mounted": Row(f"{UVICORN} starlette_shop:mounted", missing="/{path}"),
     "uvicorn-django": Row(f"{UVICORN} django_shop:asgi_app", **DJANGO),
-    "uvicorn-litestar": Row(
-        f"{UVICORN} litestar_shop:app", "/orders/{number:int}", "GET /bug 500", stops=1, logs=BOTH
-    ),
+    "uvicorn-litestar": Row(f"{UVICORN} litestar_shop:app", bug="GET /bug 500", stops=1, logs=BOTH),
     "gunicorn-uvicorn": Row(f"{GUNICORN} {WORKER} {STARLETTE}", stops=2, logs=BOTH),
     "gunicorn-uvicorn-preload": Row(
         f"{GUNICORN} {WORKER} --preload {STARLETTE}", stops=2, logs=BOTH
@@ -69,24 +80,32 @@ ROWS = {
     "hypercorn-2": Row(f"{HYPERCORN} --workers 2 {STARLETTE}", stops=2, logs=BOTH),
     "granian": Row(f"{GRANIAN} --interface asgi {STARLETTE}", stops=1, logs=BOTH),
     "granian-2": Row(f"{GRANIAN} --workers 2 --interface asgi {STARLETTE}", stops=2, logs=BOTH),
-    "granian-flask": Row(f"{GRANIAN} --interface wsgi flask_shop:app", **FLASK),
+    "granian-flask": Row(
+        f"{GRANIAN} --interface wsgi flask_shop:app", **FLASK, interrupt=interrupt
+    ),
 }
 
 
 async def ask(port: int) -> Counter[str]:
     """Send requests over several connections, and return what was received of each kind."""
-    limits = httpx.Limits(max_connections=8, max_keepalive_connections=4)
     received: Counter[str] = Counter()
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
-    ) as client:
+    paths = iter(PATHS * ROUNDS)
 
-        async def get(path: str) -> None:
-            response = await client.get(path)
-            received[f"{path} {response.status_code}"] += 1
+    async def ask_one_by_one() -> None:
+        for path in paths:
+            received[f"{path} {await get(port, path)}"] += 1
 
-        await asyncio.gather(*(get(path) for path in PATHS * ROUNDS))
+    await asyncio.gather(*(ask_one_by_one() for _ in range(CONNECTIONS)))
     return received
+
+
+async def get(port: int, path: str) -> str:
+    """Return the status of a response that was received to its end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n".encode())
+    response = await reader.read()
+    writer.close()
+    return response.split(maxsplit=2)[1].decode()
 
 
 def expected(row: Row, received: Counter[str]) -> Counter[str]:
@@ -101,7 +120,7 @@ def expected(row: Row, received: Counter[str]) -> Counter[str]:
             assert status == "500"
             named[row.bug] += times
         else:
-            route = path if path == "/stream" else "<no route>"
+            route = path if path == "/stream" else row.missing
             named[f"GET {route} {status}"] += times
     return named + Counter({"stopping": row.stops})
 
@@ -120,10 +139,10 @@ async def counted(valkey: Redis, service: str) -> Counter[str]:
 
 
 async def serve(
-    row: Row, log: str, stop: signal.Signals, directory: Path, url: str
+    row: Row, log: str, stop: Callable[[Process], None], directory: Path, url: str
 ) -> tuple[str, Counter[str]]:
     """Run a server until it has answered; return its service and what was received."""
-    port, service = free_port(), f"{log}-{stop.name}"
+    port, service = free_port(), f"{log}-{stop.__name__}"
     environment = {
         "LOG": log,
         "LOGCOMMON_URL": url,
@@ -155,7 +174,7 @@ async def test_every_answered_request_is_counted(
         *(
             serve(row, log, stop, tmp_path, valkey_url)
             for log in row.logs
-            for stop in (signal.SIGTERM, signal.SIGINT)
+            for stop in (Popen.terminate, row.interrupt)
         )
     )
     found = {service: await counted(valkey, service) for service, _ in runs}

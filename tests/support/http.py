@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -21,11 +21,11 @@ async def serving(
     directory: Path,
     environment: Mapping[str, str] | None = None,
     exit_code: int | None = 0,
-    stop: signal.Signals = signal.SIGTERM,
+    stop: Callable[[Process], None] = subprocess.Popen.terminate,
 ) -> AsyncIterator[Process]:
-    """Run a server until the block ends, then end it with a signal.
+    """Run a server until the block ends, then end it with SIGTERM, or as `stop` does.
 
-    SIGINT goes to its children too, as Ctrl-C does. With `exit_code` None, any will do.
+    With `exit_code` None, any will do.
 
     Entered once the port takes connections; `servers.free_port` returns one to use. Raises
     AssertionError where the server ends by itself or with another exit code, with what it printed,
@@ -37,7 +37,7 @@ async def serving(
         await until(lambda: _takes_connections(process, port, log))
         yield process
         _assert_runs(process, log)
-        (os.killpg if stop is signal.SIGINT else os.kill)(process.pid, stop)
+        stop(process)
         await until(lambda: process.poll() is not None)
         assert exit_code in (process.returncode, None), log.read_text()
     finally:

@@ -251,8 +251,16 @@ class _Exchange:
 
 
 class _Http(_Exchange):
+    _ending = False
+
+    async def send(self, message: _Dict) -> None:
+        """Send for the application."""
+        self._ending = self._ending or _is_last(message)
+        await super().send(message)
+
     def _received(self, message: _Dict) -> None:
-        if message["type"] == "http.disconnect":
+        # Some servers, as Hypercorn, tell of a disconnect while they take the last message.
+        if message["type"] == "http.disconnect" and not self._ending:
             self._leave()
 
     def _sent(self, message: _Dict) -> None:

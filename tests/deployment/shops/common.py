@@ -7,13 +7,13 @@ import logcommon
 from logcommon.integrations.logging import CommonLogHandler
 
 URL, SERVICE = os.environ["LOGCOMMON_URL"], os.environ["SERVICE"]
-CLIENT = logcommon.connect(URL) if os.environ["LOG"] == "client" else None
-LOG = CLIENT or URL
-SETTINGS = {"spool": os.environ["SPOOL"]} if "SPOOL" in os.environ else {}
+SETTINGS = {"linger": 3600}  # nothing is saved by a commit that happens to come in time
+CLIENT = logcommon.connect(URL, **SETTINGS) if os.environ["LOG"] == "client" else None
+COUNTING = {"log": CLIENT} if CLIENT else {"log": URL, **SETTINGS}
 
 logger = logging.getLogger("shop")
 logger.setLevel(logging.INFO)
-logger.addHandler(CommonLogHandler(URL, service=f"{SERVICE}-logger"))
+logger.addHandler(CommonLogHandler(URL, service=f"{SERVICE}-logger", **SETTINGS))
 
 
 def take(order: int) -> str:

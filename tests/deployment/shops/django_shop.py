@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import django
-from common import LOG, SERVICE, bug, take
+from common import COUNTING, SERVICE, bug, take
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
@@ -17,7 +17,7 @@ settings.configure(
     ALLOWED_HOSTS=["*"],
     MIDDLEWARE=["logcommon.integrations.django.route_middleware"],
     ROOT_URLCONF=__name__,
-    SECRET_KEY="for tests",  # noqa: S106
+    SECRET_KEY="for tests",
 )
 django.setup()
 
@@ -43,5 +43,5 @@ def fail(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [path("orders/<int:number>", order), path("stream", stream), path("bug", fail)]
-wsgi_app = wsgi.CommonLogMiddleware(get_wsgi_application(), LOG, service=SERVICE)
-asgi_app = asgi.CommonLogMiddleware(get_asgi_application(), LOG, service=SERVICE)
+wsgi_app = wsgi.CommonLogMiddleware(get_wsgi_application(), service=SERVICE, **COUNTING)
+asgi_app = asgi.CommonLogMiddleware(get_asgi_application(), service=SERVICE, **COUNTING)

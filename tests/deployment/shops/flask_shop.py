@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from common import LOG, SERVICE, bug, take
+from common import COUNTING, SERVICE, bug, take
 from flask import Flask, Response
 
 from logcommon.integrations.wsgi import CommonLogMiddleware
 
 app = Flask(__name__)
-app.wsgi_app = CommonLogMiddleware(app.wsgi_app, LOG, service=SERVICE)
+app.wsgi_app = CommonLogMiddleware(app.wsgi_app, service=SERVICE, **COUNTING)
 
 
 @app.get("/orders/<int:number>")

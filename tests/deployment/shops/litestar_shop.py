@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common import CLIENT, LOG, SERVICE, bug, logger, take
+from common import CLIENT, COUNTING, SERVICE, bug, logger, take
 from litestar import Litestar, get
 from litestar.response import Stream
 
@@ -38,5 +38,5 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
 
 
 app = CommonLogMiddleware(
-    Litestar([order, stream, fail], lifespan=[lifespan]), LOG, service=SERVICE
+    Litestar([order, stream, fail], lifespan=[lifespan]), service=SERVICE, **COUNTING
 )

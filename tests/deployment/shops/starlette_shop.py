@@ -1,9 +1,9 @@
-"""A shop on Starlette; `app` has a lifespan, `mounted` is part of an application that knows none."""
+"""A shop on Starlette, and the same in an application that does not pass the lifespan on."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common import CLIENT, LOG, SERVICE, SETTINGS, bug, logger, take
+from common import CLIENT, COUNTING, SERVICE, bug, logger, take
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -40,6 +40,6 @@ app = Starlette(
     routes=[Route("/orders/{number:int}", order), Route("/stream", stream), Route("/bug", fail)],
     lifespan=lifespan,
 )
-app.add_middleware(CommonLogMiddleware, log=LOG, service=SERVICE, **SETTINGS)
+app.add_middleware(CommonLogMiddleware, service=SERVICE, **COUNTING)
 
 mounted = Starlette(routes=[Mount("/", app)])
