@@ -31,7 +31,7 @@ def press_ctrl_c(process: Process) -> None:
 
 
 def interrupt(process: Process) -> None:
-    """Interrupt a server alone: told twice, a WSGI worker of granian may hang, whatever it serves."""
+    """Interrupt a server alone: told twice, a WSGI worker of granian may hang."""
     process.send_signal(signal.SIGINT)
 
 
