@@ -180,7 +180,7 @@ async def test_the_middleware_keeps_to_the_protocol(log: logcommon.CommonLog) ->
     """The standard library's validator finds nothing on either side of it."""
     for app in (plain, streaming):
         shop = Server(validator(CommonLogMiddleware(validator(app), log)))
-        assert shop.ask("GET /", QUERY_STRING="") == b"ab"
+        assert shop.ask("GET /", QUERY_STRING="", SCRIPT_NAME="") == b"ab"
     assert log.stats.calls == 2
 
 
