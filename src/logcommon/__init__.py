@@ -1,5 +1,6 @@
 """An asyncio logging client on Redis that counts, exactly, which messages happen most."""
 
+from logcommon.background import BackgroundLog, background
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
     ClientClosedError,
@@ -13,6 +14,7 @@ from logcommon.exceptions import (
     ServerRefusedError,
     ServerUnavailableError,
     SpoolError,
+    SyncUseError,
 )
 from logcommon.functions import log_common, log_recent
 from logcommon.model import OTHER, CommonRow, Destination, RecentRow
@@ -21,6 +23,7 @@ from logcommon.stats import Stats
 
 __all__ = [
     "OTHER",
+    "BackgroundLog",
     "ClientClosedError",
     "CommitTimeoutError",
     "CommonLog",
@@ -37,6 +40,8 @@ __all__ = [
     "ServerUnavailableError",
     "SpoolError",
     "Stats",
+    "SyncUseError",
+    "background",
     "connect",
     "log_common",
     "log_recent",

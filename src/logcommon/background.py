@@ -1,38 +1,46 @@
-"""A client for programs that run no event loop of their own: a thread keeps it open."""
+"""A client for programs without an event loop: a thread keeps it open."""
 
 import asyncio
-import concurrent.futures
 import contextlib
-import importlib
 import logging
-import sys
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, TypeVarTuple
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import CancelledError
+from datetime import datetime
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+from urllib.parse import urlsplit
 
+from logcommon import ending
 from logcommon.client import CommonLog, connect
-from logcommon.exceptions import InvalidArgumentError, LogCommonError
+from logcommon.exceptions import ClientClosedError, InvalidArgumentError, LogCommonError
 from logcommon.fork import begin_anew_in_children
-from logcommon.model import Severity
-from logcommon.settings import Settings
+from logcommon.keeper import Keeper
+from logcommon.model import RECENT_LENGTH, CommonRow, Destination, RecentRow, Severity
 from logcommon.stats import Stats
-
-# What the thread would else import when it needs it. Should the process fork just then, the import
-# would be half done in the child, and nobody there to end it.
-for _module in ("anyio._backends._asyncio", "encodings.idna"):
-    importlib.import_module(_module)
-
-_LOGGER = logging.getLogger("logcommon")
+from logcommon.write.alarm import Alarm
+from logcommon.write.buffer import Buffer
 
 _FAREWELL = 2.0
 """Seconds that the thread may take to end, besides the time that its client may take."""
 
+_PAUSE = 1.0
+"""Seconds until a client that could not be opened is tried again, and for which one that could not
+write does not make the next one wait for the same."""
+
+_RESIGNATION = 60.0
+"""Seconds for which nothing is waited for at the end of a process that could not write."""
+
 _Result = TypeVar("_Result")
-_Arguments = TypeVarTuple("_Arguments")
+_Parameters = ParamSpec("_Parameters")
 
 
 class BackgroundLog:
-    """A client that the first call opens in a thread; safe from any thread, and after a fork.
+    """A client for programs without an event loop; made by `background`.
+
+    The first call opens it in a thread of its own. It is safe from any thread, in signal handlers
+    and after a fork, and is flushed when the process ends. After `close` the next call opens it
+    again.
 
     Args:
         url: Where to connect; as for `connect`.
@@ -44,146 +52,278 @@ class BackgroundLog:
     """
 
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
-        self._log = connect(url, **settings)
-        self._patience = settings.get("drain_timeout", Settings().drain_timeout) + _FAREWELL
+        if not isinstance(url, str):
+            raise InvalidArgumentError(
+                f"a client in the background takes a URL, not {type(url).__name__}: a "
+                "redis.asyncio client belongs to its event loop, so use logcommon.connect there"
+            )
+        self._url = url
+        checked = connect(url, **settings)._settings
+        self._log = CommonLog(url, checked, buffer=_OpenBuffer)
+        self._drain_timeout = checked.drain_timeout
+        self.patience = checked.drain_timeout + _FAREWELL
+        """Seconds that `close` may take."""
+        self._alarm = Alarm()
         self._begin()
         begin_anew_in_children(self)
+        ending.prepare()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = asyncio.Event()
-        self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._closed = False
+        self._keepers: set[Keeper] = set()
+        self._turn: dict[str, Keeper] = {}
+        self._not_before = self._gave_up_at = float("-inf")
         vars(self).pop("log_common_nowait", None)
 
+    def __enter__(self) -> Self:
+        """Open the client; it need not be waited for."""
+        self._require_keeper()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<logcommon.BackgroundLog for {_without_credentials(self._url)}>"
+
+    # While the thread runs, an attribute takes the place of this method.
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Count a message, as the client's method of this name does."""
+        """Count `message`, and log it as recent; returns at once.
+
+        Args:
+            name: The service.
+            message: The message.
+            severity: A `logging` level, or any text.
+
+        Raises:
+            InvalidArgumentError: The name, the message or the severity can't be used.
+
+        """
         self._log.log_common_nowait(name, message, severity)
-        if self._thread is None:
-            self._start()
+        self._called()
+
+    def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
+        """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
+        self._log.log_recent_nowait(name, message, severity)
+        self._called()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything logged before this call is in Redis; return whether it is.
+
+        Args:
+            timeout: Seconds to wait at most, None for `drain_timeout`.
+
+        """
+        deadline = time.monotonic() + (self._drain_timeout if timeout is None else timeout)
+        while self._log.stats.pending:
+            keeper = self._require_keeper()
+            left = deadline - time.monotonic()
+            if keeper is None or left <= 0:
+                self._gave_up_at = time.monotonic()
+                return False
+            with contextlib.suppress(CancelledError, TimeoutError, LogCommonError):
+                keeper.ask(self._log.flush).result(left)
+                return True
+        return True
 
     @property
     def stats(self) -> Stats:
         """What has become of every call so far."""
         return self._log.stats
 
-    async def opened(self) -> CommonLog:
-        """Return the client, from any event loop, as soon as the thread has opened it.
+    def top(
+        self,
+        name: str,
+        severity: Severity = logging.INFO,
+        n: int = 10,
+        hour: datetime | None = None,
+    ) -> list[CommonRow]:
+        """Return the `n` most common messages of an hour, as `CommonLog.top` does."""
+        return self._ask(lambda: self._log.top(name, severity, n, hour))
 
-        If the thread can't open it, the client is returned as it is.
+    def recent(
+        self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
+    ) -> list[RecentRow]:
+        """Return the `n` newest entries, as `CommonLog.recent` does."""
+        return self._ask(lambda: self._log.recent(name, severity, n))
+
+    def destinations(self) -> list[Destination]:
+        """Return every destination that was logged to, as `CommonLog.destinations` does."""
+        return self._ask(self._log.destinations)
+
+    def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
+        """Return the hours that have counts, as `CommonLog.hours` does."""
+        return self._ask(lambda: self._log.hours(name, severity))
+
+    def close(self) -> None:
+        """Write what is pending, for `drain_timeout` seconds at most, and end the thread.
+
+        Call it again or not at all: the process closes it when it ends. A later call opens it.
         """
-        if not self._log._is_open:
-            self._start()
-            if self._thread is not None:
-                await asyncio.wait([asyncio.wrap_future(self._started)])
+        self.begin_close()
+        self.finish_close(time.monotonic() + self.patience)
+
+    # For an event loop, in which nothing may block
+
+    async def opened(self) -> CommonLog:
+        """Return the client once it is open; as it is if it can't be opened."""
+        keeper = None if self._log._is_open else self._require_keeper()
+        if keeper is not None:
+            await asyncio.wait([asyncio.wrap_future(keeper.ask(_nothing))])
         return self._log
 
     async def written(self) -> None:
-        """Wait, in any event loop, until Redis has it all, but no longer than a drain may take."""
-        with contextlib.suppress(LogCommonError, TimeoutError):
-            async with asyncio.timeout(self._patience):
+        """Wait until what was logged is in Redis, no longer than a drain may take."""
+        with contextlib.suppress(TimeoutError, LogCommonError):
+            async with asyncio.timeout(self._drain_timeout):
                 if self._log.stats.pending:
                     await (await self.opened()).flush()
 
-    def close(self) -> None:
-        """Write what is pending, within the time that a drain may take; then calls are dropped."""
-        self._closed = True
-        # Not for ever: a signal handler may have interrupted the one who has the lock.
-        held = self._lock.acquire(timeout=_FAREWELL)
-        try:
-            if self._thread is None:
-                self._end_here()
-                return
-        finally:
-            if held:
-                self._lock.release()
-        with contextlib.suppress(RuntimeError):  # the loop, or the thread, has ended already
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(self._patience)
+    # For the end of the process
 
-    def _start(self) -> None:
-        # Who does not get the lock leaves it to the one who has it, and goes on.
-        if self._closed or not self._lock.acquire(blocking=False):
-            return
-        try:
-            if self._thread is None:
-                self._start_thread()
-        finally:
-            self._lock.release()
-
-    def _start_thread(self) -> None:
-        try:
-            # Made here, and not in the thread: it logs, for which it may need the lock of `logging`
-            # that whoever configures `logging` anew holds while it waits for the thread to end.
-            loop = self._loop = self._loop or _Loop()
-            self._thread = threading.Thread(
-                target=self._run, args=(loop,), name="logcommon", daemon=True
-            )
-            self._thread.start()
-        except (OSError, RuntimeError):  # there are no more; at the interpreter's exit, none at all
-            self._thread = None
-        else:
-            # From now on calls need not look whether there is a thread.
-            self.log_common_nowait = self._log.log_common_nowait  # type: ignore[method-assign]
-            _call_at_end_of_multiprocessing(self.close)
-
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
-        try:
-            async with self._log:
-                self._started.set_result(None)
-                await self._stop.wait()
-        except (LogCommonError, RuntimeError) as error:  # the latter: no new process at the exit
-            _LOGGER.warning("nothing is written: %s", error)
-        finally:
-            if not self._started.done():
-                self._started.set_result(None)
-
-    def _end_here(self) -> None:
-        """Write what is pending in the thread of the caller, as there is no other."""
+    def begin_close(self) -> None:
+        """Begin to write what is pending, and return at once."""
         if self._log.stats.pending:
-            self._stop.set()
-            self._run(self._loop or _Loop())
-        else:
-            self._log._buffer.drain(1, last=True)  # to drop, and count, what comes from now on
-            if self._loop is not None:
-                self._loop.close()
+            self._require_keeper()
+        timeout = 0.0 if self._has_just_given_up() else self._drain_timeout
+        for keeper in tuple(self._keepers):
+            keeper.close(timeout)
+        vars(self).pop("log_common_nowait", None)
+
+    def is_closing(self) -> bool:
+        """Whether the thread still runs."""
+        return any(keeper.is_alive for keeper in tuple(self._keepers))
+
+    def finish_close(self, deadline: float) -> None:
+        """Wait until what is pending is written, until that monotonic time at most."""
+        for keeper in tuple(self._keepers):
+            keeper.join(deadline - time.monotonic())
+            if not keeper.is_alive:
+                self._keepers.discard(keeper)
+        if self._log.stats.pending and not self._keepers:
+            self._write_here()
+        if not self._log.stats.pending:
+            ending.closed(self)
+
+    def _called(self) -> None:
+        """See to it that what was logged will be written."""
+        if ending.in_hurry():
+            self._write_now()
+            return
+        keeper = self._require_keeper()
+        if keeper is not None and ending.prepare():
+            with contextlib.suppress(RuntimeError):  # its loop has ended
+                keeper.loop.call_soon_threadsafe(self._go_fast, keeper)
+
+    def _require_keeper(self) -> Keeper | None:
+        """Return the one that serves, or that will; None if there can't be one now."""
+        for keeper in (*self._turn.values(), *tuple(self._keepers)):
+            if keeper.serves:
+                return keeper
+        if time.monotonic() < self._not_before:
+            return None
+        ending.close_at_end(self)
+        try:
+            keeper = Keeper(self._log, self._turn, self._go_fast, self._failed)
+        except OSError:  # there are too many open files
+            return None
+        self._keepers.add(keeper)
+        return keeper if keeper.start() else None
+
+    def _go_fast(self, keeper: Keeper) -> None:
+        """Have calls go straight to the buffer while there is a thread. Called in the thread."""
+        if ending.prepare():
+            self.log_common_nowait = self._log.log_common_nowait  # type: ignore[method-assign]
+        if keeper.closing:  # set before the attribute is taken away by whoever closes
+            vars(self).pop("log_common_nowait", None)
+
+    def _failed(self, error: Exception) -> None:
+        self._not_before = time.monotonic() + _PAUSE
+        self._alarm.warn("open", f"nothing is written: {error}")
+
+    def _write_now(self) -> None:
+        """Write what is pending before returning: the process may end at any moment."""
+        before = self._log.stats
+        self.close()
+        after = self._log.stats
+        if after.pending or (after.dropped, after.spooled) != (before.dropped, before.spooled):
+            self._gave_up_at = time.monotonic() + _RESIGNATION
+
+    def _write_here(self) -> None:
+        """Write what is pending in the thread of the caller, as there is no other."""
+        with contextlib.suppress(OSError, RuntimeError):
+            keeper = Keeper(self._log, self._turn, self._go_fast, self._failed)
+            keeper.close(0.0 if self._has_just_given_up() else self._drain_timeout)
+            keeper.run_here()
+
+    def _has_just_given_up(self) -> bool:
+        return time.monotonic() - self._gave_up_at < _PAUSE
+
+    def _ask(self, question: Callable[[], Awaitable[_Result]]) -> _Result:
+        keeper = self._require_keeper()
+        with contextlib.suppress(CancelledError):
+            if keeper is not None:
+                return keeper.ask(question).result()
+        raise ClientClosedError("the client can't be opened: the logger `logcommon` says why")
 
     def _begin_in_child(self) -> object:
-        """Be, in a forked process, one that has no thread yet.
+        """Have no thread, in a forked process.
 
-        Its copy of the parent's loop must not be closed here, which would take the parent's
-        connections out of its selector.
+        The copies of the parent's loops must not be closed here, which would take the parent's
+        connections out of their selectors.
         """
-        loop = self._loop
+        parents = list(self._keepers)
         self._begin()
-        return loop
+        return parents
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """Calls at once what else would be called in a thread, as to look up a host or to write a file.
+class _OpenBuffer(Buffer):
+    """Keeps what is logged after it was drained for the last time until it is opened again."""
 
-    Nobody else waits for this loop, and at the interpreter's exit there are no new threads.
+    _drained = False
+
+    def open(self, wake: Callable[[], None]) -> None:
+        super().open(wake)
+        self._drained = False
+
+    def drain(self, *args: Any, last: bool = False) -> Any:
+        if self._drained:
+            return []
+        self._drained = last
+        return super().drain(*args)
+
+
+def _like(
+    _: Callable[_Parameters, CommonLog],
+) -> Callable[[Callable[..., BackgroundLog]], Callable[_Parameters, BackgroundLog]]:
+    """Give a function the parameters of another."""
+    return lambda function: function
+
+
+@_like(connect)
+def background(
+    target: str = "redis://localhost:6379/0",
+    **settings: Any,
+) -> BackgroundLog:
+    """Return a client for programs without an event loop.
+
+    Use it as `with logcommon.background("redis://…") as log:`, or leave it open: it is flushed when
+    the process ends. Nothing is sent before the first call, which starts a thread that writes.
+
+    Args:
+        target: A URL, as for `connect`.
+        settings: All that `connect` takes.
+
+    Raises:
+        InvalidArgumentError: The URL or a setting can't be used.
+
     """
-
-    def run_in_executor(
-        self,
-        executor: object,
-        func: Callable[[*_Arguments], _Result],
-        *args: *_Arguments,
-    ) -> asyncio.Future[_Result]:
-        called: asyncio.Future[_Result] = self.create_future()
-        try:
-            called.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001  # it is for the one who waits for it
-            called.set_exception(error)
-        return called
+    return BackgroundLog(target, settings)
 
 
 OURS = frozenset({"asyncio", "logcommon", "redis"})
@@ -204,15 +344,18 @@ def as_log(
         return BackgroundLog(target, settings)
     if settings:
         raise InvalidArgumentError(
-            f"a client has its settings from connect(): give {', '.join(settings)} there"
+            f"a client is given its settings where it is made: give {', '.join(settings)} there"
         )
     return target
 
 
-def _call_at_end_of_multiprocessing(close: Callable[[], None]) -> None:
-    """Have it called at the end of a child of `multiprocessing`, where `logging` shuts nothing."""
-    if "multiprocessing.util" in sys.modules:  # else this is no such child
-        from multiprocessing import parent_process, util
+async def _nothing() -> None:
+    """Ask nothing, but wait until there is an answer."""
 
-        if parent_process() is not None:
-            util.Finalize(None, close, exitpriority=0)
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{parts.scheme}://…"
+    slashes = "//" if "//" in url else ""
+    return f"{parts.scheme}:{slashes}{parts.netloc.rpartition('@')[2]}{parts.path}"

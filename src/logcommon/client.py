@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from redis.asyncio import Redis
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from logcommon.embedded import EmbeddedServer
-from logcommon.exceptions import ClientClosedError, InvalidArgumentError
+from logcommon.exceptions import ClientClosedError, InvalidArgumentError, SyncUseError
 from logcommon.fork import begin_anew_in_children
 from logcommon.model import (
     RECENT_LENGTH,
@@ -109,14 +109,16 @@ class CommonLog:
     Everything else needs the client to be open.
     """
 
-    def __init__(self, target: "str | Redis", settings: Settings) -> None:
+    def __init__(
+        self, target: "str | Redis", settings: Settings, buffer: type[Buffer] = Buffer
+    ) -> None:
         self._target = target
         self._settings = settings
         self._embedded = _embedded_server(target)
         if self._embedded is None:
             _client(target)  # now, and not when it is entered, is the time for an error
         self._spool = None if settings.spool is None else Spool(settings.spool)
-        self._buffer = Buffer(settings)
+        self._buffer = buffer(settings)
         # In place of the method of this name, which shows what it does: a call through two Python
         # frames takes an eighth longer, and this is the one that a service makes a million times.
         self.log_common_nowait = self._buffer.put  # type: ignore[method-assign,assignment]
@@ -164,10 +166,13 @@ class CommonLog:
         traceback: TracebackType | None,
     ) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
+        await self._close(self._settings.drain_timeout)
+
+    async def _close(self, timeout: float) -> None:
         session = self._session
         if session is None or session.host.get_loop() is not asyncio.get_running_loop():
             raise ClientClosedError("the client is not open in this event loop")
-        session.writer.close()
+        session.writer.close(timeout)
         try:
             await outlast(session.host)
         finally:
@@ -175,6 +180,21 @@ class CommonLog:
             release = asyncio.create_task(self._release(session.client))
             await outlast(release)
             release.result()
+
+    def __enter__(self) -> NoReturn:
+        """Say how to open this client.
+
+        Raises:
+            SyncUseError: Always.
+
+        """
+        raise SyncUseError(
+            "a client is opened with `async with`; without an event loop, use "
+            "`with logcommon.background(...) as log:`"
+        )
+
+    def __exit__(self, *exc: object) -> None:
+        """Do nothing: it can't be entered like this."""
 
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Count `message`, and log it as recent; returns at once.

@@ -51,6 +51,10 @@ class ClientClosedError(LogCommonError):
     """The client is not open: use it inside `async with logcommon.connect(...)`."""
 
 
+class SyncUseError(LogCommonError, TypeError):
+    """`with` was used where `async with` is needed, or `logcommon.background`."""
+
+
 class ServerUnavailableError(LogCommonError):
     """Redis can't be reached."""
 

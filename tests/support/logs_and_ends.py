@@ -13,7 +13,7 @@ import sys
 def report() -> None:
     """Registered before `logging` is imported, so called after `logging` is shut down."""
     if late_calls:
-        call()
+        call(50)
     if handler is not None and __name__ == "__main__" and os.getpid() == program:
         numbers = {name: getattr(handler.stats, name) for name in NUMBERS}
         print(json.dumps(numbers | {"ignored": handler.ignored}), flush=True)

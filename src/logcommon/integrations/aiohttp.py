@@ -90,7 +90,7 @@ def setup(
         log = connect(log, **settings)
     elif settings:
         raise InvalidArgumentError(
-            f"a client has its settings from connect(): give {', '.join(settings)} there"
+            f"a client is given its settings where it is made: give {', '.join(settings)} there"
         )
     counting = common_log_middleware(log, service=service, slow_after=slow_after, choose=choose)
     app.middlewares.insert(0, counting)

@@ -88,10 +88,10 @@ class Writer:
         """Keep a copy of the buffer in the spool, where there is one, for as long as this runs."""
         await self._backlog.copy_regularly()
 
-    def close(self) -> None:
-        """Have `run` write what is pending and end, within the time that a drain may take."""
+    def close(self, timeout: float) -> None:
+        """Have `run` write what is pending and end, within `timeout` seconds."""
         self._closing = True
-        self._deadline = anyio.current_time() + self._settings.drain_timeout
+        self._deadline = anyio.current_time() + timeout
         if self._scope is not None:
             self._scope.deadline = self._deadline
         self._wanted.set()

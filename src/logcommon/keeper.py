@@ -1,0 +1,186 @@
+"""A thread that keeps a client open, and answers for it to other threads."""
+
+import asyncio
+import contextlib
+import importlib
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar, TypeVarTuple
+
+from logcommon.client import CommonLog
+from logcommon.exceptions import LogCommonError
+
+# What the thread would else import when it needs it. Should the process fork just then, the import
+# would be half done in the child, and nobody there to end it.
+for _module in ("anyio._backends._asyncio", "encodings.idna"):
+    importlib.import_module(_module)
+
+_Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
+
+
+class Keeper:
+    """Keeps a client open from its start until `close`; of many, one at a time.
+
+    Callers may be interrupted by exceptions from signal handlers, and may be signal handlers. So
+    they take no lock: whoever needs a keeper starts one, and the keepers settle among themselves
+    which of them is to serve.
+
+    Args:
+        log: The client.
+        turn: Holds the one that serves. All keepers of a client share it.
+        opened: Called in the thread once the client is open.
+        failed: Called in the thread with the error if the client can't be opened.
+
+    """
+
+    def __init__(
+        self,
+        log: CommonLog,
+        turn: "dict[str, Keeper]",
+        opened: "Callable[[Keeper], None]",
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._log = log
+        self._turn = turn
+        self._opened = opened
+        self._failed = failed
+        # Made here, and not in the thread: it logs, for which it may need the lock of `logging`
+        # that whoever configures `logging` anew holds while it waits for the thread to end.
+        self.loop = _Loop()
+        self.closing = False
+        self._timeout = log._settings.drain_timeout
+        self._stop = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._ended = threading.Event()
+        self._served_in: int | None = None
+        self._answers: set[Future[Any]] = set()
+        self._thread = threading.Thread(target=self.run, name="logcommon", daemon=True)
+
+    def start(self) -> bool:
+        """Start the thread; return False if there are no more, as at the interpreter's exit."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self.loop.close()
+            return False
+        return True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs; not if an exception came before it was started."""
+        return self._thread.is_alive()
+
+    @property
+    def serves(self) -> bool:
+        """Whether what is logged from now on will be written, without a further keeper."""
+        return self.is_alive and not self.closing
+
+    def close(self, timeout: float) -> None:
+        """Have the client write what is pending within `timeout` seconds; return at once."""
+        if not self.closing:
+            self._timeout = timeout
+            self.closing = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            self.loop.call_soon_threadsafe(self._stop.set)
+
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended, for `timeout` seconds at most."""
+        if self.is_alive:
+            self._thread.join(max(0.0, timeout))
+
+    def ask(self, question: Callable[[], Awaitable[_Result]]) -> "Future[_Result]":
+        """Return the answer of a coroutine function that is called once the client is open.
+
+        It is cancelled if the keeper ends before.
+        """
+        coroutine = self._answer(question)
+        try:
+            answer = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError:  # the loop has ended already
+            coroutine.close()
+            answer = Future()
+            answer.cancel()
+            return answer
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
+        if self._ended.is_set():
+            answer.cancel()
+        return answer
+
+    def run(self) -> None:
+        """Serve until closed, in this thread, unless another keeper does."""
+        try:
+            if self._take_turn():
+                self._serve_in_loop()
+            else:
+                self.loop.close()
+        finally:
+            self._ended.set()
+            for answer in list(self._answers):
+                answer.cancel()
+
+    def run_here(self) -> None:
+        """Write what is pending, in the thread of the caller: there are no others."""
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            self.run()
+        finally:
+            asyncio._set_running_loop(running)
+
+    def _take_turn(self) -> bool:
+        while True:
+            other = self._turn.setdefault("serving", self)  # atomic
+            if other is self:
+                return True
+            if not other.closing or other._served_in == threading.get_ident():
+                return False
+            other._ended.wait()
+
+    def _serve_in_loop(self) -> None:
+        self._served_in = threading.get_ident()
+        try:
+            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+                runner.run(self._serve())
+        finally:
+            self.closing = True
+            del self._turn["serving"]
+
+    async def _serve(self) -> None:
+        try:
+            await self._log.__aenter__()
+        except (LogCommonError, RuntimeError) as error:  # the latter: no new process at the exit
+            self._failed(error)
+            return
+        try:
+            self._ready.set()
+            self._opened(self)
+            await self._stop.wait()
+        finally:
+            await self._log._close(self._timeout)
+
+    async def _answer(self, question: Callable[[], Awaitable[_Result]]) -> _Result:
+        await self._ready.wait()
+        return await question()
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Calls at once what else would be called in a thread, as to look up a host or to write a file.
+
+    Nobody else waits for this loop, and at the interpreter's exit there are no new threads.
+    """
+
+    def run_in_executor(
+        self,
+        executor: object,
+        func: Callable[[*_Arguments], _Result],
+        *args: *_Arguments,
+    ) -> asyncio.Future[_Result]:
+        called: asyncio.Future[_Result] = self.create_future()
+        try:
+            called.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001  # it is for the one who waits for it
+            called.set_exception(error)
+        return called
