@@ -57,6 +57,23 @@ async def test_a_handler_gets_the_client(valkey_url: str, valkey: Redis) -> None
     assert sum(found.values(), Counter()) == Counter({"tea ordered": 4})
 
 
+async def test_with_a_url_a_handler_gets_a_client_that_is_open(
+    valkey_url: str, valkey: Redis
+) -> None:
+    """Without a lifespan, and for the very first request."""
+    app = FastAPI()
+    app.add_middleware(CommonLogMiddleware, log=valkey_url, choose=lambda _: None)
+
+    @app.get("/{product}")
+    async def order(product: str, log: Log) -> int:
+        await log.log_common("shop", f"{product} ordered")
+        return (await log.top("shop"))[0].count
+
+    async with client_of(app) as client:
+        counts = [(await client.get("/tea")).json() for _ in range(3)]
+    assert counts == [1, 2, 3]
+
+
 async def test_a_websocket_gets_the_client(valkey_url: str, valkey: Redis) -> None:
     """The same parameter does for a websocket."""
     sent: list[str] = []

@@ -21,6 +21,7 @@ __import__("logcommon.integrations." + sys.argv[2])
     ("package", "extra"),
     [
         ("aiohttp", "aiohttp"),
+        ("django", "django"),
         ("fastapi", "fastapi"),
         ("loguru", "loguru"),
         ("prometheus_client", "prometheus"),

@@ -319,7 +319,7 @@ async def test_with_a_url_it_writes_from_a_thread(valkey_url: str, valkey: Redis
     """Nothing need be opened, and the application finds the client in the environ."""
 
     def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
-        environ["logcommon"].log_common_nowait("shop", "order taken")
+        environ["logcommon.log"].log_common_nowait("shop", "order taken")
         return plain(environ, start_response)
 
     shop = server(app, valkey_url, service="shop", linger=0)

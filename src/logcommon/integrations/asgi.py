@@ -110,54 +110,22 @@ class CommonLogMiddleware:
 
     async def _serve_other(self, scope: _Dict, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan" and isinstance(self._log, BackgroundLog):
-            await _LifespanExchange(self._log, receive, send).serve(self._app, scope)
-        else:
-            await self._app(scope, receive, send)
+            send = _flushing(self._log, send)
+        await self._app(scope, receive, send)
 
     async def _client(self) -> CommonLog:
         return self._log if isinstance(self._log, CommonLog) else await self._log.opened()
 
 
-class _LifespanExchange:
-    """Serves a lifespan, and writes what is pending before it says that the shutdown is complete.
+def _flushing(log: BackgroundLog, send: _Send) -> _Send:
+    """Return a `send` that writes what is pending before it says that the shutdown is over."""
 
-    Once that is said, some servers end the process at once. For an application that knows no
-    lifespan, as Django's, this answers in its place.
-    """
-
-    def __init__(self, log: BackgroundLog, receive: _Receive, send: _Send) -> None:
-        self._log = log
-        self._receive = receive
-        self._send = send
-        self._begun = False
-
-    async def serve(self, app: _App, scope: _Dict) -> None:
-        """Serve the application's lifespan."""
-        try:
-            await app(scope, self.receive, self.send)
-        except Exception:
-            if self._begun:
-                raise
-            await self._serve_alone()
-
-    async def receive(self) -> _Dict:
-        """Receive for the application."""
-        self._begun = True
-        return await self._receive()
-
-    async def send(self, message: _Dict) -> None:
-        """Send for the application."""
-        self._begun = True
+    async def flush_and_send(message: _Dict) -> None:
         if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-            await self._log.written()
-        await self._send(message)
+            await log.written()
+        await send(message)
 
-    async def _serve_alone(self) -> None:
-        while True:
-            message = await self._receive()
-            await self.send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
+    return flush_and_send
 
 
 class _Exchange:

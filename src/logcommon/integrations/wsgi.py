@@ -50,7 +50,7 @@ class CommonLogMiddleware:
     The environ, headers, `exc_info`, `write` and the chunks of a body pass unchanged. Whatever goes
     wrong here is a warning of the logger `logcommon`, once a minute.
 
-    In the environ, `logcommon` is the client.
+    In the environ, `logcommon.log` is the client.
 
     Args:
         app: The application.
@@ -85,7 +85,7 @@ class CommonLogMiddleware:
 
     def __call__(self, environ: _Environ, start_response: Callable[..., _Write]) -> Iterable[bytes]:
         """Serve a request."""
-        environ["logcommon"] = self._log
+        environ["logcommon.log"] = self._log
         exchange = _Exchange(self._requests, environ, start_response, self._slow_after)
         try:
             body = self._app(environ, exchange.start_response)
