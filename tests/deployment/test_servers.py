@@ -1,57 +1,19 @@
 """Real servers: what a client received is what Redis has, however the server is stopped."""
 
 import asyncio
-import os
 import re
-import signal
-import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
 from redis.asyncio import Redis
 
-from support.http import Process, serving
-from support.layout import read_counts
-from support.servers import free_port
+from support.http import Process
+from support.shops import ROUNDS, SHOPS, Row, ask, counted, expected, interrupt, shop
 
-SHOPS = Path(__file__).parent / "shops"
-BIN = Path(sys.executable).parent
-PATHS = ["/orders/1", "/orders/2", "/orders/3", "/stream", "/bug", "/wp-login.php"]
-ROUNDS = 40
-CONNECTIONS = 8
-
-
-def press_ctrl_c(process: Process) -> None:
-    """Interrupt a server and its workers, as a terminal does."""
-    os.killpg(process.pid, signal.SIGINT)
-
-
-def interrupt(process: Process) -> None:
-    """Interrupt a server alone: told twice, a WSGI worker of granian may hang."""
-    process.send_signal(signal.SIGINT)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A server with an application.
-
-    `order` is the template of its route, `missing` what a path without one counts as, and `bug`
-    what an exception does. `stops` is how often the application logs that it stops; `interrupt` is
-    how it is stopped when not by SIGTERM.
-    """
-
-    command: str
-    order: str = "/orders/{number}"
-    missing: str = "<no route>"
-    bug: str = "GET /bug ValueError"
-    stops: int = 0
-    logs: tuple[str, ...] = ("url",)
-    interrupt: Callable[[Process], None] = press_ctrl_c
-
+PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
 
 DJANGO, FLASK = {"order": "/orders/<int:number>"}, {"order": "/orders/<int:number>"}
 BOTH = ("url", "client")
@@ -86,81 +48,13 @@ ROWS = {
 }
 
 
-async def ask(port: int) -> Counter[str]:
-    """Send requests over several connections, and return what was received of each kind."""
-    received: Counter[str] = Counter()
-    paths = iter(PATHS * ROUNDS)
-
-    async def ask_one_by_one() -> None:
-        for path in paths:
-            received[f"{path} {await get(port, path)}"] += 1
-
-    await asyncio.gather(*(ask_one_by_one() for _ in range(CONNECTIONS)))
-    return received
-
-
-async def get(port: int, path: str) -> str:
-    """Return the status of a response that was received to its end."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n".encode())
-    response = await reader.read()
-    writer.close()
-    return response.split(maxsplit=2)[1].decode()
-
-
-def expected(row: Row, received: Counter[str]) -> Counter[str]:
-    """Return what is to be counted for what was received."""
-    named: Counter[str] = Counter()
-    for subject, times in received.items():
-        path, status = subject.split()
-        if path.startswith("/orders"):
-            named[f"GET {row.order} {status}"] += times
-            named["order %s taken"] += times
-        elif path == "/bug":
-            assert status == "500"
-            named[row.bug] += times
-        else:
-            route = path if path == "/stream" else row.missing
-            named[f"GET {route} {status}"] += times
-    return named + Counter({"stopping": row.stops})
-
-
-async def counted(valkey: Redis, service: str) -> Counter[str]:
-    """Return what Redis counts for a shop and its logger, of every severity."""
-    found: Counter[str] = Counter()
-    for name in (service, f"{service}-logger"):
-        for severity in ("info", "warning", "error"):
-            for messages in (await read_counts(valkey, name, severity)).values():
-                found += messages
-    shortened: Counter[str] = Counter()
-    for message, times in found.items():
-        shortened[re.sub(r" at \S+_shop.py:\d+$| at common.py:\d+$", "", message)] += times
-    return shortened
-
-
 async def serve(
     row: Row, log: str, stop: Callable[[Process], None], directory: Path, url: str
 ) -> tuple[str, Counter[str]]:
     """Run a server until it has answered; return its service and what was received."""
-    port, service = free_port(), f"{log}-{stop.__name__}"
-    environment = {
-        "LOG": log,
-        "LOGCOMMON_URL": url,
-        "PYTHONPATH": str(SHOPS),
-        "SERVICE": service,
-    }
-    program, *arguments = row.command.format(port=port).split()
-    directory = directory / service
-    directory.mkdir()
-    async with serving(
-        BIN / program,
-        *arguments,
-        port=port,
-        directory=directory,
-        environment=environment,
-        stop=stop,
-        exit_code=None,
-    ):
+    service = f"{log}-{stop.__name__}"
+    environment = {"LOG": log, "LOGCOMMON_URL": url, "SERVICE": service}
+    async with shop(row, stop, directory / service, **environment) as port:
         received = await ask(port)
     return service, received
 
@@ -177,5 +71,30 @@ async def test_every_answered_request_is_counted(
             for stop in (Popen.terminate, row.interrupt)
         )
     )
-    found = {service: await counted(valkey, service) for service, _ in runs}
+    found = {service: await counted(valkey, service, f"{service}-logger") for service, _ in runs}
     assert found == {service: expected(row, received) for service, received in runs}
+
+
+ACCESS = {
+    "uvicorn-2": Counter({"GET 200": 4 * ROUNDS, "GET 500": ROUNDS, "GET 404": ROUNDS}),
+    "gunicorn-django": Counter({"Not Found": ROUNDS, "Internal Server Error": ROUNDS}),
+}
+
+
+@pytest.mark.parametrize(("row", "expected"), ACCESS.items(), ids=ACCESS)
+async def test_records_of_the_server_itself_count_without_paths(
+    row: str, expected: Counter[str], tmp_path: Path, valkey_url: str, valkey: Redis
+) -> None:
+    """With the `message=` that the page shows, each kind of answer is a line."""
+    service, _ = await serve(ROWS[row], "url", Popen.terminate, tmp_path, valkey_url)
+    assert await counted(valkey, f"{service}-server") == expected
+
+
+def test_the_page_shows_the_message_of_these_tests() -> None:
+    """What is tested here is what the page tells users to write."""
+    tested = (SHOPS / "common.py").read_text().split("def without_path(")[1].split("\n\n\n")[0]
+    assert without_docstring(tested) in without_docstring(PAGE.read_text())
+
+
+def without_docstring(text: str) -> str:
+    return re.sub(r'    """.*?"""\n', "", text)

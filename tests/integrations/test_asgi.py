@@ -920,7 +920,7 @@ async def test_with_a_url_nothing_need_be_opened(valkey_url: str, valkey: Redis)
     await until(all_there)
 
 
-async def messages_of(valkey: Redis, name: str) -> Counter[str]:
+async def messages_of(valkey: Redis, name: str) -> "Counter[str]":
     """Return what Redis counts for a service, in all hours together."""
     return sum((await read_counts(valkey, name)).values(), Counter())
 
@@ -943,7 +943,9 @@ async def test_with_a_url_the_lifespan_ends_when_it_is_written(
     app = CommonLogMiddleware(
         Starlette(routes=[Route("/", hello)]), valkey_url, service="shop", linger=3600
     )
-    await ask(app, "GET /", "GET /", "GET /")
+    await ask(app, "GET /")
+    await until(lambda: messages_of(valkey, "shop"))
+    await ask(app, "GET /", "GET /")  # the next commit is an hour away
     await app({"type": "lifespan"}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 

@@ -2,18 +2,35 @@
 
 import logging
 import os
+from typing import Any
 
 import logcommon
 from logcommon.integrations.logging import CommonLogHandler
 
 URL, SERVICE = os.environ["LOGCOMMON_URL"], os.environ["SERVICE"]
-SETTINGS = {"linger": 3600}  # nothing is saved by a commit that happens to come in time
+SETTINGS: dict[str, Any] = {"linger": float(os.environ["LINGER"])}
 CLIENT = logcommon.connect(URL, **SETTINGS) if os.environ["LOG"] == "client" else None
 COUNTING = {"log": CLIENT} if CLIENT else {"log": URL, **SETTINGS}
+if "SPOOL" in os.environ:
+    COUNTING["spool"] = os.environ["SPOOL"]
 
 logger = logging.getLogger("shop")
 logger.setLevel(logging.INFO)
 logger.addHandler(CommonLogHandler(URL, service=f"{SERVICE}-logger", **SETTINGS))
+
+
+def without_path(record: logging.LogRecord) -> str:
+    """Return a message for a server's own record; clients make up the paths."""
+    if record.name == "uvicorn.access":
+        _, method, _, _, status = record.args
+        return f"{method} {status}"
+    return str(record.args[0])
+
+
+def count_records_of(name: str) -> None:
+    """Count what a server or a framework logs itself."""
+    handler = CommonLogHandler(URL, f"{SERVICE}-server", message=without_path, **SETTINGS)
+    logging.getLogger(name).addHandler(handler)
 
 
 def take(order: int) -> str:

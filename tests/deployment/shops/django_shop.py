@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import django
-from common import COUNTING, SERVICE, bug, take
+from common import COUNTING, SERVICE, bug, count_records_of, take
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
@@ -20,6 +20,7 @@ settings.configure(
     SECRET_KEY="for tests",
 )
 django.setup()
+count_records_of("django.request")
 
 
 def order(request: HttpRequest, number: int) -> HttpResponse:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common import CLIENT, COUNTING, SERVICE, bug, logger, take
+from common import CLIENT, COUNTING, SERVICE, bug, count_records_of, logger, take
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -41,5 +41,7 @@ app = Starlette(
     lifespan=lifespan,
 )
 app.add_middleware(CommonLogMiddleware, service=SERVICE, **COUNTING)
+
+count_records_of("uvicorn.access")
 
 mounted = Starlette(routes=[Mount("/", app)])
