@@ -27,10 +27,9 @@ def without_path(record: logging.LogRecord) -> str:
     return str(record.args[0])
 
 
-def count_records_of(name: str) -> None:
-    """Count what a server or a framework logs itself."""
-    handler = CommonLogHandler(URL, f"{SERVICE}-server", message=without_path, **SETTINGS)
-    logging.getLogger(name).addHandler(handler)
+def handler_of_server() -> logging.Handler:
+    """Return a handler for what a server or a framework logs itself."""
+    return CommonLogHandler(URL, f"{SERVICE}-server", message=without_path, **SETTINGS)
 
 
 def take(order: int) -> str:

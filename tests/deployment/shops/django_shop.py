@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import django
-from common import COUNTING, SERVICE, bug, count_records_of, take
+from common import COUNTING, SERVICE, bug, handler_of_server, take
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
@@ -15,12 +15,17 @@ from logcommon.integrations import asgi, wsgi
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
+    LOGGING={
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"server": {"()": handler_of_server}},
+        "loggers": {"django.request": {"handlers": ["server"]}},
+    },
     MIDDLEWARE=["logcommon.integrations.django.route_middleware"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="for tests",
 )
 django.setup()
-count_records_of("django.request")
 
 
 def order(request: HttpRequest, number: int) -> HttpResponse:

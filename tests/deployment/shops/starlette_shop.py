@@ -1,9 +1,10 @@
 """A shop on Starlette, and the same in an application that does not pass the lifespan on."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common import CLIENT, COUNTING, SERVICE, bug, count_records_of, logger, take
+from common import CLIENT, COUNTING, SERVICE, bug, handler_of_server, logger, take
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -42,6 +43,6 @@ app = Starlette(
 )
 app.add_middleware(CommonLogMiddleware, service=SERVICE, **COUNTING)
 
-count_records_of("uvicorn.access")
+logging.getLogger("uvicorn.access").addHandler(handler_of_server())
 
 mounted = Starlette(routes=[Mount("/", app)])
