@@ -5,17 +5,22 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import CancelledError
 from datetime import datetime
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from logcommon import ending
 from logcommon.client import CommonLog, connect
-from logcommon.exceptions import ClientClosedError, InvalidArgumentError, LogCommonError
+from logcommon.exceptions import (
+    ClientClosedError,
+    InvalidArgumentError,
+    LogCommonError,
+    NotWrittenError,
+)
 from logcommon.fork import begin_anew_in_children
-from logcommon.keeper import Keeper
+from logcommon.keeper import Keeper, Outcome
 from logcommon.model import RECENT_LENGTH, CommonRow, Destination, RecentRow, Severity
 from logcommon.stats import Stats
 from logcommon.write.alarm import Alarm
@@ -121,14 +126,14 @@ class BackgroundLog:
         """
         deadline = time.monotonic() + (self._drain_timeout if timeout is None else timeout)
         while self._log.stats.pending:
-            keeper = self._require_keeper()
-            left = deadline - time.monotonic()
-            if keeper is None or left <= 0:
+            try:
+                self._ask(self._log.flush, deadline)
+            except NotWrittenError:  # another thread closed the client meanwhile
+                continue
+            except (TimeoutError, ClientClosedError):
                 self._gave_up_at = time.monotonic()
                 return False
-            with contextlib.suppress(CancelledError, TimeoutError, LogCommonError):
-                keeper.ask(self._log.flush).result(left)
-                return True
+            return True
         return True
 
     @property
@@ -166,7 +171,8 @@ class BackgroundLog:
         Call it again or not at all: the process closes it when it ends. A later call opens it.
         """
         self.begin_close()
-        self.finish_close(time.monotonic() + self.patience)
+        patience = _FAREWELL if self._has_just_given_up() else self.patience
+        self.finish_close(time.monotonic() + patience)
 
     # For an event loop, in which nothing may block
 
@@ -174,7 +180,14 @@ class BackgroundLog:
         """Return the client once it is open; as it is if it can't be opened."""
         keeper = None if self._log._is_open else self._require_keeper()
         if keeper is not None:
-            await asyncio.wait([asyncio.wrap_future(keeper.ask(_nothing))])
+            replied, loop = asyncio.Event(), asyncio.get_running_loop()
+
+            def reply(_: Outcome | None) -> None:
+                with contextlib.suppress(RuntimeError):  # that loop is closed
+                    loop.call_soon_threadsafe(replied.set)
+
+            keeper.ask(_nothing, reply)
+            await replied.wait()
         return self._log
 
     async def written(self) -> None:
@@ -264,11 +277,19 @@ class BackgroundLog:
     def _has_just_given_up(self) -> bool:
         return time.monotonic() - self._gave_up_at < _PAUSE
 
-    def _ask(self, question: Callable[[], Awaitable[_Result]]) -> _Result:
-        keeper = self._require_keeper()
-        with contextlib.suppress(CancelledError):
-            if keeper is not None:
-                return keeper.ask(question).result()
+    def _ask(
+        self, question: Callable[[], Awaitable[_Result]], deadline: float = float("inf")
+    ) -> _Result:
+        """Return what a coroutine function returns that is called where the client is open."""
+        replies: SimpleQueue[Outcome | None] = SimpleQueue()  # takes no lock of Python's
+        while (keeper := self._require_keeper()) is not None:
+            keeper.ask(question, replies.put)
+            outcome = _first(replies, deadline)
+            if outcome is not None and not isinstance(outcome[1], ClientClosedError):
+                result, error = outcome
+                if error is not None:
+                    raise error
+                return cast("_Result", result)
         raise ClientClosedError("the client can't be opened: the logger `logcommon` says why")
 
     def _begin_in_child(self) -> object:
@@ -347,6 +368,14 @@ def as_log(
             f"a client is given its settings where it is made: give {', '.join(settings)} there"
         )
     return target
+
+
+def _first(replies: "SimpleQueue[Outcome | None]", deadline: float) -> Outcome | None:
+    left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+    try:
+        return replies.get(timeout=left)
+    except Empty:
+        raise TimeoutError from None
 
 
 async def _nothing() -> None:

@@ -5,8 +5,7 @@ import contextlib
 import importlib
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar, TypeVarTuple
+from typing import TypeAlias, TypeVar, TypeVarTuple
 
 from logcommon.client import CommonLog
 from logcommon.exceptions import LogCommonError
@@ -15,6 +14,11 @@ from logcommon.exceptions import LogCommonError
 # would be half done in the child, and nobody there to end it.
 for _module in ("anyio._backends._asyncio", "encodings.idna"):
     importlib.import_module(_module)
+
+Outcome: TypeAlias = tuple[object, Exception | None]
+"""What was returned, or raised."""
+
+Reply: TypeAlias = Callable[[Outcome | None], None]
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
@@ -55,7 +59,8 @@ class Keeper:
         self._ready = asyncio.Event()
         self._ended = threading.Event()
         self._served_in: int | None = None
-        self._answers: set[Future[Any]] = set()
+        self._replies: set[Reply] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self.run, name="logcommon", daemon=True)
 
     def start(self) -> bool:
@@ -90,24 +95,16 @@ class Keeper:
         if self.is_alive:
             self._thread.join(max(0.0, timeout))
 
-    def ask(self, question: Callable[[], Awaitable[_Result]]) -> "Future[_Result]":
-        """Return the answer of a coroutine function that is called once the client is open.
+    def ask(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
+        """Call a coroutine function once the client is open, and `reply` with its outcome.
 
-        It is cancelled if the keeper ends before.
+        Both are called in the thread. The outcome is None if the keeper ended before.
         """
-        coroutine = self._answer(question)
-        try:
-            answer = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-        except RuntimeError:  # the loop has ended already
-            coroutine.close()
-            answer = Future()
-            answer.cancel()
-            return answer
-        self._answers.add(answer)
-        answer.add_done_callback(self._answers.discard)
+        self._replies.add(reply)
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            self.loop.call_soon_threadsafe(self._begin_to_answer, question, reply)
         if self._ended.is_set():
-            answer.cancel()
-        return answer
+            reply(None)
 
     def run(self) -> None:
         """Serve until closed, in this thread, unless another keeper does."""
@@ -118,8 +115,8 @@ class Keeper:
                 self.loop.close()
         finally:
             self._ended.set()
-            for answer in list(self._answers):
-                answer.cancel()
+            for reply in tuple(self._replies):
+                reply(None)
 
     def run_here(self) -> None:
         """Write what is pending, in the thread of the caller: there are no others."""
@@ -161,9 +158,19 @@ class Keeper:
         finally:
             await self._log._close(self._timeout)
 
-    async def _answer(self, question: Callable[[], Awaitable[_Result]]) -> _Result:
+    def _begin_to_answer(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
+        task = self.loop.create_task(self._answer(question, reply))
+        self._tasks.add(task)  # a loop has but weak references
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
         await self._ready.wait()
-        return await question()
+        try:
+            outcome: Outcome = await question(), None
+        except Exception as error:  # noqa: BLE001  # it is for the one who asks
+            outcome = None, error
+        self._replies.discard(reply)
+        reply(outcome)
 
 
 class _Loop(asyncio.SelectorEventLoop):

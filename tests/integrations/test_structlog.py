@@ -428,7 +428,7 @@ PROGRAM = """
 import atexit, sys, structlog
 from logcommon.integrations.structlog import CommonLogProcessor
 
-atexit.register(lambda: structlog.get_logger().info("too late"))
+atexit.register(lambda: structlog.get_logger().info("the very last"))
 processor = CommonLogProcessor(sys.argv[1], service="shop")
 structlog.configure(processors=[processor, structlog.processors.KeyValueRenderer()])
 atexit.register(lambda: structlog.get_logger().info("at the exit"))
@@ -442,4 +442,8 @@ async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis) -> None:
     done = await asyncio.to_thread(run, PROGRAM, valkey_url)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 3002
-    assert await counted(valkey, "shop") == {"over the limit": 3000, "at the exit": 1}
+    assert await counted(valkey, "shop") == {
+        "over the limit": 3000,
+        "at the exit": 1,
+        "the very last": 1,
+    }

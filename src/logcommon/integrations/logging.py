@@ -34,9 +34,9 @@ class CommonLogHandler(logging.Handler):
     and where it was raised, as in `ValueError at app/orders.py:41`. A formatter is not used. The
     severity is the record's level, by its name where it is a level of the application's own.
 
-    A handler takes no lock, does no I/O in the call, and needs no queue. One made with a URL writes
-    from a thread of its own, also in a program without an event loop, and is flushed when
-    `logging` shuts down at the exit. One made with a client leaves that to the client.
+    A call takes no lock, does no I/O, and needs no queue. A handler made with a URL writes from a
+    thread of its own, also in a program without an event loop, and is flushed when the process
+    ends. One made with a client leaves that to the client.
 
     Args:
         target: A URL, as for `connect`; or a client, to be opened and closed by the application.
@@ -114,8 +114,21 @@ class CommonLogHandler(logging.Handler):
             with contextlib.suppress(Exception):
                 self.handleError(record)
 
+    def flush(self) -> bool:  # type: ignore[override]  # more than `logging` asks for
+        """Wait until what was logged is in Redis, for `drain_timeout` seconds at most.
+
+        Returns whether it is. A client that was passed in is not waited for: its event loop may be
+        the one that calls.
+        """
+        if isinstance(self._log, CommonLog):
+            return self._log.stats.pending == 0
+        return self._log.flush()
+
     def close(self) -> None:
-        """Flush, within `drain_timeout`, where the client is the handler's own."""
+        """Flush, within `drain_timeout`, and end the thread. The next record starts it again.
+
+        `dictConfig` and `fileConfig` close every handler there is, also those that are still used.
+        """
         if not isinstance(self._log, CommonLog):
             self._log.close()
         super().close()
@@ -130,8 +143,8 @@ class CommonLogHandler(logging.Handler):
 
     def _count_carefully(self, name: str, record: logging.LogRecord, severity: Severity) -> None:
         """Count a record with the help of code of others, and ignore what that code logs."""
-        self._careful.now = True
         try:
+            self._careful.now = True  # not before: an exception of a signal handler may come
             try:
                 message = str(self._message(record))
             except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from logcommon.background import OURS, as_log
+from logcommon.background import OURS, BackgroundLog, as_log
 from logcommon.client import CommonLog
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.place import type_and_place
@@ -45,8 +45,8 @@ class CommonLogSink:
     A call of a sink does no I/O and waits for nothing, so there is no use in `enqueue=True`. With
     it the sink is told less: messages have their arguments in them, and exceptions have no place.
 
-    One made with a URL writes from a thread of its own, and is flushed when loguru removes it, at
-    the latest at the interpreter's exit. One made with a client leaves that to the client.
+    One made with a URL writes from a thread of its own, and is flushed when loguru removes it, or
+    else when the process ends. One made with a client leaves that to the client.
 
     Args:
         target: A URL, as for `connect`; or a client, to be opened and closed by the application.
@@ -94,12 +94,31 @@ class CommonLogSink:
         except Exception:  # noqa: BLE001  # with `catch=False` it would be raised by the call
             self.ignored += 1
 
+    # Not `flush`: loguru would call a method of that name after every record.
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until what was logged is in Redis; return whether it is.
+
+        A client that was passed in is not waited for: its event loop may be the one that calls.
+
+        Args:
+            timeout: Seconds to wait at most, None for `drain_timeout`.
+
+        """
+        if isinstance(self._log, CommonLog):
+            return self._log.stats.pending == 0
+        return self._log.flush(timeout)
+
+    async def complete(self) -> None:
+        """Do what `wait` does, in an event loop. `await logger.complete()` calls it."""
+        if isinstance(self._log, BackgroundLog):
+            await self._log.written()
+
     def stop(self) -> None:
         """Close. loguru calls it when the sink is removed."""
         self.close()
 
     def close(self) -> None:
-        """Flush, within `drain_timeout`, where the client is the sink's own."""
+        """Flush, within `drain_timeout`, if the client is the sink's own."""
         if not isinstance(self._log, CommonLog):
             self._log.close()
 

@@ -108,15 +108,20 @@ class CommonLogExporter(LogRecordExporter):
         return LogRecordExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Tell whether Redis has everything that was exported; doesn't wait for it."""
-        return self._log.stats.pending == 0
+        """Wait until what was exported is in Redis; return whether it is.
+
+        A client that was passed in is not waited for: its event loop may be the one that calls.
+        """
+        if isinstance(self._log, CommonLog):
+            return self._log.stats.pending == 0
+        return self._log.flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Close. The `LoggerProvider` calls it."""
         self.close()
 
     def close(self) -> None:
-        """Flush, within `drain_timeout`, where the client is the exporter's own."""
+        """Flush, within `drain_timeout`, if the client is the exporter's own."""
         if not isinstance(self._log, CommonLog):
             self._log.close()
 
@@ -133,8 +138,8 @@ class CommonLogExporter(LogRecordExporter):
         """Return a message that takes code of others to make, None where that code logs."""
         if getattr(self._busy, "composing", False):
             return None
-        self._busy.composing = True
         try:
+            self._busy.composing = True  # not before: an exception of a signal handler may come
             return self._message(record)
         except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
             return f"<not logged: its message raised {type(error).__name__}>"

@@ -14,7 +14,6 @@ structlog.get_logger().info("over the limit", user="bob")  # counted as "over th
 ```
 """
 
-import atexit
 import sys
 from typing import Any
 
@@ -59,7 +58,7 @@ class CommonLogProcessor:
     in doubt, look at what comes before it in the chain: that is what is counted.
 
     A processor takes no lock and does no I/O in the call. One made with a URL writes from a thread
-    of its own, and is flushed at the interpreter's exit. One made with a client leaves that to the
+    of its own, and is flushed when the process ends. One made with a client leaves that to the
     client.
 
     Args:
@@ -85,8 +84,6 @@ class CommonLogProcessor:
         self._service = service
         self.ignored = 0
         """Events not counted: writing to Redis caused them, or there is no message to be had."""
-        if not isinstance(self._log, CommonLog):
-            atexit.register(self.close)
 
     @property
     def stats(self) -> Stats:
@@ -108,10 +105,22 @@ class CommonLogProcessor:
             self.ignored += 1
         return event_dict
 
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until what was logged is in Redis; return whether it is.
+
+        A client that was passed in is not waited for: its event loop may be the one that calls.
+
+        Args:
+            timeout: Seconds to wait at most, None for `drain_timeout`.
+
+        """
+        if isinstance(self._log, CommonLog):
+            return self._log.stats.pending == 0
+        return self._log.flush(timeout)
+
     def close(self) -> None:
-        """Flush, within `drain_timeout`, where the client is the processor's own."""
+        """Flush, within `drain_timeout`, if the client is the processor's own."""
         if not isinstance(self._log, CommonLog):
-            atexit.unregister(self.close)
             self._log.close()
 
 
