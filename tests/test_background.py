@@ -14,6 +14,8 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -232,6 +234,99 @@ def test_a_signal_handler_closes_while_the_thread_is_started(
     log.close()
     assert not threads()
     assert log.stats.pending == 0
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises, as a time limit does."""
+
+
+def interrupt_at(line: int) -> None:
+    """Have an exception raised when the so-many-th line from now is about to be executed."""
+    left = line
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401
+        nonlocal left
+        if event == "line":
+            left -= 1
+            if not left:
+                sys.settrace(None)
+                raise Interrupted
+        return trace
+
+    sys.settrace(trace)
+
+
+@pytest.fixture
+def left_over() -> Iterator[None]:
+    """Collect what is left over of a loop that was interrupted while it was being made."""
+    yield
+    with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("left_over")
+async def test_an_exception_at_any_line_of_the_first_call(valkey_url: str, valkey: Redis) -> None:
+    """Wherever a signal handler raises while a thread is started, the next call finds a way."""
+    traced, line, calls = sys.gettrace(), 0, 0
+    log = BackgroundLog(valkey_url, {"linger": 3600})
+    while True:
+        line += 1
+        try:
+            interrupt_at(line)
+            log.log_common_nowait("api", "m", "info")
+            break
+        except Interrupted:
+            pass
+        finally:
+            sys.settrace(traced)
+        log.log_common_nowait("api", "m", "info")
+        assert any(each.serves for each in log._keepers), line
+        log.close()
+        calls = log.stats.calls
+        assert log.stats.counted == calls >= line, line
+    log.close()
+    assert line > 50
+    assert await total(valkey) == log.stats.counted == log.stats.calls == calls + 1
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("left_over")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this platform has no timers")
+async def test_exceptions_at_any_time(valkey_url: str, valkey: Redis) -> None:
+    """A timer that raises over and over, in the calls and in flushes, leaves nothing unusable."""
+    log = BackgroundLog(valkey_url, {"linger": 3600})
+    interruptions = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal interruptions
+        interruptions += 1
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-4 + number * 1e-5)
+                for _ in range(5):
+                    log.log_common_nowait("api", "m", "info")
+                log.flush()
+                log.close()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interrupted:
+                pass
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interruptions > 10
+    log.flush()
+    counted = log.stats.counted
+    for _ in range(100):
+        log.log_common_nowait("api", "m", "info")
+    assert log.flush()
+    assert log.stats.counted == counted + 100 == await total(valkey)
+    log.close()
 
 
 async def test_what_would_need_a_thread_is_called_in_this_one() -> None:

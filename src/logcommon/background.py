@@ -204,24 +204,33 @@ class BackgroundLog:
         if self._log.stats.pending:
             self._require_keeper()
         timeout = 0.0 if self._has_just_given_up() else self._drain_timeout
-        for keeper in tuple(self._keepers):
+        for keeper in self._known_keepers():
             keeper.close(timeout)
         vars(self).pop("log_common_nowait", None)
 
     def is_closing(self) -> bool:
         """Whether the thread still runs."""
-        return any(keeper.is_alive for keeper in tuple(self._keepers))
+        return any(keeper.is_alive for keeper in self._known_keepers())
 
     def finish_close(self, deadline: float) -> None:
         """Wait until what is pending is written, until that monotonic time at most."""
-        for keeper in tuple(self._keepers):
+        self._join(deadline)
+        if self._log.stats.pending and time.monotonic() < deadline:
+            if self._require_keeper() is None:
+                self._write_here()
+            self.begin_close()  # after an exception in the middle of a start one may be left
+            self._join(deadline)
+        if not self._log.stats.pending:
+            ending.closed(self)
+
+    def _join(self, deadline: float) -> None:
+        for keeper in self._known_keepers():
             keeper.join(deadline - time.monotonic())
             if not keeper.is_alive:
                 self._keepers.discard(keeper)
-        if self._log.stats.pending and not self._keepers:
-            self._write_here()
-        if not self._log.stats.pending:
-            ending.closed(self)
+
+    def _known_keepers(self) -> set[Keeper]:
+        return {*self._turn.values(), *tuple(self._keepers)}
 
     def _called(self) -> None:
         """See to it that what was logged will be written."""
@@ -235,7 +244,7 @@ class BackgroundLog:
 
     def _require_keeper(self) -> Keeper | None:
         """Return the one that serves, or that will; None if there can't be one now."""
-        for keeper in (*self._turn.values(), *tuple(self._keepers)):
+        for keeper in self._known_keepers():
             if keeper.serves:
                 return keeper
         if time.monotonic() < self._not_before:

@@ -1,5 +1,6 @@
 """A thread that keeps a client open, and answers for it to other threads."""
 
+import _thread
 import asyncio
 import contextlib
 import importlib
@@ -21,6 +22,9 @@ Outcome: TypeAlias = tuple[object, Exception | None]
 Reply: TypeAlias = Callable[[Outcome | None], None]
 
 _Result = TypeVar("_Result")
+_TURN = 0.1
+"""Seconds after which a keeper looks again whether the one before it has ended."""
+
 _Arguments = TypeVarTuple("_Arguments")
 
 
@@ -57,25 +61,30 @@ class Keeper:
         self._timeout = log._settings.drain_timeout
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
-        self._ended = threading.Event()
+        self._started = self._ended = False
+        self._running = threading.Lock()
+        self._running.acquire()
         self._served_in: int | None = None
         self._replies: set[Reply] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self.run, name="logcommon", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> bool:
         """Start the thread; return False if there are no more, as at the interpreter's exit."""
+        # An exception of a signal handler can leave locks of `threading` held for ever. So what
+        # takes them runs in a thread as well, where no signal handler does.
         try:
-            self._thread.start()
+            _thread.start_new_thread(self._start, ())
         except RuntimeError:
             self.loop.close()
             return False
+        self._started = True
         return True
 
     @property
     def is_alive(self) -> bool:
         """Whether the thread runs; not if an exception came before it was started."""
-        return self._thread.is_alive()
+        return self._started and not self._ended
 
     @property
     def serves(self) -> bool:
@@ -92,8 +101,12 @@ class Keeper:
 
     def join(self, timeout: float) -> None:
         """Wait until the thread has ended, for `timeout` seconds at most."""
-        if self.is_alive:
-            self._thread.join(max(0.0, timeout))
+        if not self.is_alive:
+            return
+        if self._running.acquire(timeout=max(0.0, timeout)):
+            self._running.release()
+            if self._thread is not None:
+                self._thread.join(_TURN)  # it has nothing left to do
 
     def ask(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
         """Call a coroutine function once the client is open, and `reply` with its outcome.
@@ -103,20 +116,17 @@ class Keeper:
         self._replies.add(reply)
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             self.loop.call_soon_threadsafe(self._begin_to_answer, question, reply)
-        if self._ended.is_set():
+        if self._ended:
             reply(None)
 
     def run(self) -> None:
         """Serve until closed, in this thread, unless another keeper does."""
+        self._started = True
         try:
             if self._take_turn():
                 self._serve_in_loop()
-            else:
-                self.loop.close()
         finally:
-            self._ended.set()
-            for reply in tuple(self._replies):
-                reply(None)
+            self._end()
 
     def run_here(self) -> None:
         """Write what is pending, in the thread of the caller: there are no others."""
@@ -127,6 +137,22 @@ class Keeper:
         finally:
             asyncio._set_running_loop(running)
 
+    def _start(self) -> None:
+        thread = threading.Thread(target=self.run, name="logcommon", daemon=True)
+        self._started, self._thread = True, thread
+        try:
+            thread.start()
+        except RuntimeError:  # there are no more
+            self._thread = None
+            self._end()
+
+    def _end(self) -> None:
+        self.loop.close()
+        self._ended = True
+        self._running.release()
+        for reply in tuple(self._replies):
+            reply(None)
+
     def _take_turn(self) -> bool:
         while True:
             other = self._turn.setdefault("serving", self)  # atomic
@@ -134,7 +160,7 @@ class Keeper:
                 return True
             if not other.closing or other._served_in == threading.get_ident():
                 return False
-            other._ended.wait()
+            other.join(_TURN)
 
     def _serve_in_loop(self) -> None:
         self._served_in = threading.get_ident()
