@@ -5,6 +5,7 @@ from time import monotonic
 
 from logcommon.background import BackgroundLog
 from logcommon.client import CommonLog
+from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Destination
 from logcommon.place import type_and_place
 from logcommon.web import Choose, Entry, Request, What
@@ -29,11 +30,15 @@ class RequestLog:
             logged but a warning of the logger `logcommon`, once a minute at most.
 
     Raises:
-        InvalidArgumentError: The service can't be used as a name.
+        InvalidArgumentError: This is no client, or the service can't be used as a name.
 
     """
 
     def __init__(self, log: CommonLog | BackgroundLog, service: str, choose: Choose) -> None:
+        if not isinstance(log, CommonLog | BackgroundLog):
+            raise InvalidArgumentError(
+                f"log must be a client made by logcommon.connect, not {type(log).__name__}"
+            )
         Destination.of(service, "info")
         self._log = log
         self._unopened = log if isinstance(log, CommonLog) else None

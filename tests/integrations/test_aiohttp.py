@@ -649,6 +649,8 @@ async def test_with_a_url_the_application_has_a_client(
     assert await counted(valkey) == {"info": Counter({"GET /orders/{id} 200": 5, "order taken": 5})}
     with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
         install(web.Application(), logcommon.connect(valkey_url), linger=1)
+    with pytest.raises(logcommon.InvalidArgumentError, match="connect, not str"):
+        common_log_middleware(valkey_url)
 
 
 async def test_a_client_that_is_not_open_is_warned_of_once(

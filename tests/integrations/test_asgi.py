@@ -966,6 +966,8 @@ async def test_with_a_url_settings_are_those_of_connect(valkey_url: str) -> None
         CommonLogMiddleware(app, valkey_url, linger=-1)
     with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
         CommonLogMiddleware(app, logcommon.connect(valkey_url), linger=1)
+    with pytest.raises(logcommon.InvalidArgumentError, match="needs no lifespan"):
+        lifespan(valkey_url)
 
 
 async def test_a_client_that_is_not_open_is_warned_of_once(

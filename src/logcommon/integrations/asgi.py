@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 
 from logcommon.background import BackgroundLog, as_log
 from logcommon.client import CommonLog
+from logcommon.exceptions import InvalidArgumentError
 from logcommon.request_log import RequestLog
 from logcommon.routes import route_template
 from logcommon.web import ERROR, Choose, What, choose
@@ -287,7 +288,15 @@ def lifespan(log: CommonLog, inner: _Lifespan | None = None) -> _Lifespan:
         log: The client. It is open before the application starts up, and until it has shut down.
         inner: The application's own lifespan; what it yields is the state that requests see.
 
+    Raises:
+        InvalidArgumentError: This is no client. A middleware with a URL needs no lifespan.
+
     """
+    if not isinstance(log, CommonLog):
+        raise InvalidArgumentError(
+            "lifespan takes a client made by logcommon.connect; with a URL, give it to "
+            "CommonLogMiddleware alone, which needs no lifespan"
+        )
 
     @asynccontextmanager
     async def manage(app: Any) -> AsyncIterator[Any]:
