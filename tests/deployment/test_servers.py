@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from support.http import Process
 from support.shops import ROUNDS, SHOPS, Row, ask, counted, expected, interrupt, shop
+from support.until import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
 
@@ -73,6 +74,24 @@ async def test_every_answered_request_is_counted(
     )
     found = {service: await counted(valkey, service, f"{service}-logger") for service, _ in runs}
     assert found == {service: expected(row, received) for service, received in runs}
+
+
+@pytest.mark.parametrize("row", ["gunicorn-flask", "granian-flask"])
+async def test_a_client_that_leaves_a_stream_is_counted(
+    row: str, tmp_path: Path, valkey_url: str, valkey: Redis
+) -> None:
+    """A WSGI server closes the body of a response that it can't send any more."""
+    environment = {"LINGER": "0.01", "LOGCOMMON_URL": valkey_url, "SERVICE": "shop"}
+    async with shop(ROWS[row], Popen.terminate, tmp_path, **environment) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /endless HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        await reader.readuntil(b"xxx")
+        writer.transport.abort()
+
+        async def counted_as_left() -> bool:
+            return await counted(valkey, "shop") == {"GET /endless client disconnected": 1}
+
+        await until(counted_as_left)
 
 
 ACCESS = {

@@ -1,5 +1,6 @@
 """A shop on Flask."""
 
+import itertools
 from collections.abc import Iterator
 
 from common import COUNTING, SERVICE, bug, take
@@ -22,6 +23,11 @@ def stream() -> Response:
         yield from "abc"
 
     return Response(chunks())
+
+
+@app.get("/endless")
+def endless() -> Response:
+    return Response(itertools.repeat("x" * 10_000))
 
 
 @app.get("/bug")
