@@ -56,7 +56,8 @@ async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redi
     assert not threads()
     log.log_common_nowait("api", "m", "info")
     log.log_common_nowait("api", "m", "info")
-    other = keeper.Keeper(log._log, log._turn, log._go_fast, log._failed)
+    await until(lambda: log._log._is_open)
+    other = log._keeper()
     other.start()  # as by a caller in another thread who had found none
     other.join(10)
     assert not other.is_alive
@@ -151,9 +152,10 @@ async def test_no_thread_is_to_be_had(
         patch.setattr(threading.Thread, "start", refuse)
         for _ in range(3):
             log.log_common_nowait("api", "m", "info")
+        await until(lambda: not log.is_closing())
     assert (log.stats.pending, threads()) == (3, [])
     log.log_common_nowait("api", "m", "info")
-    assert len(threads()) == 1
+    await until(lambda: log._log._is_open)
     log.close()
     assert await total(valkey) == log.stats.counted == 4
 
@@ -215,8 +217,8 @@ async def test_a_signal_handler_logs_while_the_thread_is_started(
         log.log_common_nowait("api", "m", "info")
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert len(threads()) == 1
     log.close()
+    assert log.stats.connects == 1
     assert await counted(valkey) == Counter(m=1, signal=1)
 
 
@@ -358,6 +360,54 @@ async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
         as_log("localhost", {})
 
 
+async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
+    """It is opened and closed like any client, and reads what it has written."""
+    with logcommon.background(valkey_url, linger=3600) as log:
+        log.log_common_nowait("api", "m")
+        log.log_recent_nowait("api", "recent")
+        assert log.flush()
+        assert [(row.count, row.message) for row in log.top("api")] == [(1, "m")]
+        assert [row.message for row in log.recent("api")] == ["recent", "m"]
+        assert log.destinations() == [logcommon.Destination("api", "info")]
+        assert len(log.hours("api")) == 1
+        assert log.flush(0)
+    assert not threads()
+    assert await total(valkey) == 1
+
+
+async def test_flush_while_redis_is_away() -> None:
+    """It returns False when its time is over, and the entries are kept."""
+    log = BackgroundLog("redis://127.0.0.1:1", {"drain_timeout": 0})
+    log.log_common_nowait("api", "m")
+    assert not log.flush(0.05)
+    assert log.stats.pending == 1
+    log.close()
+    assert log.stats.dropped_unwritten == 1
+
+
+def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:
+    """Who mixes up the two is told which one to use."""
+    with pytest.raises(logcommon.InvalidArgumentError, match=r"use logcommon\.connect there"):
+        logcommon.background(Redis())
+    client = logcommon.connect(valkey_url)
+    with pytest.raises(logcommon.SyncUseError, match=r"logcommon\.background"), client:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:secret@host:1/0?password=secret", "redis://host:1/0"),
+        ("redis://host/0?password=se@cret", "redis://…"),
+        ("unix:///run/valkey.sock?password=secret", "unix:///run/valkey.sock"),
+        ("embedded:", "embedded:"),
+    ],
+)
+def test_no_credentials_are_shown(url: str, shown: str) -> None:
+    """A client that is printed says where it writes, and nothing that is secret."""
+    assert repr(BackgroundLog(url, {})) == f"<logcommon.BackgroundLog for {shown}>"
+
+
 async def test_a_spool_that_another_has(
     valkey_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -397,7 +447,6 @@ async def test_a_fork_beside_the_thread(log: BackgroundLog, valkey: Redis) -> No
     def work() -> None:
         assert (log.stats.calls, threads()) == (0, [])
         log.log_common_nowait("api", "child", "info")
-        assert len(threads()) == 1
         log.close()
         assert (log.stats.calls, log.stats.counted) == (1, 1)
 
@@ -415,30 +464,28 @@ def test_a_fork_while_another_thread_is_starting(log: BackgroundLog, valkey_url:
 
     def work() -> None:
         log.log_common_nowait("api", "child", "info")
-        assert len(threads()) == 1
         log.close()
         assert log.stats.counted == 1
 
-    starting = keeper.Keeper(log._log, log._turn, log._go_fast, log._failed)
+    starting = log._keeper()
     log._turn["serving"] = starting
     assert in_child(work) == 0
     del log._turn["serving"]
     starting.loop.close()
 
 
-async def test_a_fork_before_the_loop_runs(
-    log: BackgroundLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fork_before_the_loop_runs(log: BackgroundLog, valkey: Redis) -> None:
     """The child leaves the parent's loop open, for the two of them share what it waits with."""
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        log.log_common_nowait("api", "parent", "info")
+    starting = log._keeper()
+    log._keepers.add(starting)
     with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
         assert in_child(gc.collect) == 0
+    starting.start()
     log.log_common_nowait("api", "parent", "info")
-    await until(lambda: log.stats.counted == 2)  # from now on nothing but the close wakes the loop
+    assert log.flush()  # from now on nothing but the close wakes the loop
     log.close()
     assert not threads()
+    assert (log.stats.connects, await total(valkey)) == (1, 1)
 
 
 async def run_program(

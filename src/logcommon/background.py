@@ -77,7 +77,7 @@ class BackgroundLog:
         self._keepers: set[Keeper] = set()
         self._turn: dict[str, Keeper] = {}
         self._not_before = self._gave_up_at = float("-inf")
-        vars(self).pop("log_common_nowait", None)
+        self._go_slow()
 
     def __enter__(self) -> Self:
         """Open the client; it need not be waited for."""
@@ -206,7 +206,6 @@ class BackgroundLog:
         timeout = 0.0 if self._has_just_given_up() else self._drain_timeout
         for keeper in self._known_keepers():
             keeper.close(timeout)
-        vars(self).pop("log_common_nowait", None)
 
     def is_closing(self) -> bool:
         """Whether the thread still runs."""
@@ -216,10 +215,10 @@ class BackgroundLog:
         """Wait until what is pending is written, until that monotonic time at most."""
         self._join(deadline)
         if self._log.stats.pending and time.monotonic() < deadline:
-            if self._require_keeper() is None:
-                self._write_here()
-            self.begin_close()  # after an exception in the middle of a start one may be left
+            self.begin_close()  # after an exception in the middle of a start something may be left
             self._join(deadline)
+        if self._log.stats.pending and not self.is_closing():
+            self._write_here()
         if not self._log.stats.pending:
             ending.closed(self)
 
@@ -251,18 +250,25 @@ class BackgroundLog:
             return None
         ending.close_at_end(self)
         try:
-            keeper = Keeper(self._log, self._turn, self._go_fast, self._failed)
+            keeper = self._keeper()
         except OSError:  # there are too many open files
             return None
         self._keepers.add(keeper)
         return keeper if keeper.start() else None
 
+    def _keeper(self) -> Keeper:
+        return Keeper(self._log, self._turn, self._go_fast, self._go_slow, self._failed)
+
+    # These are called in the thread, one after the other.
+
     def _go_fast(self, keeper: Keeper) -> None:
-        """Have calls go straight to the buffer while there is a thread. Called in the thread."""
-        if ending.prepare():
+        """Have calls go straight to the buffer while there is a thread."""
+        if ending.prepare() and not keeper.closing:
             self.log_common_nowait = self._log.log_common_nowait  # type: ignore[method-assign]
-        if keeper.closing:  # set before the attribute is taken away by whoever closes
-            vars(self).pop("log_common_nowait", None)
+
+    def _go_slow(self) -> None:
+        """Have calls look again whether there is a thread."""
+        vars(self).pop("log_common_nowait", None)
 
     def _failed(self, error: Exception) -> None:
         self._not_before = time.monotonic() + _PAUSE
@@ -279,7 +285,7 @@ class BackgroundLog:
     def _write_here(self) -> None:
         """Write what is pending in the thread of the caller, as there is no other."""
         with contextlib.suppress(OSError, RuntimeError):
-            keeper = Keeper(self._log, self._turn, self._go_fast, self._failed)
+            keeper = self._keeper()
             keeper.close(0.0 if self._has_just_given_up() else self._drain_timeout)
             keeper.run_here()
 

@@ -39,6 +39,7 @@ class Keeper:
         log: The client.
         turn: Holds the one that serves. All keepers of a client share it.
         opened: Called in the thread once the client is open.
+        closing: Called in the thread before the client is closed.
         failed: Called in the thread with the error if the client can't be opened.
 
     """
@@ -48,12 +49,14 @@ class Keeper:
         log: CommonLog,
         turn: "dict[str, Keeper]",
         opened: "Callable[[Keeper], None]",
+        closing: Callable[[], None],
         failed: Callable[[Exception], None],
     ) -> None:
         self._log = log
         self._turn = turn
-        self._opened = opened
-        self._failed = failed
+        self._on_open = opened
+        self._on_close = closing
+        self._on_failure = failed
         # Made here, and not in the thread: it logs, for which it may need the lock of `logging`
         # that whoever configures `logging` anew holds while it waits for the thread to end.
         self.loop = _Loop()
@@ -93,11 +96,8 @@ class Keeper:
 
     def close(self, timeout: float) -> None:
         """Have the client write what is pending within `timeout` seconds; return at once."""
-        if not self.closing:
-            self._timeout = timeout
-            self.closing = True
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self.loop.call_soon_threadsafe(self._stop.set)
+            self.loop.call_soon_threadsafe(self._close, timeout)
 
     def join(self, timeout: float) -> None:
         """Wait until the thread has ended, for `timeout` seconds at most."""
@@ -175,14 +175,21 @@ class Keeper:
         try:
             await self._log.__aenter__()
         except (LogCommonError, RuntimeError) as error:  # the latter: no new process at the exit
-            self._failed(error)
+            self._on_failure(error)
             return
         try:
             self._ready.set()
-            self._opened(self)
+            self._on_open(self)
             await self._stop.wait()
         finally:
             await self._log._close(self._timeout)
+
+    def _close(self, timeout: float) -> None:
+        if not self.closing:
+            self.closing = True
+            self._timeout = timeout
+            self._on_close()
+            self._stop.set()
 
     def _begin_to_answer(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
         task = self.loop.create_task(self._answer(question, reply))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import logcommon
-from logcommon import web
+from logcommon import ending, web
 from logcommon.integrations import asgi
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from support.clock import HandClock
@@ -39,6 +39,13 @@ Message = dict[str, Any]
 Counts = dict[str, Counter[str]]
 App = Callable[..., Awaitable[None]]
 SEVERITIES = ("info", "warning", "error")
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    """Close what middleware with a URL has opened, as the end of a process does."""
+    yield
+    ending.close_all()
 
 
 @pytest.fixture

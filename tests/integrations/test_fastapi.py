@@ -1,6 +1,7 @@
 """The client as a dependency of FastAPI."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from redis.asyncio import Redis
 
 import logcommon
+from logcommon import ending
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from logcommon.integrations.fastapi import Log, get_log
 from support.layout import read_counts
@@ -43,6 +45,13 @@ def shop(log: logcommon.CommonLog, *, middleware: bool = True) -> FastAPI:
 def client_of(app: FastAPI) -> httpx.AsyncClient:
     """Return a client that calls an application without a server in between."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.test")
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    """Close what middleware with a URL has opened, as the end of a process does."""
+    yield
+    ending.close_all()
 
 
 async def test_a_handler_gets_the_client(valkey_url: str, valkey: Redis) -> None:

@@ -171,6 +171,23 @@ async def test_messages_that_are_no_text(handler: CommonLogHandler, valkey: Redi
     assert await counted(valkey) == Counter(["{'event': 1}", "5", "None", "b'bytes'"])
 
 
+async def test_requests_of_uvicorn(valkey_url: str, valkey: Redis) -> None:
+    """Records of its access log count by method and status, and never by what clients make up."""
+    handler, plain = CommonLogHandler(valkey_url), CommonLogHandler(valkey_url, message=chatter)
+    text = '%s - "%s %s HTTP/%s" %d'
+    for number, method in enumerate(("GET", "GET", "POST", "MADE-UP")):
+        arguments = ("127.0.0.1:5", method, f"/{number}", "1.1", 200)
+        record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, text, arguments, None)
+        handler.handle(record)
+        plain.handle(record)
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, "odd", None, None)
+    handler.handle(record)
+    assert (account(handler), account(plain)) == ((5, 0), (4, 0))
+    assert await counted(valkey, "uvicorn.access") == Counter(
+        {"GET 200": 2, "POST 200": 1, "<other> 200": 1, "odd": 1, "m": 4}
+    )
+
+
 # Exceptions
 
 
@@ -674,6 +691,59 @@ def test_the_lock_of_logging_is_held_while_a_handler_is_closed(handler: CommonLo
         LOGGER.info("m")
         handler.close()
         assert handler.stats.counted == 1
+
+
+@pytest.mark.parametrize("way", ["dict", "file"])
+async def test_a_handler_that_a_configuration_has_closed(
+    handler: CommonLogHandler, valkey: Redis, tmp_path: Path, way: str
+) -> None:
+    """It goes on counting, as FileHandler goes on writing."""
+    LOGGER.info("before")
+    if way == "dict":
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    else:
+        file = tmp_path / "logging.ini"
+        file.write_text(
+            "[loggers]\nkeys = root\n[handlers]\nkeys =\n[formatters]\nkeys =\n"
+            "[logger_root]\nhandlers =\n"
+        )
+        logging.config.fileConfig(file, disable_existing_loggers=False)
+    assert handler.stats.counted == 1
+    LOGGER.info("after")
+    assert handler.flush()
+    assert await counted(valkey) == Counter(before=1, after=1)
+
+
+async def test_flush(valkey_url: str, valkey: Redis) -> None:
+    """It waits until Redis has everything; if it gives up, the close does not wait as well."""
+    handler = attached(CommonLogHandler(valkey_url, linger=3600))
+    for _ in range(2):
+        LOGGER.info("m")
+        assert handler.flush()
+        assert await counted(valkey) == Counter(m=handler.stats.calls)
+    assert handler.flush()
+    away = attached(CommonLogHandler("redis://127.0.0.1:1", drain_timeout=0.01))
+    LOGGER.info("m")
+    assert not away.flush()
+    assert away._log._has_just_given_up()  # so the close waits for nothing
+    away.close()
+    assert away.stats.dropped_unwritten == 1
+    handler.close()
+
+
+async def test_an_exception_of_a_signal_handler_in_a_hook(valkey_url: str) -> None:
+    """A thread in which one came has its records counted all the same."""
+
+    def interrupt(record: logging.LogRecord) -> str:
+        if record.msg == "interrupted":
+            raise KeyboardInterrupt
+        return "m"
+
+    handler = attached(CommonLogHandler(valkey_url, message=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        LOGGER.info("interrupted")
+    LOGGER.info("m")
+    assert account(handler) == (1, 0)
 
 
 async def test_file_config(valkey_url: str, valkey: Redis, tmp_path: Path) -> None:

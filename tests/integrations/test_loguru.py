@@ -421,3 +421,20 @@ async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis) -> None:
     done = await asyncio.to_thread(run, PROGRAM, valkey_url)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert await counted(valkey) == {"user {} is over the limit": 3000, "at the exit": 1}
+
+
+async def test_wait_and_complete(valkey_url: str, valkey: Redis) -> None:
+    """Both wait until Redis has everything, and no record waits by itself."""
+    sink = CommonLogSink(valkey_url, "shop", linger=3600)
+    assert not hasattr(sink, "flush")  # loguru would call it after every record
+    logger.add(sink, catch=False)
+    logger.info("m")
+    assert sink.wait()
+    logger.info("m")
+    await logger.complete()
+    assert sink.stats.counted == 2
+    assert await counted(valkey) == {"m": 2}
+    logger.remove()
+    passed = CommonLogSink(logcommon.connect(valkey_url), "shop")
+    assert passed.wait()
+    await passed.complete()

@@ -362,6 +362,22 @@ async def test_many_threads(exporter: CommonLogExporter, valkey: Redis, make: Ma
     assert await counted(valkey) == Counter(8 * messages)
 
 
+async def test_force_flush(valkey_url: str, valkey: Redis) -> None:
+    """It waits until Redis has everything, and gives up when its time is over."""
+    exporter = CommonLogExporter(valkey_url, "shop", linger=3600)
+    provider = provider_of(exporter)
+    for number in (1, 2):
+        emit(provider.get_logger("orders"), "m")
+        assert exporter.force_flush()
+        assert await counted(valkey) == {"m": number}
+    provider.shutdown()
+    away = CommonLogExporter("redis://127.0.0.1:1", "shop", drain_timeout=0)
+    emit(provider_of(away).get_logger("orders"), "m")
+    assert not away.force_flush(10)
+    away.shutdown()
+    assert away.stats.dropped_unwritten == 1
+
+
 async def test_a_client_of_the_application(valkey_url: str, valkey: Redis) -> None:
     """Its client is left open, writes in its own time, and has its settings already."""
     async with logcommon.connect(valkey_url) as log:

@@ -447,3 +447,18 @@ async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis) -> None:
         "at the exit": 1,
         "the very last": 1,
     }
+
+
+async def test_flush(valkey_url: str, valkey: Redis) -> None:
+    """It waits until Redis has everything; a client that was passed in is not waited for."""
+    processor = CommonLogProcessor(valkey_url, linger=3600)
+    logger_of(processor).info("m")
+    assert processor.flush()
+    logger_of(processor).info("m")
+    assert processor.flush()
+    assert await counted(valkey, "structlog") == {"m": 2}
+    processor.close()
+    passed = CommonLogProcessor(logcommon.connect(valkey_url))
+    assert passed.flush()
+    logger_of(passed).info("m")
+    assert not passed.flush()

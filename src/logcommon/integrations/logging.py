@@ -26,6 +26,9 @@ _STANDARD_LEVELS = frozenset(
 )
 _MOST_NAMES = 10_000
 
+_ACCESS = "uvicorn.access"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 class CommonLogHandler(logging.Handler):
     """Counts records, those of one logging call as one message whatever its arguments are.
@@ -104,7 +107,9 @@ class CommonLogHandler(logging.Handler):
             severity: Severity = record.levelno
             if severity not in _STANDARD_LEVELS:
                 severity = record.levelname
-            if name is None or self._careful.now:
+            if name is None and record.name == _ACCESS:
+                self._count_request(record, severity)
+            elif name is None or self._careful.now:
                 self.ignored += 1  # atomic, like all that a thread does between two calls
             elif self._alone and not record.exc_info and record.msg.__class__ is str:
                 self._log.log_common_nowait(name, record.msg, severity)
@@ -137,9 +142,19 @@ class CommonLogHandler(logging.Handler):
         """Return the name to count a logger's records under, None to ignore them."""
         ours = logger.partition(".")[0] in OURS
         name = None if ours else self._service or logger[:LONGEST_NAME] or "root"
+        if logger == _ACCESS and self._message is _message:
+            name = None  # off the fast path
         if len(self._names) < _MOST_NAMES:
             self._names[logger] = name
         return name
+
+    def _count_request(self, record: logging.LogRecord, severity: Severity) -> None:
+        """Count a request by its method and status. Its path is whatever clients make up."""
+        message = str(record.msg)
+        if isinstance(record.args, tuple) and len(record.args) == 5:
+            _, method, _, _, status = record.args
+            message = f"{method if method in _METHODS else '<other>'} {status}"
+        self._log.log_common_nowait(self._service or _ACCESS, message, severity)
 
     def _count_carefully(self, name: str, record: logging.LogRecord, severity: Severity) -> None:
         """Count a record with the help of code of others, and ignore what that code logs."""

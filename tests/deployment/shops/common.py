@@ -20,16 +20,13 @@ logger.addHandler(CommonLogHandler(URL, service=f"{SERVICE}-logger", **SETTINGS)
 
 
 def without_path(record: logging.LogRecord) -> str:
-    """Return a message for a server's own record; clients make up the paths."""
-    if record.name == "uvicorn.access":
-        _, method, _, _, status = record.args
-        return f"{method} {status}"
-    return str(record.args[0])
+    """Return a message for a record of Django's; clients make up the paths."""
+    return str(record.args[0])  # "Not Found", "Internal Server Error"
 
 
-def handler_of_server() -> logging.Handler:
+def handler_of_server(**settings: Any) -> logging.Handler:
     """Return a handler for what a server or a framework logs itself."""
-    return CommonLogHandler(URL, f"{SERVICE}-server", message=without_path, **SETTINGS)
+    return CommonLogHandler(URL, f"{SERVICE}-server", **settings, **SETTINGS)
 
 
 def take(order: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import django
-from common import COUNTING, SERVICE, bug, handler_of_server, take
+from common import COUNTING, SERVICE, bug, handler_of_server, take, without_path
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
@@ -18,7 +18,7 @@ settings.configure(
     LOGGING={
         "version": 1,
         "disable_existing_loggers": False,
-        "handlers": {"server": {"()": handler_of_server}},
+        "handlers": {"server": {"()": handler_of_server, "message": without_path}},
         "loggers": {"django.request": {"handlers": ["server"]}},
     },
     MIDDLEWARE=["logcommon.integrations.django.route_middleware"],

@@ -1,0 +1,89 @@
+"""A program that logs, and is ended by a signal or ends its children by one.
+
+Run as `python ends_by_signal.py WAY URL`.
+"""
+
+import logging
+import multiprocessing
+import signal
+import sys
+import threading
+import time
+
+from logcommon.integrations.logging import CommonLogHandler
+
+LOGGER = logging.getLogger("shop")
+
+
+def set_up() -> None:
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.addHandler(CommonLogHandler(sys.argv[2], linger=5))
+
+
+def work(number: int) -> None:
+    LOGGER.info("task %s", number)
+
+
+def pool() -> None:
+    """The workers of a pool are terminated when the block ends."""
+    with multiprocessing.get_context("fork").Pool(2) as workers:
+        workers.map(work, range(500))
+
+
+def sigterm() -> None:
+    """Nothing is prepared for the signal."""
+    work(0)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def busy() -> None:
+    """The signal comes in the middle of calls, again and again."""
+    main = threading.main_thread().ident
+    assert main is not None
+    print("ready", flush=True)
+
+    def terminate() -> None:
+        time.sleep(0.05)
+        for _ in range(3):
+            signal.pthread_kill(main, signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    number = 0
+    try:
+        while True:
+            work(number)
+            number += 1
+    finally:
+        print("never", flush=True)
+
+
+def in_a_call() -> None:
+    """The signal comes in the middle of a call, which holds what the end would wait for."""
+
+    def redact(message: str) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return message
+
+    LOGGER.handlers[:] = [CommonLogHandler(sys.argv[2], linger=5, redact=redact)]
+    work(0)
+    while True:
+        time.sleep(1)
+
+
+def own_handler() -> None:
+    """A program that handles the signal itself goes on doing so."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    set_up()
+    sigterm()
+
+
+def default_again() -> None:
+    """A program that puts the default action back has it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sigterm()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] != "own_handler":
+        set_up()
+    globals()[sys.argv[1]]()
