@@ -24,7 +24,7 @@ def without_path(record: logging.LogRecord) -> str:
     return str(record.args[0])  # "Not Found", "Internal Server Error"
 
 
-def handler_of_server(**settings: Any) -> logging.Handler:
+def handler_of_server(**settings: object) -> logging.Handler:
     """Return a handler for what a server or a framework logs itself."""
     return CommonLogHandler(URL, f"{SERVICE}-server", **settings, **SETTINGS)
 
