@@ -37,7 +37,9 @@ ROWS = {
     ),
     "gunicorn-flask": Row(f"{GUNICORN} flask_shop:app", **FLASK),
     "gunicorn-flask-preload": Row(f"{GUNICORN} --preload flask_shop:app", **FLASK),
-    "gunicorn-threads-flask": Row(f"{GUNICORN} --threads 4 flask_shop:app", **FLASK),
+    "gunicorn-threads-flask": Row(
+        f"{GUNICORN} --threads 4 flask_shop:app", **FLASK, interrupt=interrupt
+    ),
     "gunicorn-django": Row(f"{GUNICORN} django_shop:wsgi_app", **DJANGO),
     "hypercorn": Row(f"{HYPERCORN} {STARLETTE}", stops=1, logs=BOTH),
     "hypercorn-2": Row(f"{HYPERCORN} --workers 2 {STARLETTE}", stops=2, logs=BOTH),

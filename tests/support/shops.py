@@ -30,7 +30,7 @@ def press_ctrl_c(process: Process) -> None:
 
 
 def interrupt(process: Process) -> None:
-    """Interrupt a server alone: told twice, a WSGI worker of granian may hang."""
+    """Interrupt a server alone: told twice, workers with threads may hang, whatever they serve."""
     process.send_signal(signal.SIGINT)
 
 
