@@ -10,10 +10,9 @@ from aiohttp.typedefs import Handler
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import logcommon
 from _peers import log_by_listing
 from logcommon.integrations.aiohttp import setup
-from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
+from logcommon.integrations.asgi import CommonLogMiddleware
 
 SERVICE = "ours"
 _ROUTE = "/orders/{order_id}"
@@ -33,15 +32,14 @@ class Empty:
 
 def fastapi_app(variant: str, url: str) -> FastAPI:
     """Return a FastAPI application with what a variant adds."""
-    log = logcommon.connect(url)
-    app = FastAPI(lifespan=lifespan(log) if variant == "ours" else None)
+    app = FastAPI()
 
     @app.get(_ROUTE)
     async def order(order_id: int) -> dict[str, int]:
         return {"order": order_id}
 
     if variant == "ours":
-        app.add_middleware(CommonLogMiddleware, log=log, service=SERVICE)
+        app.add_middleware(CommonLogMiddleware, log=url, service=SERVICE)
     if variant == "empty":
         app.add_middleware(Empty)
     if variant == "listing":
@@ -67,7 +65,7 @@ def aiohttp_app(variant: str, url: str) -> web.Application:
 
     app.router.add_get(_ROUTE, order)
     if variant == "ours":
-        setup(app, logcommon.connect(url), service=SERVICE)
+        setup(app, url, service=SERVICE)
     if variant == "empty":
 
         @web.middleware

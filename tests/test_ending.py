@@ -63,7 +63,7 @@ async def test_a_server(
                 "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
             },
             exit_code=code if end == signal.SIGTERM else 0,
-            end=end,
+            stop=lambda process: process.send_signal(end),
         ),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):

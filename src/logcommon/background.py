@@ -179,7 +179,7 @@ class BackgroundLog:
 
     async def opened(self) -> CommonLog:
         """Return the client once it is open; as it is if it can't be opened."""
-        keeper = self._require_keeper()
+        keeper = None if self._log._is_open else self._require_keeper()
         if keeper is not None:
             replied, loop = asyncio.Event(), asyncio.get_running_loop()
 

@@ -5,13 +5,13 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 from redis.asyncio import Redis
 
@@ -38,6 +38,8 @@ from logcommon.write.writer import Writer
 
 _DEFAULTS = Settings()
 _EMBEDDED = "embedded:"
+
+_Rows = TypeVar("_Rows")
 
 
 def connect(
@@ -326,24 +328,28 @@ class CommonLog:
             ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
-        return await self._require_session().reader.top(name, severity, n, hour)
+        session = self._require_session()
+        return await session.read(session.reader.top(name, severity, n, hour))
 
     async def recent(
         self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
     ) -> list[RecentRow]:
         """Return the `n` newest entries, newest first; raises as `top` does."""
-        return await self._require_session().reader.recent(name, severity, n)
+        session = self._require_session()
+        return await session.read(session.reader.recent(name, severity, n))
 
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to, in order; raises as `top` does."""
-        return await self._require_session().reader.destinations()
+        session = self._require_session()
+        return await session.read(session.reader.destinations())
 
     async def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
         """Return the hours that have counts, newest first, in UTC; raises as `top` does.
 
         Hours before `:last` are found as far back as this client's `history_hours`.
         """
-        return await self._require_session().reader.hours(name, severity)
+        session = self._require_session()
+        return await session.read(session.reader.hours(name, severity))
 
     @property
     def _is_open(self) -> bool:
@@ -392,6 +398,13 @@ class _Session:
     writer: Writer
     reader: Reader
     host: "asyncio.Task[None]"
+
+    async def read(self, reading: Coroutine[Any, Any, _Rows]) -> _Rows:
+        """Read in the client's own event loop, also for a caller in another one."""
+        loop = self.host.get_loop()
+        if loop is asyncio.get_running_loop():
+            return await reading
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, loop))
 
     @property
     def is_abandoned(self) -> bool:

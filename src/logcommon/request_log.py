@@ -1,13 +1,18 @@
 """What web middleware has in common: a request becomes an entry, and nothing may harm its host."""
 
+import logging
 from time import monotonic
 
+from logcommon.background import BackgroundLog
 from logcommon.client import CommonLog
+from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Destination
 from logcommon.place import type_and_place
 from logcommon.web import Choose, Entry, Request, What
 from logcommon.web import choose as usual_choice
 from logcommon.write.alarm import Alarm
+
+_LOGGER = logging.getLogger("logcommon")
 
 _KNOWN = 1_000
 
@@ -15,20 +20,28 @@ _KNOWN = 1_000
 class RequestLog:
     """Logs what is chosen of requests. `note` never raises, and waits for nothing.
 
+    If the client is not open when a request is noted, one warning of the logger `logcommon` says
+    what to do about it.
+
     Args:
-        log: The client.
+        log: The client, or one in the background, which opens itself.
         service: The name to count under.
         choose: Returns what to log of a request, None for nothing. Where it raises, nothing is
             logged but a warning of the logger `logcommon`, once a minute at most.
 
     Raises:
-        InvalidArgumentError: The service can't be used as a name.
+        InvalidArgumentError: This is no client, or the service can't be used as a name.
 
     """
 
-    def __init__(self, log: CommonLog, service: str, choose: Choose) -> None:
+    def __init__(self, log: CommonLog | BackgroundLog, service: str, choose: Choose) -> None:
+        if not isinstance(log, CommonLog | BackgroundLog):
+            raise InvalidArgumentError(
+                f"log must be a client made by logcommon.connect, not {type(log).__name__}"
+            )
         Destination.of(service, "info")
         self._log = log
+        self._unopened = log if isinstance(log, CommonLog) else None
         self._service = service
         self._choose = choose
         self._alarm = Alarm()
@@ -45,6 +58,8 @@ class RequestLog:
         error: BaseException | None = None,
     ) -> None:
         """Log what is chosen of a request that began at that monotonic time."""
+        if self._unopened is not None and not self._unopened._is_open:
+            self._warn_of_unopened()
         try:
             entry: Entry | None = None
             if what == "response":
@@ -62,6 +77,14 @@ class RequestLog:
         """Warn of a request that is not counted."""
         place = type_and_place(fault)
         self._alarm.warn("choose", f"a request is not counted: choosing failed: {place}")
+
+    def _warn_of_unopened(self) -> None:
+        self._unopened = None  # once is enough
+        _LOGGER.warning(
+            "the client that counts requests is not open, so nothing is written to Redis: open it "
+            "when the application starts, for instance with lifespan=lifespan(log), or pass a URL "
+            "instead of a client"
+        )
 
     def _chosen(self, request: Request) -> Entry | None:
         entry = self._choose(request)

@@ -1,13 +1,13 @@
-"""The template of the route that an ASGI framework took, by what it leaves in the scope. Pure.
+"""The template of the route that a framework took, by what it leaves in the scope or environ. Pure.
 
-Starlette and FastAPI leave `route`, `router` and `endpoint`, Litestar `path_template`. None of them
-is imported: what is not there is not known.
+Starlette and FastAPI leave `route`, `router` and `endpoint`, Litestar `path_template`, Werkzeug its
+request. None of them is imported: what is not there is not known.
 """
 
 from collections.abc import Iterable, MutableMapping
 from typing import Any, TypeAlias
 
-from logcommon.web import NO_ROUTE
+from logcommon.web import NO_ROUTE, ROUTE
 
 Scope: TypeAlias = MutableMapping[str, Any]
 
@@ -17,7 +17,7 @@ _IN_A_MOUNT = "/{path}"
 
 def route_template(scope: Scope) -> str:
     """Return the template of the route that was taken, from the root of the outermost router."""
-    template = scope.get("path_template")
+    template = scope.get("path_template", scope.get(ROUTE))
     if template is None:
         outside = scope.get("app_root_path")  # is there where a mount was entered
         routes = getattr(scope.get("router"), "routes", ())
@@ -30,6 +30,15 @@ def route_template(scope: Scope) -> str:
         ):
             prefix, routes = mounts
             template = prefix + (_path(scope, routes) or _IN_A_MOUNT)
+    return template if isinstance(template, str) else NO_ROUTE
+
+
+def wsgi_route_template(environ: Scope) -> str:
+    """Return the template that the application left in a WSGI environ, or else Werkzeug's rule."""
+    template = environ.get(ROUTE)
+    if template is None:
+        rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+        template = getattr(rule, "rule", None)
     return template if isinstance(template, str) else NO_ROUTE
 
 

@@ -11,6 +11,12 @@ from logcommon.place import type_and_place
 NO_ROUTE = "<no route>"
 """In place of a path that matched no route: what clients make up must not become messages."""
 
+ROUTE = "logcommon.route"
+"""Where an application may leave the template of its route, in an ASGI scope or a WSGI environ."""
+
+ERROR = "logcommon.error"
+"""Likewise for the exception that the application answered with a 5xx itself."""
+
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"}
 )

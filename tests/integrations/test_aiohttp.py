@@ -631,6 +631,43 @@ async def test_choosing_that_fails_harms_no_request(
     assert warning.endswith(f"choosing failed: KeyError at {place(chosen, 4)}")
 
 
+async def test_with_a_url_the_application_has_a_client(
+    valkey_url: str, valkey: Redis, clock: HandClock
+) -> None:
+    """Opened before it starts, closed when it has ended; the settings are those of `connect`."""
+    app = web.Application()
+
+    async def order(request: web.Request) -> web.Response:
+        await request.app[LOG].log_common("web", "order taken")
+        return web.Response()
+
+    app.router.add_get("/orders/{id}", order)
+    install(app, valkey_url, clock=clock, linger=3600)
+    async with running(app) as client:
+        for number in range(5):
+            await client.get(f"/orders/{number}")
+    assert await counted(valkey) == {"info": Counter({"GET /orders/{id} 200": 5, "order taken": 5})}
+    with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
+        install(web.Application(), logcommon.connect(valkey_url), linger=1)
+    with pytest.raises(logcommon.InvalidArgumentError, match="connect, not str"):
+        common_log_middleware(valkey_url)
+
+
+async def test_a_client_that_is_not_open_is_warned_of_once(
+    log: logcommon.CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A middleware alone opens nothing; what it counts is written once somebody does."""
+    app = web.Application(middlewares=[common_log_middleware(log)])
+    async with running(app) as client:
+        for _ in range(3):
+            await client.get("/")
+        records = [record for record in caplog.records if record.name == "logcommon"]
+        assert ["open it when the application starts" in each.message for each in records] == [True]
+        async with log:
+            pass
+    assert await counted(valkey) == {"warning": Counter({"GET <no route> 404": 3})}
+
+
 async def test_what_is_logged_while_the_application_ends(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import logcommon
-from logcommon import web
+from logcommon import ending, web
 from logcommon.integrations import asgi
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from support.clock import HandClock
@@ -39,6 +39,13 @@ Message = dict[str, Any]
 Counts = dict[str, Counter[str]]
 App = Callable[..., Awaitable[None]]
 SEVERITIES = ("info", "warning", "error")
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    """Close what middleware with a URL has opened, as the end of a process does."""
+    yield
+    ending.close_all()
 
 
 @pytest.fixture
@@ -608,6 +615,21 @@ async def told_after_the_response(scope: Message, receive: App, send: App) -> No
     await until_gone(receive)
 
 
+async def told_while_the_last_message_is_sent(scope: Message, receive: App, send: App) -> None:
+    """Hypercorn's order: the listener is told, and the task that sends is cancelled."""
+    begun = asyncio.Event()
+
+    async def last() -> None:
+        begun.set()
+        await send({"type": "http.response.body", "slow": True})
+
+    await send({"type": "http.response.start", "status": 200})
+    sending = asyncio.create_task(last())
+    await begun.wait()
+    await until_gone(receive)
+    sending.cancel()
+
+
 GONE = Counter({"GET <no route> client disconnected": 1})
 
 
@@ -624,6 +646,7 @@ GONE = Counter({"GET <no route> client disconnected": 1})
         (cancelled, asyncio.CancelledError, {"info": GONE}),
         (cannot_send, BrokenPipeError, {"info": GONE}),
         (told_after_the_response, None, {"info": Counter({"GET <no route> 200": 1})}),
+        (told_while_the_last_message_is_sent, None, {"info": Counter({"GET <no route> 200": 1})}),
     ],
 )
 async def test_every_way_to_learn_that_a_client_has_gone(
@@ -641,6 +664,8 @@ async def test_every_way_to_learn_that_a_client_has_gone(
     async def send(message: Message) -> None:
         if message["type"] == "broken":
             raise BrokenPipeError
+        if "slow" in message:
+            await asyncio.Event().wait()
 
     scope = {"type": "http", "method": "GET", "path": "/"}
     serving = CommonLogMiddleware(app, log)(scope, receive, send)
@@ -880,6 +905,93 @@ async def test_the_lifespan_owns_the_client(valkey_url: str, valkey: Redis) -> N
     assert sum(found.values(), Counter()) == Counter({"starting": 1, "stopping": 1, "GET / 200": 1})
     with pytest.raises(logcommon.ClientClosedError):
         await log.flush()
+
+
+async def test_with_a_url_nothing_need_be_opened(valkey_url: str, valkey: Redis) -> None:
+    """In a mounted application, which sees no lifespan; handlers may wait, and read, as ever."""
+
+    async def order(request: Request) -> Response:
+        client: logcommon.CommonLog = request.scope["logcommon"]
+        await client.log_common("shop", "order taken")
+        return PlainTextResponse(str(await client.top("shop")))
+
+    inner = shop(Route("/orders/{id}", order), log=valkey_url, service="shop", linger=0)
+    app = Starlette(routes=[Mount("/", inner)])
+    async with served(app) as port, httpx.AsyncClient() as client:
+        first, *_ = [await client.get(f"http://127.0.0.1:{port}/orders/{n}") for n in range(20)]
+    assert first.text == "[CommonRow(count=1, message='order taken')]"
+
+    async def all_there() -> bool:
+        return await messages_of(valkey, "shop") == {"GET /orders/{id} 200": 20, "order taken": 20}
+
+    await until(all_there)
+
+
+async def messages_of(valkey: Redis, name: str) -> "Counter[str]":
+    """Return what Redis counts for a service, in all hours together."""
+    return sum((await read_counts(valkey, name)).values(), Counter())
+
+
+async def test_with_a_url_the_lifespan_ends_when_it_is_written(
+    valkey_url: str, valkey: Redis
+) -> None:
+    """Redis has it all once the server is told that the shutdown is complete."""
+    sent: list[str] = []
+    events = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive() -> Message:
+        return {"type": next(events)}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+        if sent[-1] == "lifespan.shutdown.complete":
+            assert await messages_of(valkey, "shop") == {"GET / 200": 3}
+
+    app = CommonLogMiddleware(
+        Starlette(routes=[Route("/", hello)]), valkey_url, service="shop", linger=3600
+    )
+    await ask(app, "GET /")
+    await until(lambda: messages_of(valkey, "shop"))
+    await ask(app, "GET /", "GET /")  # the next commit is an hour away
+    await app({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_with_a_url_and_without_redis_every_response_is_sent() -> None:
+    """Nobody waits for the thread, and the lifespan no longer than a drain may take."""
+    app = Starlette(routes=[Route("/", hello)])
+    app.add_middleware(CommonLogMiddleware, log="redis://127.0.0.1:1", drain_timeout=0)
+    async with served(app) as port, httpx.AsyncClient() as client:
+        for _ in range(5):
+            assert (await client.get(f"http://127.0.0.1:{port}/")).text == "hello"
+
+
+async def test_with_a_url_settings_are_those_of_connect(valkey_url: str) -> None:
+    """They are checked at once; a client has its own."""
+    app = Starlette()
+    with pytest.raises(logcommon.InvalidArgumentError, match="linger must be"):
+        CommonLogMiddleware(app, valkey_url, linger=-1)
+    with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
+        CommonLogMiddleware(app, logcommon.connect(valkey_url), linger=1)
+    with pytest.raises(logcommon.InvalidArgumentError, match="needs no lifespan"):
+        lifespan(valkey_url)
+
+
+async def test_a_client_that_is_not_open_is_warned_of_once(
+    valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning says what to do; what was counted meanwhile is written once it opens."""
+    log = logcommon.connect(valkey_url)
+    app = shop(Route("/", hello), log=log)
+    await ask(app, "GET /", "GET /", "GET /")
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("logcommon", logging.WARNING)
+    assert "open it when the application starts" in record.message
+    assert "lifespan=lifespan(log)" in record.message
+    async with log:
+        await ask(app, "GET /")
+        assert await counted(log, valkey) == {"info": Counter({"GET / 200": 4})}
+    assert len(caplog.records) == 1
 
 
 async def test_a_startup_that_fails_closes_the_client(valkey_url: str) -> None:

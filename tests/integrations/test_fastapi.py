@@ -1,6 +1,7 @@
 """The client as a dependency of FastAPI."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from redis.asyncio import Redis
 
 import logcommon
+from logcommon import ending
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from logcommon.integrations.fastapi import Log, get_log
 from support.layout import read_counts
@@ -45,6 +47,13 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.test")
 
 
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    """Close what middleware with a URL has opened, as the end of a process does."""
+    yield
+    ending.close_all()
+
+
 async def test_a_handler_gets_the_client(valkey_url: str, valkey: Redis) -> None:
     """In routes of every kind; what is awaited is in Redis before the response."""
     log = logcommon.connect(valkey_url)
@@ -55,6 +64,23 @@ async def test_a_handler_gets_the_client(valkey_url: str, valkey: Redis) -> None
         assert (await client.get("/sync/tea")).status_code == 200
     found = await read_counts(valkey, "shop")
     assert sum(found.values(), Counter()) == Counter({"tea ordered": 4})
+
+
+async def test_with_a_url_a_handler_gets_a_client_that_is_open(
+    valkey_url: str, valkey: Redis
+) -> None:
+    """Without a lifespan, and for the very first request."""
+    app = FastAPI()
+    app.add_middleware(CommonLogMiddleware, log=valkey_url, choose=lambda _: None)
+
+    @app.get("/{product}")
+    async def order(product: str, log: Log) -> int:
+        await log.log_common("shop", f"{product} ordered")
+        return (await log.top("shop"))[0].count
+
+    async with client_of(app) as client:
+        counts = [(await client.get("/tea")).json() for _ in range(3)]
+    assert counts == [1, 2, 3]
 
 
 async def test_a_websocket_gets_the_client(valkey_url: str, valkey: Redis) -> None:

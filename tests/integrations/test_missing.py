@@ -21,6 +21,7 @@ __import__("logcommon.integrations." + sys.argv[2])
     ("package", "integration", "name"),
     [
         ("aiohttp", "aiohttp", "aiohttp"),
+        ("django", "django", "django"),
         ("fastapi", "fastapi", "fastapi"),
         ("loguru", "loguru", "loguru"),
         ("prometheus_client", "prometheus", "prometheus-client"),

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -20,10 +20,12 @@ async def serving(
     port: int,
     directory: Path,
     environment: Mapping[str, str] | None = None,
-    exit_code: int = 0,
-    end: signal.Signals = signal.SIGTERM,
+    exit_code: int | None = 0,
+    stop: Callable[[Process], None] = subprocess.Popen.terminate,
 ) -> AsyncIterator[Process]:
-    """Run a server until the block ends, then end it with a signal, SIGTERM by default.
+    """Run a server until the block ends, then end it with SIGTERM, or as `stop` does.
+
+    With `exit_code` None, any will do.
 
     Entered once the port takes connections; `servers.free_port` returns one to use. Raises
     AssertionError where the server ends by itself or with another exit code, with what it printed,
@@ -35,9 +37,9 @@ async def serving(
         await until(lambda: _takes_connections(process, port, log))
         yield process
         _assert_runs(process, log)
-        process.send_signal(end)
+        stop(process)
         await until(lambda: process.poll() is not None)
-        assert process.returncode == exit_code, log.read_text()
+        assert exit_code in (process.returncode, None), log.read_text()
     finally:
         _kill(process)
 

@@ -1,7 +1,6 @@
 """What becomes of the requests of an aiohttp application. Extra `aiohttp`.
 
 ```python
-import logcommon
 from aiohttp import web
 from logcommon.integrations.aiohttp import LOG, setup
 
@@ -13,7 +12,7 @@ async def order(request: web.Request) -> web.Response:
 
 app = web.Application()
 app.router.add_get("/orders/{id}", order)
-setup(app, logcommon.connect("redis://localhost:6379/0"), service="shop")
+setup(app, "redis://localhost:6379/0", service="shop")
 
 if __name__ == "__main__":
     web.run_app(app)  # each request is counted, as "GET /orders/{id} 200"
@@ -27,7 +26,8 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-from logcommon.client import CommonLog
+from logcommon.client import CommonLog, connect
+from logcommon.exceptions import InvalidArgumentError
 from logcommon.request_log import RequestLog
 from logcommon.web import NO_ROUTE, Choose, What
 from logcommon.web import choose as _usual_choice
@@ -59,18 +59,37 @@ _NO_CODE = 1005
 
 def setup(
     app: web.Application,
-    log: CommonLog,
+    log: str | CommonLog,
     *,
     service: str = "web",
     slow_after: float | None = 1.0,
     choose: Choose = _usual_choice,
+    **settings: Any,
 ) -> None:
     """Count an application's requests with a client that is open for as long as it runs.
 
     The middleware becomes the outermost one and the client the first to be opened, whatever the
     application has added already; of what it adds later, only what it puts in front stands before
     them. For the parameters see `common_log_middleware` and `common_log_ctx`, which this adds.
+
+    Args:
+        app: The application.
+        log: A URL, as for `connect`, or a client.
+        service: The name to count under.
+        slow_after: Seconds after which a request is slow; None for never.
+        choose: Chooses what to log of a request.
+        settings: Keyword arguments of `connect`, if `log` is a URL.
+
+    Raises:
+        InvalidArgumentError: The URL, the service or a setting can't be used.
+
     """
+    if isinstance(log, str):
+        log = connect(log, **settings)
+    elif settings:
+        raise InvalidArgumentError(
+            f"a client is given its settings where it is made: give {', '.join(settings)} there"
+        )
     counting = common_log_middleware(log, service=service, slow_after=slow_after, choose=choose)
     app.middlewares.insert(0, counting)
     app.cleanup_ctx.insert(0, common_log_ctx(log))

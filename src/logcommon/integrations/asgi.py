@@ -1,18 +1,17 @@
 """Middleware for ASGI applications: FastAPI, Starlette, Litestar, Quart and any other.
 
 ```python
-import logcommon
 from fastapi import FastAPI
-from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
+from logcommon.integrations.asgi import CommonLogMiddleware
 
-log = logcommon.connect("redis://localhost:6379/0")
-app = FastAPI(lifespan=lifespan(log))
-app.add_middleware(CommonLogMiddleware, log=log, service="shop")
+app = FastAPI()
+app.add_middleware(CommonLogMiddleware, log="redis://localhost:6379/0", service="shop")
 ```
 
 It imports no framework. The template of a route is what the framework leaves in the scope: `route`
 and `router` of Starlette and FastAPI, `path_template` of Litestar. For a framework that leaves
-nothing there, such as Quart, the application can set `path_template` itself.
+nothing there, such as Quart, the application can set `path_template` itself. For Django there is
+`logcommon.integrations.django`.
 """
 
 import asyncio
@@ -22,10 +21,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic
 from typing import Any, TypeAlias
 
+from logcommon.background import BackgroundLog, as_log
 from logcommon.client import CommonLog
+from logcommon.exceptions import InvalidArgumentError
 from logcommon.request_log import RequestLog
 from logcommon.routes import route_template
-from logcommon.web import Choose, What, choose
+from logcommon.web import ERROR, Choose, What, choose
 
 _Dict: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Dict]]
@@ -51,30 +52,41 @@ class CommonLogMiddleware:
     The application is called in the same task, and everything it sends, receives and raises passes
     unchanged. Whatever goes wrong here is a warning of the logger `logcommon`, once a minute.
 
-    In the scope, `logcommon` is the client. A middleware between this and the application must not
-    copy the scope, or the route stays unknown.
+    With a URL, a thread writes in the background. It needs no lifespan, and works in any server, in
+    a mounted application and after a fork. What is pending is written when the lifespan ends, and
+    when the process exits. With a client, nothing is written until the application opens it.
+
+    In the scope, `logcommon` is the client, open if a URL was given. A middleware between this and
+    the application must not copy the scope, or the route stays unknown.
 
     Args:
         app: The application.
-        log: A client, opened and closed by the application; `lifespan` does that.
+        log: A URL, as for `connect`; or a client, which the application opens and closes, for
+            instance with `lifespan`.
         service: The name to count under.
         slow_after: Seconds from which on a request is slow, None for never.
         choose: Returns what to log of a request, None for nothing.
+        settings: Keyword arguments of `connect`, if `log` is a URL.
+
+    Raises:
+        InvalidArgumentError: The URL, the service or a setting can't be used.
 
     """
 
     def __init__(
         self,
         app: _App,
-        log: CommonLog,
+        /,
+        log: str | CommonLog | BackgroundLog,
         *,
         service: str = "web",
         slow_after: float | None = 1.0,
         choose: Choose = choose,
+        **settings: Any,
     ) -> None:
         self._app = app
-        self._log = log
-        self._requests = RequestLog(log, service, choose)
+        self._log = as_log(log, settings)
+        self._requests = RequestLog(self._log, service, choose)
         self._slow_after = math.inf if slow_after is None else slow_after
 
     async def __call__(self, scope: _Dict, receive: _Receive, send: _Send) -> None:
@@ -84,9 +96,9 @@ class CommonLogMiddleware:
         elif scope["type"] == "websocket":
             exchange = _WebSocket(self._requests, scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._serve_other(scope, receive, send)
             return
-        scope["logcommon"] = self._log
+        scope["logcommon"] = await self._client()
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -96,6 +108,25 @@ class CommonLogMiddleware:
             exchange.raised(error)
             raise
         exchange.returned()
+
+    async def _serve_other(self, scope: _Dict, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "lifespan" and isinstance(self._log, BackgroundLog):
+            send = _flushing(self._log, send)
+        await self._app(scope, receive, send)
+
+    async def _client(self) -> CommonLog:
+        return self._log if isinstance(self._log, CommonLog) else await self._log.opened()
+
+
+def _flushing(log: BackgroundLog, send: _Send) -> _Send:
+    """Return a `send` that writes what is pending before it says that the shutdown is over."""
+
+    async def flush_and_send(message: _Dict) -> None:
+        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            await log.written()
+        await send(message)
+
+    return flush_and_send
 
 
 class _Exchange:
@@ -148,7 +179,11 @@ class _Exchange:
         """Note a response that is not noted yet."""
         if not (self._counted or self._gone):
             self._status = self._status or self._unanswered()
-            self._note("response")
+            error = self._scope.get(ERROR)
+            if isinstance(error, Exception):
+                self._note("exception", error)
+            else:
+                self._note("response")
         self._check_slow()
 
     def _received(self, message: _Dict) -> None:
@@ -185,8 +220,16 @@ class _Exchange:
 
 
 class _Http(_Exchange):
+    _ending = False
+
+    async def send(self, message: _Dict) -> None:
+        """Send for the application."""
+        self._ending = self._ending or _is_last(message)
+        await super().send(message)
+
     def _received(self, message: _Dict) -> None:
-        if message["type"] == "http.disconnect":
+        # Some servers, as Hypercorn, tell of a disconnect while they take the last message.
+        if message["type"] == "http.disconnect" and not self._ending:
             self._leave()
 
     def _sent(self, message: _Dict) -> None:
@@ -245,7 +288,15 @@ def lifespan(log: CommonLog, inner: _Lifespan | None = None) -> _Lifespan:
         log: The client. It is open before the application starts up, and until it has shut down.
         inner: The application's own lifespan; what it yields is the state that requests see.
 
+    Raises:
+        InvalidArgumentError: This is no client. A middleware with a URL needs no lifespan.
+
     """
+    if not isinstance(log, CommonLog):
+        raise InvalidArgumentError(
+            "lifespan takes a client made by logcommon.connect; with a URL, give it to "
+            "CommonLogMiddleware alone, which needs no lifespan"
+        )
 
     @asynccontextmanager
     async def manage(app: Any) -> AsyncIterator[Any]:

@@ -1,14 +1,12 @@
 """The client as a dependency of FastAPI. Extra `fastapi`.
 
 ```python
-import logcommon
 from fastapi import FastAPI
-from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
+from logcommon.integrations.asgi import CommonLogMiddleware
 from logcommon.integrations.fastapi import Log
 
-log = logcommon.connect("redis://localhost:6379/0")
-app = FastAPI(lifespan=lifespan(log))
-app.add_middleware(CommonLogMiddleware, log=log, service="shop")
+app = FastAPI()
+app.add_middleware(CommonLogMiddleware, log="redis://localhost:6379/0", service="shop")
 
 @app.post("/orders")
 async def order(log: Log) -> None:
@@ -32,6 +30,8 @@ except ModuleNotFoundError as missing:
 async def get_log(connection: HTTPConnection) -> CommonLog:
     """Return the client of the `CommonLogMiddleware` that a request or a websocket came through.
 
+    If the middleware has a URL, it is the middleware's own client, and open.
+
     In a test, `app.dependency_overrides[get_log]` puts another in its place.
 
     Raises:
@@ -42,7 +42,7 @@ async def get_log(connection: HTTPConnection) -> CommonLog:
         log: CommonLog = connection.scope["logcommon"]
     except KeyError:
         raise RuntimeError(
-            "no client: app.add_middleware(CommonLogMiddleware, log=log, service=…)"
+            'no client: app.add_middleware(CommonLogMiddleware, log="redis://…", service=…)'
         ) from None
     return log
 

@@ -1,0 +1,64 @@
+"""Django's routes and exceptions, for the middleware around its WSGI or ASGI application.
+
+In `wsgi.py`, and likewise in `asgi.py` with `logcommon.integrations.asgi`:
+
+    application = CommonLogMiddleware(get_wsgi_application(), log="redis://localhost:6379/0")
+
+In `settings.py`, so that requests count by route, and exceptions by type and place:
+
+    MIDDLEWARE = ["logcommon.integrations.django.route_middleware", ...]
+"""
+
+import sys
+from collections.abc import Callable
+from inspect import iscoroutinefunction
+from typing import Any
+
+from logcommon.web import ERROR, ROUTE
+
+try:
+    from django.core.signals import got_request_exception
+    from django.utils.decorators import sync_and_async_middleware
+except ModuleNotFoundError as missing:
+    if missing.name != "django":
+        raise
+    raise ImportError("django is not installed: pip install django", name="django") from missing
+
+
+def _route_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Leave the route of each request where `CommonLogMiddleware` looks for it."""
+
+    async def asynchronous(request: Any) -> Any:
+        response = await get_response(request)
+        _leave_route(request)
+        return response
+
+    def synchronous(request: Any) -> Any:
+        response = get_response(request)
+        _leave_route(request)
+        return response
+
+    return asynchronous if iscoroutinefunction(get_response) else synchronous
+
+
+route_middleware = sync_and_async_middleware(_route_middleware)
+
+
+def _leave_route(request: Any) -> None:
+    if request.resolver_match is not None:
+        _carrier(request)[ROUTE] = f"/{request.resolver_match.route}"
+
+
+def _leave_error(sender: object, request: Any, **_: object) -> None:
+    """Leave the exception that Django is about to answer with a 500."""
+    if request is not None:
+        _carrier(request)[ERROR] = sys.exc_info()[1]
+
+
+got_request_exception.connect(_leave_error)
+
+
+def _carrier(request: Any) -> dict[str, Any]:
+    """Return what the outer middleware sees of a request."""
+    carrier: dict[str, Any] = request.scope if hasattr(request, "scope") else request.environ
+    return carrier

@@ -1,0 +1,40 @@
+"""What the shops have in common: how each is told to count, and the logger that they log to."""
+
+import logging
+import os
+from typing import Any
+
+import logcommon
+from logcommon.integrations.logging import CommonLogHandler
+
+URL, SERVICE = os.environ["LOGCOMMON_URL"], os.environ["SERVICE"]
+SETTINGS: dict[str, Any] = {"linger": float(os.environ["LINGER"])}
+CLIENT = logcommon.connect(URL, **SETTINGS) if os.environ["LOG"] == "client" else None
+COUNTING = {"log": CLIENT} if CLIENT else {"log": URL, **SETTINGS}
+if "SPOOL" in os.environ:
+    COUNTING["spool"] = os.environ["SPOOL"]
+
+logger = logging.getLogger("shop")
+logger.setLevel(logging.INFO)
+logger.addHandler(CommonLogHandler(URL, service=f"{SERVICE}-logger", **SETTINGS))
+
+
+def without_path(record: logging.LogRecord) -> str:
+    """Return a message for a record of Django's; clients make up the paths."""
+    return str(record.args[0])  # "Not Found", "Internal Server Error"
+
+
+def handler_of_server(**settings: object) -> logging.Handler:
+    """Return a handler for what a server or a framework logs itself."""
+    return CommonLogHandler(URL, f"{SERVICE}-server", **settings, **SETTINGS)
+
+
+def take(order: int) -> str:
+    """Log an order, as any application does."""
+    logger.info("order %s taken", order)
+    return "taken"
+
+
+def bug() -> str:
+    """Raise."""
+    raise ValueError("of secret text")
