@@ -29,10 +29,11 @@ RESTART = "kill -9 of the server, and restart"
 REOPEN = "client closed and opened again"
 TIME_LIMIT = "exception of a signal handler in the middle of calls"
 DEADLINE = "deadline passed while waiting"
+COPY = "copy of a spool, opened beside it"
 
 KINDS = (
     *(BEFORE, AFTER, REQUEST, REPLY, BLACK_HOLE, LATE, LATE_FIRST, NEVER),
-    *(KILL_ALL, KILL_ONE, PAUSE, RESTART, REOPEN, TIME_LIMIT, DEADLINE),
+    *(KILL_ALL, KILL_ONE, PAUSE, RESTART, REOPEN, TIME_LIMIT, DEADLINE, COPY),
 )
 """Every kind of fault, in the order in which they are shown."""
 

@@ -14,6 +14,11 @@ Group: TypeAlias = tuple[str, str, int]
 """A name, a severity and an hour, counted from the epoch."""
 Counts: TypeAlias = dict[Group, Counter[str]]
 
+AHEAD = ("stock", "warning")
+"""A destination to which clocks that are ahead log: its hours are not looked at."""
+SPOOLED = ("orders", "info")
+"""One whose entries come from a spool, and from copies of it; likewise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -56,6 +61,8 @@ def read_redis(admin: Redis) -> Counts:
         holder = {"": "start", "last": "pstart"}.get(suffix)
         text = suffix if holder is None else _text(admin, f"common:{name}:{severity}:{holder}")
         hour = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() // 3600)
+        if (name, severity) in (AHEAD, SPOOLED):
+            hour = 0
         # Two sets of one hour add up, as whoever reads both would have it.
         counts.setdefault((name, severity, hour), Counter()).update(_members(admin, key))
     return counts

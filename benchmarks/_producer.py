@@ -20,6 +20,7 @@ from pathlib import Path
 
 import logcommon
 from _checker import Counts
+from _odd import OddClients
 
 DESTINATIONS = (("api", "info"), ("api", "error"), ("worker", "info"))
 MESSAGES = [f"payment declined for order {number:04d}" for number in range(40)]
@@ -143,14 +144,19 @@ class Producer:
         self._end = time.monotonic() + orders.seconds
         self._chance = random.Random(orders.seed)  # noqa: S311  # not for secrets
         self._clock = FastClock(orders.began, self._chance)
+        limits = {
+            "commit_timeout": _COMMIT_TIMEOUT,
+            "drain_timeout": DRAIN_TIMEOUT,
+            "history_hours": orders.history_hours,
+        }
         self._log = logcommon.connect(
             orders.url,
-            commit_timeout=_COMMIT_TIMEOUT,
-            drain_timeout=DRAIN_TIMEOUT,
-            history_hours=orders.history_hours,
             clock=self._clock,
             max_clock_lead=math.inf,
+            **limits,  # type: ignore[arg-type]
         )
+        spool = Path(orders.model).with_suffix(".spool")
+        self._odd = OddClients(orders.url, spool, self._chance, **limits)
         self._open = False
         self._model: Counts = {}
         self._calls = self._sessions = self._deadlines = 0
@@ -165,8 +171,10 @@ class Producer:
             await self._session()
         for watch in watches:
             watch.cancel()
+        self._model.update(self._odd.model)
         self._save_model()
         return {
+            **self._odd.report(),
             "calls": self._calls,
             "stats": asdict(self._log.stats),
             "waits": [self._waits.slots, self._waits.longest],
@@ -181,9 +189,11 @@ class Producer:
         """Open the client, log for a while, and close it while calls are pending and waiting."""
         self._sessions += 1
         seconds = min(self._chance.uniform(0, _LONGEST_SESSION), self._end - time.monotonic())
-        async with asyncio.TaskGroup() as tasks, self._log:
+        async with asyncio.TaskGroup() as tasks, self._log, self._odd:
             self._open = True  # a call to a closed client is dropped, and counts in no model
             tasks.create_task(self._log_bursts())
+            tasks.create_task(self._odd.log(lambda: self._open))
+            tasks.create_task(self._odd.copy(lambda: self._open))
             for _ in range(_WAITING_TASKS):
                 tasks.create_task(self._log_and_wait())
             await asyncio.sleep(seconds)

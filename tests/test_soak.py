@@ -101,7 +101,7 @@ def test_the_exit_status_tells(
     numbers = dict.fromkeys(asdict(logcommon.stats.Ledger()), 0)
     report = {"calls": 3, "stats": {**numbers, "calls": 3, "counted": account, "pending": 0}}
     report |= {"waits": [{}, 0], "lags": [{}, 0], "memory": [0, 0], "reopened": 0}
-    report |= {"interrupted": 0, "deadlines": 0}
+    report |= {"interrupted": 0, "deadlines": 0, "copies": 0, "odd": []}
 
     async def planted(*_: object) -> object:
         differences = soak.compare({group: Counter(m=3)}, {group: Counter(m=found)})
