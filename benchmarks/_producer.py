@@ -47,7 +47,7 @@ _LONGEST_TIME_LIMIT = 0.0005
 _LONGEST_BURST, _BURST_EVERY, _CALL_EVERY, _LAG_EVERY = 400, 0.01, 0.02, 0.005
 _LONGEST_SESSION = 6.0
 _STATUS = Path("/proc/self/status")
-_MODEL_GROUPS = 500  # so that a model takes no more memory however long the soak is
+_MODEL_GROUPS = 50  # so that a model takes no more memory however long the soak is
 
 
 @dataclass(frozen=True, slots=True)

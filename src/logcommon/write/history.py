@@ -14,7 +14,7 @@ from logcommon.model import RECENT_LENGTH, Group
 from logcommon.stats import Outcome
 from logcommon.write.batch import Batch
 
-_RECORDS = 10_000
+_RECORDS = 2_000
 """Commits that are no longer held and of which there is a record, some 200 bytes each."""
 
 _MESSAGE_BYTES, _ENTRY_BYTES = 120, 140
