@@ -1,10 +1,13 @@
 """Loops, processes and interpreters that end under an open client."""
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import json
 import signal
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -12,11 +15,17 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
+from logcommon.write import writer
 from support import leaver
 from support.layout import read_counts, total
+from support.lines import at_each_line
 from support.until import until
 
 TESTS = Path(__file__).parent
+
+_ANYIO = "anyio._backends._asyncio"
+_LONG_ENOUGH = 20.0
+"""Seconds after which a loop will surely not end by itself."""
 
 
 @pytest.fixture
@@ -76,6 +85,52 @@ def test_a_call_after_the_loop_was_closed(valkey_url: str) -> None:
     loop.close()
     log.log_common_nowait("api", "m")
     assert (log.stats.calls, log.stats.pending) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_an_exit_at_each_line_of_the_writer(valkey_url: str, kind: type[BaseException]) -> None:
+    """A signal handler that raises it in the middle of our task ends the program, with no loss."""
+    log = logcommon.connect(valkey_url, linger=3600)
+    for moment in itertools.count():
+        if not exits_at(moment, log, kind):
+            break
+        stats = log.stats
+        assert (stats.counted, stats.pending, stats.dropped) == (moment + 1, 0, 0)
+    assert moment > 40
+
+
+def exits_at(moment: int, log: logcommon.CommonLog, kind: type[BaseException]) -> bool:
+    """Raise `kind` at a line of the writer's first step after a call, if it has so many lines."""
+    lines, raised, is_stuck = itertools.count(), threading.Event(), threading.Event()
+    is_next = False
+
+    def free() -> None:
+        is_stuck.set()
+        raise SystemExit
+
+    async def use() -> None:
+        nonlocal is_next
+        asyncio.get_running_loop().call_later(_LONG_ENOUGH, free)
+        async with log:
+            await log.flush()
+            log.log_common_nowait("api", "m")
+            is_next = True
+            for _ in range(10):  # more than enough for the writer to begin to wait
+                await asyncio.sleep(0)
+            is_next = False
+            if raised.is_set():
+                await asyncio.Event().wait()
+
+    def act(_: int) -> None:
+        task = is_next and asyncio.current_task()
+        if task and task.get_name() == "logcommon" and next(lines) == moment:
+            raised.set()
+            raise kind
+
+    with contextlib.suppress(kind):
+        at_each_line(lambda: asyncio.run(use()), act, writer.__name__, _ANYIO)
+    assert not is_stuck.is_set()
+    return raised.is_set()
 
 
 SIGNALS = {

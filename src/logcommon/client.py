@@ -198,6 +198,7 @@ class CommonLog:
             await outlast(session.host)
         finally:
             self._session = None
+            _look_at(session.host)
             release = asyncio.create_task(self._release(session.client))
             await outlast(release)
             release.result()
@@ -419,9 +420,32 @@ async def _serve(writer: Writer, client: Redis) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         try:
             await writer.run(client)
+        except Exception as error:  # noqa: BLE001  # it is raised again
+            raise _exit_behind(error) or error  # noqa: B904  # its context is right already
         finally:
             copying.cancel()
             await asyncio.wait([copying])
+            _look_at(copying)
+
+
+def _exit_behind(error: BaseException) -> SystemExit | KeyboardInterrupt | None:
+    """Return what a signal handler raised to end the program, if `error` came of that.
+
+    If it is raised while anyio enters a scope, the scope around it raises a RuntimeError instead.
+    That would end one task, and the program would never know that it was to end.
+    """
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, SystemExit | KeyboardInterrupt):
+        behind = behind.__context__
+    return behind
+
+
+def _look_at(task: "asyncio.Task[None]") -> None:
+    """Report what a task has failed with, unless that has ended the event loop already."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, Exception):
+        context = {"message": f"{task.get_name()} has failed", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
 
 
 def _path(spool: object) -> Path | None:

@@ -339,6 +339,7 @@ def test_the_file_of_the_lock_stays(path: Path) -> None:
 def test_a_child_does_not_keep_the_spool_of_a_killed_parent(path: Path) -> None:
     """A worker that outlives its parent does not keep the next process from the spool."""
     reader, writer = os.pipe()
+    forked_reader, forked_writer = os.pipe()
     parent = os.fork()
     if parent == 0:
         os.close(writer)
@@ -346,14 +347,17 @@ def test_a_child_does_not_keep_the_spool_of_a_killed_parent(path: Path) -> None:
         assert log._spool is not None
         log._spool.open()
         if os.fork() == 0:
+            os.write(forked_writer, b".")  # what is done after a fork is done
             os.read(reader, 1)  # until the test ends
         os._exit(0)
     os.close(reader)
     os.waitpid(parent, 0)
+    assert os.read(forked_reader, 1) == b"."
     spool = Spool(path)
     spool.open()
     spool.close()
-    os.close(writer)
+    for descriptor in (writer, forked_reader, forked_writer):
+        os.close(descriptor)
 
 
 def test_what_a_backlog_holds_is_known_at_any_time() -> None:
