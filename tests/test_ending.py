@@ -103,7 +103,7 @@ async def test_sigterm_in_the_middle_of_calls(valkey_url: str, valkey: Redis) ->
 
 
 async def test_sigterm_in_a_call(valkey_url: str, valkey: Redis) -> None:
-    """The call that was interrupted is completed before the process ends, and counts."""
+    """The end does not wait for the call that it interrupts, and writes what was logged before."""
     assert await end_of("in_a_call", valkey_url) == (-signal.SIGTERM, "")
     assert await counted(valkey) == {"task %s": 1}
 

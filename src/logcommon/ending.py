@@ -8,7 +8,6 @@ import asyncio
 import atexit
 import contextlib
 import functools
-import os
 import signal
 import sys
 import threading
@@ -17,17 +16,9 @@ from types import FrameType
 from typing import Any, Protocol
 
 from logcommon.fork import begin_anew_in_children
-from logcommon.write.buffer import Buffer
 
 _HURRY = 1.0
 """Seconds after the end of a server in which the process is likely to end as well."""
-
-_POSTPONED = 0.01
-"""Seconds after which SIGTERM is handled if it came at a bad moment."""
-
-_MOST_POSTPONED = 200
-
-_BUFFER = Buffer.put.__code__.co_filename
 
 
 class Closeable(Protocol):
@@ -60,7 +51,6 @@ class _Process:
         self.finalizers: list[object] = []
         self.hurry_until = 0.0
         self.terminating = False
-        self.postponed = 0
 
     def _begin_in_child(self) -> object:
         parents = list(self.open)
@@ -189,34 +179,15 @@ def _follow_sigterm() -> None:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """Write what is pending; then do what the default action does."""
+    """Write what is pending; then do what the default action does.
+
+    It may interrupt a call, even in the middle of a fold: a buffer has no lock to wait for.
+    """
     if _PROCESS.terminating:
         return  # supervisors often send it twice, to the process and to its group
-    if _interrupts_buffer(frame) and _postpone():
-        return
     _PROCESS.terminating = True
     try:
         close_all()
     finally:
         signal.signal(signum, signal.SIG_DFL)
         signal.raise_signal(signum)
-
-
-def _interrupts_buffer(frame: FrameType | None) -> bool:
-    """Whether a call is under way without the end of which the buffer can't be emptied."""
-    while frame is not None and frame.f_code.co_filename != _BUFFER:
-        frame = frame.f_back
-    return frame is not None
-
-
-def _postpone() -> bool:
-    """Have SIGTERM come again in a moment; return whether it will."""
-    if _PROCESS.postponed >= _MOST_POSTPONED:
-        return False
-    _PROCESS.postponed += 1
-    again = threading.Timer(_POSTPONED, os.kill, (os.getpid(), signal.SIGTERM))
-    again.daemon = True
-    with contextlib.suppress(RuntimeError):  # there are no more threads
-        again.start()
-        return True
-    return False

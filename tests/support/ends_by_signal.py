@@ -58,16 +58,16 @@ def busy() -> None:
 
 
 def in_a_call() -> None:
-    """The signal comes in the middle of a call, which holds what the end would wait for."""
+    """The signal comes in the middle of a call, after one that is complete."""
 
     def redact(message: str) -> str:
-        signal.raise_signal(signal.SIGTERM)
+        if message == "the last":
+            signal.raise_signal(signal.SIGTERM)
         return message
 
     LOGGER.handlers[:] = [CommonLogHandler(sys.argv[2], linger=5, redact=redact)]
     work(0)
-    while True:
-        time.sleep(1)
+    LOGGER.info("the last")
 
 
 def own_handler() -> None:
