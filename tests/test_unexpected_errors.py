@@ -7,19 +7,23 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
 import logcommon
 from logcommon.commands import Command, count
 from logcommon.model import Destination
 from logcommon.settings import Settings
-from logcommon.stats import Ledger
+from logcommon.stats import Ledger, Outcome
 from logcommon.write import commit, writer
 from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Batch
+from logcommon.write.commit import Marker
 from logcommon.write.committer import Committer
+from logcommon.write.flight import Flight
 from logcommon.write.isolate import set_apart
+from logcommon.write.replays import Replays
 from support.clock import NOON, HandClock
 from support.layout import read_counts
 from support.proxy import Proxy
@@ -215,3 +219,34 @@ async def test_a_close_that_is_cancelled_is_not_warned_of(
     task.cancel()
     await asyncio.wait([task])
     assert caplog.messages == []
+
+
+async def test_what_was_set_apart_of_a_batch_in_doubt(fake: FakeAsyncRedis) -> None:
+    """If another process may have written the batch, all of it is in doubt, and in the account."""
+
+    def check(part: Batch) -> None:
+        if any("secret" in messages for messages in part.counts.values()):
+            raise RuntimeError
+
+    committer = Committer(fake, Settings(), Ledger(), Alarm(), "ours", {"ours"})
+    counts = {(API, 5): {"a": 1, "secret": 2}}
+    flight = Flight([batch := Batch(counts, number=1, producer="p", edition=2)], batch)
+    assert flight.set_apart(check, "it fails") == 2
+    outcome = committer._outcome_of(flight, Marker(1, 1, "another", edition=1))
+    assert (outcome.in_doubt, outcome.failed) == (3, 0)
+
+
+def test_attempts_at_what_is_put_back_go_on_being_numbered() -> None:
+    """A marker that an earlier attempt sets late is not taken for one of the next."""
+    replays = Replays(Settings(), Ledger(), Alarm())
+    for number in (1, 2, 3):
+        batch = Batch({(API, 5): {"a": 1}}, number=number, producer="p", attempts=1)
+        replays.settled(Flight([batch], batch), Outcome(counted=1), number)
+    replays.lose(1, 4)
+    first = replays.next()
+    assert first is not None
+    assert first.begin_attempt() == 2
+    replays.lose(0, 5)
+    second = replays.next()
+    assert second is not None
+    assert (len(second.parts), second.begin_attempt()) == (3, 3)

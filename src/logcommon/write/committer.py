@@ -172,7 +172,7 @@ class Committer:
     async def _attempt(self, flight: Flight) -> Outcome | None:
         """Return the outcome of a flight, or None if it has to be tried again at once."""
         if self._is_doubtful(flight.batch):
-            return self._outcome_in_doubt(flight.batch)
+            return self._outcome_in_doubt(flight)
         armed = await self._lock(flight)
         found = self._overwritten(flight) if armed.marker is None else armed.marker
         if found.number >= flight.number:
@@ -181,9 +181,8 @@ class Committer:
         if self._notices_change(flight, found, armed):
             return None
 
-        batch = flight.batch
-        batch.attempts += 1
-        marker = Marker(batch.number, batch.attempts, self._session, batch.edition)
+        attempt = flight.begin_attempt()
+        marker = Marker(flight.number, attempt, self._session, flight.batch.edition)
         made = await self._decide(flight, armed, marker)
         flight.undecided = 0
         flight.attempts[marker.attempt] = flight.outcome(made)
@@ -239,7 +238,7 @@ class Committer:
         if found.edition < batch.edition:
             # From an earlier copy of our buffer: nobody can tell which of our entries were in it.
             self._doubtful = batch
-            return self._outcome_in_doubt(batch)
+            return self._outcome_in_doubt(flight)
         if found.session and found.session not in self._sessions:
             self._alarm.warn(
                 "copy",
@@ -249,16 +248,19 @@ class Committer:
         # One that another process sent is known to be counted, but not what as.
         return Outcome(counted=calls_of(flight.parts))
 
-    def _outcome_in_doubt(self, batch: Batch) -> Outcome:
+    def _outcome_in_doubt(self, flight: Flight) -> Outcome:
+        # Also what was set apart: the other process may have written that, too.
+        calls = calls_of(flight.parts)
         self._alarm.warn(
             "copy in doubt",
-            f"another process has a copy of this spool, and may have written {batch.calls} of our "
+            f"another process has a copy of this spool, and may have written {calls} of our "
             "entries; they are dropped here. Give each process a spool of its own",
         )
         why = "another process has a copy of this spool, and may have counted it"
-        losses: dict[Group | Destination, str] = dict.fromkeys(batch.counts, why)
-        losses.update(dict.fromkeys(batch.recent, why))
-        return Outcome(in_doubt=batch.calls, errors=losses)
+        losses: dict[Group | Destination, str] = {}
+        for batch in flight.parts:
+            losses |= dict.fromkeys(batch.counts, why) | dict.fromkeys(batch.recent, why)
+        return Outcome(in_doubt=calls, errors=losses)
 
     def _is_doubtful(self, batch: Batch) -> bool:
         """Whether a batch was made from the buffer together with one that is in doubt."""

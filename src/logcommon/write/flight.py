@@ -34,6 +34,16 @@ class Flight:
         """Whether this was sent and it is not known if Redis executed it."""
         return bool(self.attempts)
 
+    def begin_attempt(self) -> int:
+        """Return the number of the next attempt.
+
+        It is the last part's too: that can come in another flight, to which the marker of an
+        attempt at this one must mean nothing.
+        """
+        self.batch.attempts += 1
+        self.parts[-1].attempts = self.batch.attempts
+        return self.batch.attempts
+
     def outcome(self, made: Transaction, results: Reply = None) -> Outcome:
         """Return what becomes of the calls by a transaction, what was set apart included."""
         outcome = made.outcome(results)
