@@ -378,11 +378,16 @@ def as_log(
     """
     if not isinstance(target, CommonLog | BackgroundLog):
         return BackgroundLog(target, settings)
+    refuse(settings)
+    return target
+
+
+def refuse(settings: Mapping[str, Any]) -> None:
+    """Raise InvalidArgumentError if there are settings for a client that has its own."""
     if settings:
         raise InvalidArgumentError(
             f"a client is given its settings where it is made: give {', '.join(settings)} there"
         )
-    return target
 
 
 def _first(replies: "SimpleQueue[Outcome | None]", deadline: float) -> Outcome | None:

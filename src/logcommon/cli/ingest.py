@@ -27,6 +27,9 @@ from logcommon.model import Destination
 from logcommon.redaction import redact_secrets
 from logcommon.stats import Stats
 
+_BYTES_OF_A_LINE = 256
+"""More than half of what a line of one character takes in memory."""
+
 _POLL = 0.2
 """Seconds between two looks at files that have not grown."""
 
@@ -68,8 +71,13 @@ def ingest(
         follow = False  # it is read until its end anyhow
     for path in paths:
         require_readable(path, follow=follow)
-    # The distinct lines of a chunk can't be more than its bytes, so none is one too many.
-    log = connect(url, max_pending=CHUNK, redact=redact_secrets if redact else None)
+    # However many distinct lines a chunk has, there is room for all: at least two bytes make one.
+    log = connect(
+        url,
+        max_pending=CHUNK,
+        max_pending_bytes=_BYTES_OF_A_LINE * CHUNK,
+        redact=redact_secrets if redact else None,
+    )
     return run(lambda stop: _ingest(stop, log, destination, paths, follow=follow))
 
 

@@ -26,8 +26,8 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
+from logcommon.background import refuse
 from logcommon.client import CommonLog, connect
-from logcommon.exceptions import InvalidArgumentError
 from logcommon.request_log import RequestLog
 from logcommon.web import NO_ROUTE, Choose, What
 from logcommon.web import choose as _usual_choice
@@ -86,10 +86,8 @@ def setup(
     """
     if isinstance(log, str):
         log = connect(log, **settings)
-    elif settings:
-        raise InvalidArgumentError(
-            f"a client is given its settings where it is made: give {', '.join(settings)} there"
-        )
+    else:
+        refuse(settings)
     counting = common_log_middleware(log, service=service, slow_after=slow_after, choose=choose)
     app.middlewares.insert(0, counting)
     app.cleanup_ctx.insert(0, common_log_ctx(log))
