@@ -189,7 +189,8 @@ class Writer:
 
     async def _until_wanted(self) -> None:
         """Wait for entries, and then out the linger unless somebody waits for a commit."""
-        while not (self._closing or self._waiters or self._backlog):
+        # After an unexpected error, those who waited then are due.
+        while not (self._closing or self._waiters or self._due or self._backlog):
             left = self._next_commit - anyio.current_time()
             self._wanted.clear()
             if self._buffer.sleep():
