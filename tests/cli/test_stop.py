@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cli.processes import COMMAND, DEADLINE, environment
+from logcommon.cli.stop import Stop, run
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -98,6 +100,29 @@ def test_ctrl_c_in_the_demo(folder: Path, times: int, when: bytes) -> None:
     assert b"rror" not in terminal.output
     assert terminal.output.rfind(SHOW_CURSOR) > terminal.output.rfind(HIDE_CURSOR) >= 0
     assert not _is_running(folder)
+
+
+def test_a_signal_while_the_event_loop_is_closed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It prints nothing, and what has ended well has."""
+    close = BaseSelectorEventLoop._close_self_pipe  # type: ignore[attr-defined]
+
+    def close_and_signal(loop: BaseSelectorEventLoop) -> None:
+        close(loop)
+        signal.raise_signal(signal.SIGINT)
+
+    async def main(_: Stop) -> str:
+        return "done"
+
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    monkeypatch.setattr(BaseSelectorEventLoop, "_close_self_pipe", close_and_signal)
+    try:
+        assert run(main) == "done"
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("arguments", [("demo", "--seconds", "60"), ("ingest", "--name", "app")])

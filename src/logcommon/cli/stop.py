@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -30,8 +31,16 @@ class Stop:
         self.signal: int | None = None
 
     def _listen(self, signals: list[signal.Signals]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def tell(number: int, _: FrameType | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._stop, number)
+
+        # Not by `add_signal_handler`: while the loop is closed, a signal would be written to the
+        # pipe that it has closed already, and Python prints a traceback of that.
         for number in signals:
-            asyncio.get_running_loop().add_signal_handler(number, self._stop, number)
+            signal.signal(number, tell)
 
     def _stop(self, number: int) -> None:
         self.signal = self.signal or number
@@ -63,7 +72,6 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, _T]]) -> _T:
     try:
         return asyncio.run(listening())
     finally:
-        # The event loop has removed its handlers.
         was_stopped = any(stop.signal for stop in stops)
         for number in handled:
             signal.signal(number, signal.SIG_IGN if was_stopped else _raise)
