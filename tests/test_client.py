@@ -359,12 +359,16 @@ async def test_what_could_not_be_written_is_reported(
         assert "hunter2" not in text
 
 
-async def test_after_the_close(valkey_url: str) -> None:
-    """A late call is counted as dropped and never raises; what would wait raises."""
+async def test_after_the_close(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A late call is dropped with a number and one warning; what would wait raises."""
     async with logcommon.connect(valkey_url) as log:
-        pass
+        log.log_common_nowait("api", "in time")
+    assert caplog.messages == []
     log.log_common_nowait("api", "late")
-    assert (log.stats.dropped_closed, log.stats.pending) == (1, 0)
+    log.log_common_nowait("api", "later")
+    (text,) = caplog.messages
+    assert "what is logged is dropped" in text
+    assert (log.stats.dropped_closed, log.stats.pending) == (2, 0)
     for call in (
         log.log_common("api", "m"),
         log.log_recent("api", "m"),

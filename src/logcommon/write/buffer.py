@@ -176,6 +176,16 @@ class Buffer:
             self._sleeper.clear()
         return bool(self._sleeper)
 
+    def tell_of_next(self, call: Callable[[], None]) -> None:
+        """Call `call` with the next put, in the thread of its caller."""
+        self._wake = call
+        self._sleeper.append(object())
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether what is put is dropped."""
+        return self._closed
+
     @property
     def crowded(self) -> bool:
         """Whether half of the room for distinct messages is taken."""

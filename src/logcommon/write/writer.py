@@ -34,6 +34,8 @@ _PATIENCE = 1.0
 _PAUSE = 0.5
 """Seconds until a writer that has failed is started again."""
 
+_DROPS = "drops"
+"""The kind of a warning: one of these is enough."""
 
 _Call: TypeAlias = tuple[str, Severity, float | None]
 """A call's name and severity as they were given, and the time that it got; None for a call that
@@ -77,6 +79,7 @@ class Writer:
         self._deadline = float("inf")
         self._scope: anyio.CancelScope | None = None
         buffer.open(self._wake)
+        self._dropped_before = buffer.numbers().dropped
 
     async def run(self, client: Redis) -> None:
         """Write until closed and drained, or past the deadline, or cancelled; then account for it.
@@ -132,10 +135,23 @@ class Writer:
     def _warn_if_open(self) -> None:
         if not self._left:
             self._alarm.warn(
-                "cancelled",
+                _DROPS,
                 "the task that writes to Redis was cancelled, and the client is still open: what "
                 "is logged is dropped; close the client before cancelling all tasks",
             )
+
+    def _watch_for_drops(self) -> None:
+        """Warn once of what is logged from now on, and now if something was already."""
+        # Without a reference to this writer, which nobody needs any more.
+        warn = partial(
+            self._alarm.warn,
+            _DROPS,
+            "what is logged is dropped: its client was closed, or the task that writes was "
+            "cancelled; close it last, or use logcommon.background",
+        )
+        self._buffer.tell_of_next(warn)
+        if self._buffer.numbers().dropped > self._dropped_before:
+            warn()
 
     def close(self, timeout: float) -> None:
         """Have `run` write what is pending and end, within `timeout` seconds."""
@@ -246,6 +262,8 @@ class Writer:
         finally:
             for future in self._due | _take(self._waiters):
                 self._settle(future, "the client was closed before Redis was known to have it")
+            if self._buffer.is_closed:
+                self._watch_for_drops()
 
     def _loss(self, call: _Call | None) -> str | None:
         """Return why a call was not counted, None where it was."""
