@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 import redis.exceptions
+from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 
+from logcommon import wire
 from logcommon.wire import dedicated_connection, describe, exchange, is_usable
 
 
@@ -60,3 +62,19 @@ def test_a_described_error_quotes_no_arguments() -> None:
     error = ResponseError("unknown command 'ZINCRBY', with args beginning with: 'k' 'secret'")
     assert describe(error) == "ResponseError: unknown command 'ZINCRBY'"
     assert describe(AuthenticationError()) == "AuthenticationError"
+
+
+async def test_hiredis_is_given_no_numbers(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It crashes the process if a signal handler raises while it makes text of a number."""
+    packed = []
+
+    def pack(command: tuple[object, ...]) -> bytes:
+        packed.append(command)
+        return pack_command(command)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(wire, "pack_command", pack)
+    connection = dedicated_connection(valkey)
+    await connection.connect()
+    assert await exchange(connection, [(b"INCRBY", b"k", 5), (b"INCRBY", b"k", -7)]) == [5, -2]
+    await connection.disconnect()
+    assert all(type(each) is bytes for command in packed for each in command)

@@ -118,9 +118,17 @@ async def exchange(connection: Connection, commands: Sequence[Command]) -> list[
     if not connection.is_connected:
         raise ConnectionError("the connection is closed")
     # In C: redis-py packs in Python, which takes longer than all else about a commit.
-    packed = b"".join(map(pack_command, commands))  # type: ignore[arg-type]  # its stub says 1-tuple
+    packed = b"".join(pack_command(_in_bytes(command)) for command in commands)  # type: ignore[arg-type]  # its stub says 1-tuple
     await connection.send_packed_command([packed], check_health=False)
     return [await _read_reply(connection) for _ in commands]
+
+
+def _in_bytes(command: Command) -> tuple[bytes, ...]:
+    """Return a command without numbers.
+
+    hiredis crashes the process if a signal handler raises while it makes text of one.
+    """
+    return tuple([b"%d" % each if isinstance(each, int) else each for each in command])
 
 
 async def _read_reply(connection: Connection) -> Reply:
