@@ -672,25 +672,45 @@ async def test_dict_config_with_a_client(
 
 
 async def test_a_second_dict_config(valkey_url: str, valkey: Redis) -> None:
-    """It closes the handler of the first, which has then written everything."""
+    """It closes the handler of the first, which writes everything."""
     first = configure(valkey_url)
     LOGGER.info("m")
     second = configure(valkey_url)
-    assert first.stats.counted == 1
+    await until(lambda: first.stats.counted == 1)
     LOGGER.info("m")
     LOGGER.info("m")
     assert account(second) == (2, 0)
     assert await counted(valkey) == Counter(m=3)
 
 
-def test_the_lock_of_logging_is_held_while_a_handler_is_closed(handler: CommonLogHandler) -> None:
-    """As `dictConfig` does: the thread that is being waited for gets on without it."""
+async def test_the_lock_of_logging_is_held_while_a_handler_is_closed(
+    handler: CommonLogHandler,
+) -> None:
+    """As `dictConfig` does: the thread that writes gets on without the lock."""
     asyncio_logger = logging.getLogger("asyncio")
     with logging._lock:  # type: ignore[attr-defined]
         asyncio_logger.setLevel(asyncio_logger.level)  # what it was asked before is forgotten
         LOGGER.info("m")
         handler.close()
-        assert handler.stats.counted == 1
+        await until(lambda: handler.stats.counted == 1)
+
+
+def test_the_thread_that_writes_is_not_waited_for_while_it_waits_for_the_lock(
+    handler: CommonLogHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it collects garbage, of which handlers are: `dictConfig` is not held up."""
+    LOGGER.info("before")
+    handler.flush()
+    waited: list[object] = []
+    monkeypatch.setattr(handler._log, "close", lambda: waited.append("close"))
+    monkeypatch.setattr(handler._log, "flush", lambda: waited.append("flush"))
+    with logging._lock:  # type: ignore[attr-defined]
+        handler.flush()
+        handler.close()
+    assert not waited
+    handler.flush()
+    handler.close()
+    assert waited == ["flush", "close"]
 
 
 @pytest.mark.parametrize("way", ["dict", "file"])
@@ -708,7 +728,7 @@ async def test_a_handler_that_a_configuration_has_closed(
             "[logger_root]\nhandlers =\n"
         )
         logging.config.fileConfig(file, disable_existing_loggers=False)
-    assert handler.stats.counted == 1
+    await until(lambda: handler.stats.counted == 1)
     LOGGER.info("after")
     assert handler.flush()
     assert await counted(valkey) == Counter(before=1, after=1)

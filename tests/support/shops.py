@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from support.http import Process, serving
 from support.layout import read_counts
 from support.servers import free_port
+from support.until import until
 
 SHOPS = Path(__file__).parents[1] / "deployment" / "shops"
 BIN = Path(sys.executable).parent
@@ -113,6 +114,7 @@ async def shop(
     program, *arguments = row.command.format(port=port).split()
     # Nothing is saved by a commit that happens to come in time: the next one is an hour away.
     environment = {"LOG": "url", "LINGER": "3600", "PYTHONPATH": str(SHOPS), **environment}
+    environment["STARTED"] = str(directory)
     async with serving(
         BIN / program,
         *arguments,
@@ -122,6 +124,8 @@ async def shop(
         stop=stop,
         exit_code=None,
     ):
+        # One that is stopped while it starts logs nothing, and has nothing to lose.
+        await until(lambda: len(list(directory.glob("started-*"))) >= row.stops)
         yield port
 
 

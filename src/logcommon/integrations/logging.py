@@ -123,9 +123,9 @@ class CommonLogHandler(logging.Handler):
         """Wait until what was logged is in Redis, for `drain_timeout` seconds at most.
 
         Returns whether it is. A client that was passed in is not waited for: its event loop may be
-        the one that calls.
+        the one that calls. While `logging` is being configured nothing is waited for either.
         """
-        if isinstance(self._log, CommonLog):
+        if isinstance(self._log, CommonLog) or _is_configuring():
             return self._log.stats.pending == 0
         return self._log.flush()
 
@@ -133,9 +133,13 @@ class CommonLogHandler(logging.Handler):
         """Flush, within `drain_timeout`, and end the thread. The next record starts it again.
 
         `dictConfig` and `fileConfig` close every handler there is, also those that are still used.
+        They are not held up: what is pending is written behind them.
         """
         if not isinstance(self._log, CommonLog):
-            self._log.close()
+            if _is_configuring():
+                self._log.begin_close()
+            else:
+                self._log.close()
         super().close()
 
     def _name_of(self, logger: str) -> str | None:
@@ -173,6 +177,16 @@ class _Careful(threading.local):
     """Whether this thread is in the middle of code of others."""
 
     now = False
+
+
+def _is_configuring() -> bool:
+    """Whether this thread has the lock under which `logging` is configured.
+
+    The thread that writes must not be waited for then. It may be waiting for that lock itself: the
+    garbage collector, in whichever thread it runs, takes it to forget a handler.
+    """
+    is_owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
+    return bool(is_owned and is_owned())
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 import logcommon
@@ -27,6 +28,11 @@ def without_path(record: logging.LogRecord) -> str:
 def handler_of_server(**settings: object) -> logging.Handler:
     """Return a handler for what a server or a framework logs itself."""
     return CommonLogHandler(URL, f"{SERVICE}-server", **settings, **SETTINGS)
+
+
+def started() -> None:
+    """Tell the test that this worker has started: a server answers once one of them has."""
+    (Path(os.environ["STARTED"]) / f"started-{os.getpid()}").touch()
 
 
 def take(order: int) -> str:

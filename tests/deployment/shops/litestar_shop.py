@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common import CLIENT, COUNTING, SERVICE, bug, logger, take
+from common import CLIENT, COUNTING, SERVICE, bug, logger, started, take
 from litestar import Litestar, get
 from litestar.response import Stream
 
@@ -33,6 +33,7 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         if CLIENT is not None:
             await stack.enter_async_context(CLIENT)
+        started()
         yield
         logger.info("stopping")
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common import CLIENT, COUNTING, SERVICE, bug, handler_of_server, logger, take
+from common import CLIENT, COUNTING, SERVICE, bug, handler_of_server, logger, started, take
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -33,6 +33,7 @@ async def lifespan(app: object) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         if CLIENT is not None:
             await stack.enter_async_context(CLIENT)
+        started()
         yield
         logger.info("stopping")
 
