@@ -1,6 +1,7 @@
 """The file that outlives a process, and a client that finds one."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import sqlite3
@@ -204,7 +205,8 @@ async def killed(url: str, spool: Path, name: str = "api") -> AsyncIterator[asyn
     try:
         yield child.stdout
     finally:
-        child.kill()
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            child.kill()
         await child.communicate()
 
 
