@@ -176,18 +176,23 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiters[future] = call
+        if self._ended:
+            self._forget(future)
+            raise ClientClosedError("the client is closed: nothing is written any more")
+        if loop is self._loop:
+            self._wanted.set()
+        else:
+            self._wake()
+
         try:
-            if self._ended:
-                raise ClientClosedError("the client is closed: nothing is written any more")
-            if loop is self._loop:
-                self._wanted.set()
-            else:
-                self._wake()
             await future
-        finally:
-            # Whoever gives up waiting, as at a deadline, must not be remembered.
-            self._waiters.pop(future, None)
-            self._due.pop(future, None)
+        except asyncio.CancelledError:
+            self._forget(future)  # whoever gave up, as at a deadline, must not be remembered
+            raise
+
+    def _forget(self, future: "asyncio.Future[None]") -> None:
+        self._waiters.pop(future, None)
+        self._due.pop(future, None)
 
     def _wake(self) -> None:
         """Set the writer's event, from any thread."""
@@ -220,7 +225,7 @@ class Writer:
 
     async def _write(self, committer: Committer, *, last: bool = False) -> None:
         """Write all that is pending. What a cancellation leaves is there for the next call."""
-        self._due |= _take(self._waiters)
+        self._due |= self._take_waiters()
         await self._backlog.take_up(last=last)
         while self._backlog:
             try:
@@ -243,7 +248,7 @@ class Writer:
     def _refuse(self, error: ClusterUnsupportedError) -> None:
         """Tell those who wait that waiting is in vain; what they logged is kept until the close."""
         self._wanted.clear()
-        for future in self._due | _take(self._waiters):
+        for future in self._due | self._take_waiters():
             self._settle(future, error)
         self._due.clear()
 
@@ -260,10 +265,16 @@ class Writer:
             committer.give_up()
             await self._backlog.close(in_doubt=committer.in_doubt)
         finally:
-            for future in self._due | _take(self._waiters):
+            for future in self._due | self._take_waiters():
                 self._settle(future, "the client was closed before Redis was known to have it")
             if self._buffer.is_closed:
                 self._watch_for_drops()
+
+    def _take_waiters(self) -> _Waiters:
+        # Taken before the buffer is drained: what each of them waits for is then among what is
+        # drained. Any thread may add to them meanwhile, which is no more than one bytecode.
+        taken, self._waiters = self._waiters, {}
+        return taken
 
     def _loss(self, call: _Call | None) -> str | None:
         """Return why a call was not counted, None where it was."""
@@ -287,15 +298,6 @@ class Writer:
         else:
             with contextlib.suppress(RuntimeError):  # it is closed: nobody waits in it any more
                 loop.call_soon_threadsafe(_set, future, error)
-
-
-def _take(waiters: _Waiters) -> _Waiters:
-    # Any thread may add to them meanwhile. Taken before the buffer is drained: what each of them
-    # waits for is then among what is drained.
-    taken = dict(waiters)
-    for future in taken:
-        waiters.pop(future, None)
-    return taken
 
 
 def _set(future: "asyncio.Future[None]", error: str | ClusterUnsupportedError | None) -> None:
