@@ -98,7 +98,8 @@ class CommonLogMiddleware:
         else:
             await self._serve_other(scope, receive, send)
             return
-        scope["logcommon"] = await self._client()
+        log = self._log
+        scope["logcommon"] = log if isinstance(log, CommonLog) else await log.opened()
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -113,9 +114,6 @@ class CommonLogMiddleware:
         if scope["type"] == "lifespan" and isinstance(self._log, BackgroundLog):
             send = _flushing(self._log, send)
         await self._app(scope, receive, send)
-
-    async def _client(self) -> CommonLog:
-        return self._log if isinstance(self._log, CommonLog) else await self._log.opened()
 
 
 def _flushing(log: BackgroundLog, send: _Send) -> _Send:
