@@ -52,6 +52,10 @@ async def test_a_server(
     """Every record is counted, that of the lifespan's shutdown too; the exit code is as before."""
     command, workers, code = SERVERS[kind]
     port = free_port()
+
+    async def all_started() -> bool:
+        return (await counted(valkey))["started"] == workers
+
     async with (
         serving(
             *(part.format(port=port) for part in command),
@@ -67,6 +71,7 @@ async def test_a_server(
         ),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
+        await until(all_started)  # a worker that is stopped while it starts logs nothing
         for number in range(100):
             assert (await client.get(f"/{number}")).status_code == 204
     assert await counted(valkey) == {
