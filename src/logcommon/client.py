@@ -378,7 +378,7 @@ class CommonLog:
             await run_in_thread(self._embedded.stop)
 
     def _begin_in_child(self) -> object:
-        """Be, in a forked process, a client that was never entered and was never logged to.
+        """Reset to an unopened client in a forked child.
 
         What is pending is the parent's to write. Its connections are kept from being closed here,
         which would take them out of the event loop that the parent still watches.

@@ -29,7 +29,7 @@ async def run_in_thread(
 
 
 async def outlast(future: "asyncio.Future[Any]") -> None:
-    """Wait until a future is done, also where this is cancelled meanwhile: that is for afterwards.
+    """Wait for *future* even if cancelled; then re-raise the cancellation.
 
     What the future came to is for the caller to look at.
     """

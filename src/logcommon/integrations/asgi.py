@@ -47,7 +47,8 @@ class CommonLogMiddleware:
     - A request that takes longer than `slow_after`, once more, while it is still streamed if need
       be. Background tasks don't count, nor does a websocket.
     - A client that went away before its response was complete, in place of that, as soon as the
-      application is told. Many a server does not tell one that does not ask.
+      application is told. Many servers report a disconnect only if the application calls
+      `receive()`.
 
     The application is called in the same task, and everything it sends, receives and raises passes
     unchanged. Whatever goes wrong here is a warning of the logger `logcommon`, once a minute.

@@ -81,7 +81,7 @@ def arm(marker_key: bytes, destinations: Sequence[Destination]) -> list[Command]
     return [
         (b"WATCH", *watched),
         (b"TIME",),
-        # One by one: to MGET a key of another type is a missing one, and would be overwritten.
+        # One by one: MGET returns nil for a key of the wrong type, which would be overwritten.
         *((b"GET", key) for key in watched),
         *((b"ZCARD", each.current) for each in keys),
     ]
