@@ -231,3 +231,14 @@ async def test_log_recent_on_a_pipeline(fake: FakeAsyncRedis, clock: HandClock) 
         await log_recent(fake, "api", "m", "error", pipe, clock=clock)
     assert await fake.get("calls") == b"1"
     assert await fake.lrange("recent:api:error", 0, -1) == [b"Wed May 27 12:00:05 2026 m"]
+
+
+@pytest.mark.parametrize("suffix", ["start", "pstart"])
+async def test_an_hour_of_the_wrong_type_is_not_overwritten(valkey: Redis, suffix: str) -> None:
+    """It is another program's: the call is refused, and changes nothing."""
+    key = f"common:api:info:{suffix}"
+    await valkey.rpush(key, "theirs")
+    with pytest.raises(ServerRefusedError, match="WRONGTYPE"):
+        await log_common(valkey, "api", "m")
+    assert await valkey.keys() == [key.encode()]
+    assert await valkey.lrange(key, 0, -1) == [b"theirs"]

@@ -166,13 +166,13 @@ class _Call:
         watched = (self._keys.start, self._keys.previous_start)
         # MULTI is acknowledged before anything is queued, so a refused one (an ACL without it)
         # can't leave the commands to run outside a transaction.
-        armed = await exchange(
-            connection, [(b"WATCH", *watched), (b"MGET", *watched), (b"TIME",), MULTI]
-        )
+        # Not MGET: it returns nil for a key of the wrong type, which would be overwritten.
+        gets = [(b"GET", key) for key in watched]
+        armed = await exchange(connection, [(b"WATCH", *watched), *gets, (b"TIME",), MULTI])
         _raise_refusal(armed)
-        _, hours, time, _ = armed
-        hour = self._hour(int(time[0]))
-        step = turn(self._keys, HourState.read(*hours), hour, DEFAULT_HISTORY_HOURS)
+        _, start, previous_start, time, _ = armed
+        state = HourState.read(start, previous_start)
+        step = turn(self._keys, state, self._hour(int(time[0])), DEFAULT_HISTORY_HOURS)
         commands = self._commands(step)
         self.in_doubt = True
         replies = await exchange(connection, [*commands, EXEC])
