@@ -8,7 +8,6 @@ import multiprocessing
 import signal
 import sys
 import threading
-import time
 
 from logcommon.integrations.logging import CommonLogHandler
 
@@ -40,10 +39,11 @@ def busy() -> None:
     """The signal comes in the middle of calls, again and again."""
     main = threading.main_thread().ident
     assert main is not None
+    is_busy = threading.Event()
     print("ready", flush=True)
 
     def terminate() -> None:
-        time.sleep(0.05)
+        is_busy.wait()
         for _ in range(3):
             signal.pthread_kill(main, signal.SIGTERM)
 
@@ -53,6 +53,8 @@ def busy() -> None:
         while True:
             work(number)
             number += 1
+            if number == 1_000:
+                is_busy.set()
     finally:
         print("never", flush=True)
 
