@@ -19,6 +19,7 @@ WRITING = tuple(
         "write.transaction",
         "write.committer",
         "write.fold",
+        "write.pending",
         "write.replays",
         "write.writer",
     )

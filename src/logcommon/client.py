@@ -286,14 +286,14 @@ class CommonLog:
         session = self._session
         nothing: Step = partial(tuple, ())
         # All as of one moment: a writer in another thread goes on meanwhile.
-        ledger, batches, *snapshot = read_atomically(
-            self._ledger.snapshot(),
-            nothing if session is None else session.writer.snapshot(),
-            *self._buffer.snapshot(),
+        ledger, batches, *values = read_atomically(
+            self._ledger.read_step(),
+            nothing if session is None else session.writer.read_step(),
+            *self._buffer.read_steps(),
         )
 
         account = dict(zip(LEDGER_FIELDS, ledger, strict=True))
-        numbers = self._buffer.numbers(snapshot)
+        numbers = self._buffer.numbers(values)
         pending = numbers.pending + account.pop("replaying") + sum(it.calls for it in batches)
         committed = account.pop("last_commit_at")
         return Stats(

@@ -78,7 +78,7 @@ def test_a_call_after_the_loop_was_closed(valkey_url: str) -> None:
 
     async def enter() -> None:
         await log.__aenter__()
-        await until(lambda: log._buffer._sleeper)
+        await until(lambda: log._buffer._wake_requests)
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(enter())

@@ -17,10 +17,9 @@ from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write import transaction, writer
 from logcommon.write.backlog import Backlog
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch, separate_failing
 from logcommon.write.committer import Committer
 from logcommon.write.flight import Flight
-from logcommon.write.isolate import set_apart
 from logcommon.write.replays import Replays
 from logcommon.write.transaction import Marker
 from support.clock import NOON, HandClock
@@ -127,14 +126,14 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
 def test_if_nothing_fails_by_itself_all_is_set_apart() -> None:
     """A fault that shows only in the whole batch takes the whole batch with it."""
     batch = Batch({(API, NOON): {"a": 1, "b": 2}}, {API: [("a", NOON * 3600.0)]}, 5)
-    good, bad = set_apart(batch, lambda part: None)
+    good, bad = separate_failing(batch, lambda part: None)
     assert (good, bad) == (Batch(number=5), batch)
 
     def check(part: Batch) -> None:
         if len(part.counts.get((API, NOON), ())) > 1:
             raise MemoryError
 
-    assert set_apart(batch, check) == (Batch(number=5), batch)
+    assert separate_failing(batch, check) == (Batch(number=5), batch)
 
 
 @pytest.mark.parametrize("step", ["take_up", "tidy"])

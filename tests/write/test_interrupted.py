@@ -17,7 +17,12 @@ from support import interrupted_loop
 from support.clock import HandClock
 from support.lines import at_each_line
 
-MODULES = ("logcommon.write.buffer", "logcommon.write.fold", "logcommon.write.batch")
+MODULES = (
+    "logcommon.write.buffer",
+    "logcommon.write.pending",
+    "logcommon.write.fold",
+    "logcommon.write.batch",
+)
 API = Destination("api", "info")
 
 
@@ -115,7 +120,7 @@ def test_the_writer_does_not_sleep_over_what_a_thread_folds() -> None:
     buffer = filled()
     slept: list[bool] = []
     put(buffer, [])
-    at_each_line(buffer._fold_all, lambda _: slept.append(buffer.sleep()), *MODULES)
+    at_each_line(buffer._fold_all, lambda _: slept.append(buffer.request_wake()), *MODULES)
     assert len(slept) > 20
     assert not any(slept)
 

@@ -66,7 +66,7 @@ class Backlog:
         """How many counted calls all batches stand for."""
         return sum(batch.calls for batch in self._batches)
 
-    def snapshot(self) -> Step:
+    def read_step(self) -> Step:
         """Return the step that reads what is not settled, each batch that has been taken up."""
         return partial(tuple, self._batches)
 
@@ -94,7 +94,7 @@ class Backlog:
         """
         batch = self.first
         self._settled = batch.number
-        atomically(self._batches.popleft, *self._ledger.adding(**outcome.amounts))
+        atomically(self._batches.popleft, *self._ledger.add_steps(**outcome.amounts))
         if outcome.in_doubt and batch.producer == self._producer:
             self._producer = self._new_producer()
 
@@ -140,7 +140,7 @@ class Backlog:
 
     def _let_go(self, **amounts: int) -> None:
         """Let go of everything, and enter what became of it."""
-        atomically(self._batches.clear, *self._ledger.adding(**amounts))
+        atomically(self._batches.clear, *self._ledger.add_steps(**amounts))
 
     async def _leave(self, spool: Spool) -> bool:
         """Close the spool; return whether what is not settled is in it."""
@@ -156,7 +156,7 @@ class Backlog:
         self._number = spool.number
         found = sum(batch.calls for batch in spool.found)
         atomically(
-            partial(self._batches.extend, spool.found), *self._ledger.adding(recovered=found)
+            partial(self._batches.extend, spool.found), *self._ledger.add_steps(recovered=found)
         )
         self._label_all()
         if spool.damage is not None:
@@ -165,7 +165,7 @@ class Backlog:
     def _report_damage(self, damage: Damage) -> None:
         # They may have been sent, so they may be in Redis.
         calls = damage.calls
-        lost = self._ledger.adding(recovered=calls, dropped_unwritten=calls, in_doubt=calls)
+        lost = self._ledger.add_steps(recovered=calls, dropped_unwritten=calls, in_doubt=calls)
         atomically(*lost)
         self._alarm.warn(
             "damaged",

@@ -21,9 +21,8 @@ from logcommon.server.connection import describe, is_of_a_cluster
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.ahead import Ahead, is_ahead, pull_back
-from logcommon.write.batch import Batch
+from logcommon.write.batch import Batch, calls_of
 from logcommon.write.flight import Flight
-from logcommon.write.history import calls_of
 from logcommon.write.locked import LockedConnection
 from logcommon.write.replays import Replays
 from logcommon.write.transaction import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from logcommon.schema.commands import Reply
 from logcommon.stats import Outcome
 from logcommon.write.batch import Batch
-from logcommon.write.isolate import set_apart
+from logcommon.write.batch import separate_failing as set_apart
 from logcommon.write.transaction import Transaction
 
 

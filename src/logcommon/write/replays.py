@@ -8,9 +8,9 @@ from logcommon.runtime.warnings import Alarm
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.account import warn_of
-from logcommon.write.batch import Batch
+from logcommon.write.batch import Batch, calls_of, merge, take_mergeable
 from logcommon.write.flight import Flight
-from logcommon.write.history import History, Loss, calls_of, merge, take_mergeable
+from logcommon.write.history import History, Loss
 from logcommon.write.transaction import TRANSACTION_SIZE
 
 
@@ -28,7 +28,7 @@ class Replays:
     @property
     def settled_at(self) -> float:
         """When the last commit was acknowledged."""
-        return self._history.settled_at
+        return self._history.acknowledged_at
 
     def next(self) -> Flight | None:
         """Return what has to be written again first, in as few transactions as possible."""
@@ -58,7 +58,7 @@ class Replays:
 
         What is not held any more is entered as lost. Nothing is entered twice.
         """
-        loss = self._history.lose(number, now)
+        loss = self._history.pop_after(number, now)
         self._enter(loss.amounts, replaying=calls_of(loss.batches))
 
         if self._flight is not None:  # it was sent to a server that is no longer the primary
@@ -68,9 +68,9 @@ class Replays:
 
     def forget(self, *, silently: bool) -> None:
         """Write nothing again of what was acknowledged so far, though its marker is gone."""
-        commits = self._history.forget()
+        commits = self._history.clear()
         if not silently:
-            self._warn(Loss(unrecorded=commits))
+            self._warn(Loss(unknown_commits=commits))
 
     def take_out(self, flight: Flight, number: int, now: float) -> bool:
         """Return whether Redis has a part of a flight, after taking that part out of it.
@@ -109,7 +109,7 @@ class Replays:
 
     def _enter(self, amounts: Mapping[str, int], **more: int) -> None:
         """Add to the account, all in one moment."""
-        atomically(*self._ledger.adding(**amounts, **more))
+        atomically(*self._ledger.add_steps(**amounts, **more))
 
     def _put_back(self, batches: list[Batch]) -> None:
         self._flight = None

@@ -149,7 +149,7 @@ class Writer:
             "what is logged is dropped: its client was closed, or the task that writes was "
             "cancelled; close it last, or use logcommon.background",
         )
-        self._buffer.tell_of_next(warn)
+        self._buffer.call_on_next_put(warn)
         if self._buffer.numbers().dropped > self._dropped_before:
             warn()
 
@@ -161,9 +161,9 @@ class Writer:
             self._scope.deadline = self._deadline
         self._wanted.set()
 
-    def snapshot(self) -> Step:
+    def read_step(self) -> Step:
         """Return the step that reads the batches that have left the buffer and are not settled."""
-        return self._backlog.snapshot()
+        return self._backlog.read_step()
 
     async def write(self, call: _Call | None = None) -> None:
         """Wait until everything put before this is in Redis.
@@ -214,9 +214,9 @@ class Writer:
         while not (self._closing or self._waiters or self._due or self._backlog):
             left = self._next_commit - anyio.current_time()
             self._wanted.clear()
-            if self._buffer.sleep():
+            if self._buffer.request_wake():
                 await self._wanted.wait()
-            elif left <= 0 or self._buffer.crowded:
+            elif left <= 0 or self._buffer.is_half_full:
                 break
             else:
                 with anyio.move_on_after(left):
