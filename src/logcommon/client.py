@@ -257,7 +257,7 @@ class CommonLog:
         """
         writer = self._require_session().writer
         now = self._buffer.put(name, message, severity)
-        await writer.write((name, severity, now))
+        await writer.flush((name, severity, now))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
@@ -267,7 +267,7 @@ class CommonLog:
         """Put `message` on the recent log without counting it; else as `log_common`."""
         writer = self._require_session().writer
         self._buffer.put_recent(name, message, severity)
-        await writer.write((name, severity, None))
+        await writer.flush((name, severity, None))
 
     async def flush(self) -> None:
         """Wait until everything logged before this call is in Redis.
@@ -278,7 +278,7 @@ class CommonLog:
             ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
-        await self._require_session().writer.write()
+        await self._require_session().writer.flush()
 
     @property
     def stats(self) -> Stats:
@@ -385,7 +385,7 @@ class CommonLog:
         """
         session = self._session
         if self._spool is not None:
-            self._spool.abandon()
+            self._spool.close_in_child()
         self._buffer.reset()
         self._begin()
         return session

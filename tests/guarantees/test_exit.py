@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon.write import writer
+from logcommon.write import waiters, writer
 from support import leaver
 from support.layout import read_counts, total
 from support.lines import at_each_line
@@ -128,7 +128,7 @@ def exits_at(moment: int, log: logcommon.CommonLog, kind: type[BaseException]) -
             raise kind
 
     with contextlib.suppress(kind):
-        at_each_line(lambda: asyncio.run(use()), act, writer.__name__, _ANYIO)
+        at_each_line(lambda: asyncio.run(use()), act, writer.__name__, waiters.__name__, _ANYIO)
     assert not is_stuck.is_set()
     return raised.is_set()
 

@@ -1,7 +1,7 @@
-"""What a clock that is ahead has logged is counted in the server's hour. Pure.
+"""Entries that a clock far ahead of the server's has logged count in the server's hour. No I/O.
 
-An hour turns for every producer of a destination. So a clock that is far ahead would make the
-entries of all others late, and soon too late.
+An hour turns for every producer of a destination. One clock that is far ahead would make the
+entries of all other producers late, and soon too late.
 """
 
 from collections import Counter
@@ -15,56 +15,55 @@ from logcommon.write.batch import Batch, Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """What of a batch was logged by a clock that is ahead."""
+class Moved:
+    """What of a batch was moved to the server's hour."""
 
     groups: dict[Group, Group] = field(default_factory=dict)
-    """Each group that is counted in the server's hour, and the group of that hour."""
+    """Each group that was moved, and the group of the server's hour that it was added to."""
     amounts: dict[Group, Counter[str]] = field(default_factory=dict)
-    """How much of what is counted in a group of the server's hour belongs to another hour."""
+    """How much of each group of the server's hour was logged in another hour."""
     lead: float = 0.0
     """By how many seconds the clock was ahead."""
 
-    def share(self, group: Group, admitted: Collection[str]) -> Counter[str]:
-        """Return what of a group's messages was moved there, with those refused as `<other>`."""
-        share: Counter[str] = Counter()
+    def amounts_in(self, group: Group, admitted: Collection[str]) -> Counter[str]:
+        """Return how much was moved to each message of a group; not admitted ones are `<other>`."""
+        amounts: Counter[str] = Counter()
         for message, amount in self.amounts.get(group, {}).items():
-            share[message if message in admitted else OTHER] += amount
-        return share
+            amounts[message if message in admitted else OTHER] += amount
+        return amounts
 
 
-NOTHING_AHEAD = Ahead()
+NOTHING_MOVED = Moved()
 
 
 def is_ahead(batch: Batch, server_time: float, most: float) -> bool:
-    """Tell whether a batch has an hour that begins more than `most` seconds after that time."""
+    """Return whether a batch has an hour that begins more than `most` seconds after that time."""
     first = first_hour_ahead(server_time, most)
     return any(hour >= first for _, hour in batch.counts)
 
 
-def pull_back(batch: Batch, server_time: float, most: float) -> tuple[Batch, Ahead]:
-    """Return a batch with what is more than `most` seconds ahead moved to the server's hour.
+def move_to_server_hour(batch: Batch, server_time: float, most: float) -> tuple[Batch, Moved]:
+    """Return a batch in which no hour begins more than `most` seconds after the server's time.
 
-    Entries of the recent log get the server's time, or they would seem to come from the future.
+    Entries of the recent log get the server's time, so that they don't appear to be of the future.
     """
     first = first_hour_ahead(server_time, most)
-    placed = hour_of(server_time)
-    groups = {group: (group[0], placed) for group in batch.counts if group[1] >= first}
+    server_hour = hour_of(server_time)
+    groups = {group: (group[0], server_hour) for group in batch.counts if group[1] >= first}
     recent = {
         destination: _restamped(entries, first, server_time)
         for destination, entries in batch.recent.items()
     }
     if not groups:
-        return Batch(batch.counts, recent, batch.number), NOTHING_AHEAD
+        return Batch(batch.counts, recent, batch.number), NOTHING_MOVED
 
-    ahead = Ahead(groups, lead=_lead(batch, server_time))
+    moved = Moved(groups, lead=_lead(batch, server_time))
     counts = {group: messages for group, messages in batch.counts.items() if group not in groups}
     for group, target in groups.items():
-        amounts = ahead.amounts.setdefault(target, Counter())
-        amounts.update(batch.counts[group])
-    for target, amounts in ahead.amounts.items():
+        moved.amounts.setdefault(target, Counter()).update(batch.counts[group])
+    for target, amounts in moved.amounts.items():
         counts[target] = dict(amounts + Counter(counts.get(target, {})))
-    return Batch(counts, recent, batch.number), ahead
+    return Batch(counts, recent, batch.number), moved
 
 
 def _lead(batch: Batch, server_time: float) -> float:
