@@ -13,8 +13,7 @@ from logcommon.model import OTHER, Destination, hour_of, parse_hour
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import HourState, first_hour_ahead
 from logcommon.write.batch import Batch
-from logcommon.write.clock_lead import move_to_server_hour
-from logcommon.write.placement import place
+from logcommon.write.placement import move_to_server_hour, place
 from logcommon.write.transaction import build_transaction
 from logcommon.write.watch import Marker, Watched
 from support.clock import NOON, HandClock

@@ -14,11 +14,10 @@ from logcommon.exceptions import SpoolError
 from logcommon.runtime.atomic import Step
 from logcommon.runtime.threads import outlast, run_in_thread
 from logcommon.stats import Outcome
-from logcommon.write.batch import Batch, calls_of
+from logcommon.write.batch import BATCH_SIZE, Batch, calls_of
 from logcommon.write.buffer import Buffer
 from logcommon.write.reporter import Reporter
 from logcommon.write.spool import Spool
-from logcommon.write.transaction import TRANSACTION_SIZE
 
 _COPY_INTERVAL = 1.0
 """Seconds between two copies of the buffer to the spool."""
@@ -159,7 +158,7 @@ class Backlog:
 
     def _drain(self, *, last: bool) -> None:
         self._edition += 1
-        self._buffer.drain(TRANSACTION_SIZE, self._batches, last=last)
+        self._buffer.drain(BATCH_SIZE, self._batches, last=last)
         self._label_all()
 
     def _drain_to(self, spool: Spool, last: bool) -> None:  # noqa: FBT001
@@ -168,7 +167,7 @@ class Backlog:
 
     def _copy_to(self, spool: Spool) -> None:
         self._edition += 1
-        waiting = self._buffer.copy(TRANSACTION_SIZE)
+        waiting = self._buffer.copy(BATCH_SIZE)
         for number, batch in enumerate(waiting, self._last_number + 1):
             self._label(batch, number)
         spool.store_copy(waiting, tuple(self._batches))

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 from logcommon.model import Destination
 from logcommon.schema.commands import EXEC, MULTI, Command, Reply
 from logcommon.server.connection import Connection, dedicated_connection, exchange, is_usable
+from logcommon.settings import Settings
 from logcommon.stats import Ledger
 from logcommon.write.watch import Watched, read_watched, watch_commands
 
@@ -40,18 +41,18 @@ class CommitConnection:
     Args:
         client: Where to connect.
         ledger: Counts connections and commands.
+        settings: Whether to WAIT for replicas after each EXEC, and how long.
         marker_key: The producer's marker, which is always watched.
-        wait: WAIT, to be sent after each EXEC; nothing if empty.
 
     """
 
     def __init__(
-        self, client: Redis, ledger: Ledger, marker_key: bytes, wait: Sequence[Command] = ()
+        self, client: Redis, ledger: Ledger, settings: Settings, marker_key: bytes
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._marker_key = marker_key
-        self._wait = wait
+        self._wait = _wait_commands(settings)
         self._connection: Connection | None = None
         self._watched: Watched | None = None
         self._read_at = self._read_at_wall = 0.0
@@ -154,3 +155,11 @@ class CommitConnection:
         for reply in await self.exchange([MULTI, EXEC]):
             if isinstance(reply, ResponseError):
                 raise reply
+
+
+def _wait_commands(settings: Settings) -> list[Command]:
+    if not settings.wait_replicas:
+        return []
+    # Shorter than the attempt, so that missing replicas don't look like a lost connection.
+    milliseconds = max(1, int(settings.commit_timeout * 500))
+    return [(b"WAIT", settings.wait_replicas, milliseconds)]

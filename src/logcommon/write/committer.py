@@ -15,15 +15,15 @@ from redis.exceptions import RedisError, ResponseError
 
 from logcommon.exceptions import ClusterUnsupportedError
 from logcommon.messages.origin import type_and_place
-from logcommon.schema.commands import Command, Reply
+from logcommon.schema.commands import Reply
 from logcommon.schema.keys import marker_key
 from logcommon.server.connection import describe, is_of_a_cluster
 from logcommon.settings import Settings
 from logcommon.stats import Outcome
 from logcommon.write.batch import Batch
-from logcommon.write.clock_lead import is_ahead
 from logcommon.write.commit import Commit
 from logcommon.write.commit_connection import CommitConnection
+from logcommon.write.placement import is_ahead
 from logcommon.write.progress import Progress
 from logcommon.write.reporter import Reporter
 from logcommon.write.transaction import Plan, Transaction
@@ -139,12 +139,7 @@ class Committer:
         return marker_key(self._progress.producer)
 
     def _connection_to(self, client: Redis) -> CommitConnection:
-        wait: tuple[Command, ...] = ()
-        if self._settings.wait_replicas:
-            # Shorter than the attempt, so that missing replicas don't look like a lost connection.
-            milliseconds = max(1, int(self._settings.commit_timeout * 500))
-            wait = ((b"WAIT", self._settings.wait_replicas, milliseconds),)
-        return CommitConnection(client, self._reporter.ledger, self._marker_key, wait)
+        return CommitConnection(client, self._reporter.ledger, self._settings, self._marker_key)
 
     async def _attempt(self, commit: Commit) -> Outcome | None:
         """Return the outcome of a commit, or None if it has to be tried again at once."""
@@ -152,10 +147,7 @@ class Committer:
             return self._progress.outcome_in_doubt(commit)
 
         watched = await self._watch(commit)
-        marker = watched.marker
-        if marker is None:
-            marker = self._marker_before_overwrite(commit)
-
+        marker = self._progress.last_marker(commit, watched)
         if marker.number >= commit.number:
             return await self._confirm(commit, marker)
         if self._progress.adjust(commit, marker, watched, anyio.current_time()):
@@ -177,14 +169,6 @@ class Committer:
 
     def _server_time(self, watched: Watched) -> float:
         return watched.server_time + self._connection.age
-
-    def _marker_before_overwrite(self, commit: Commit) -> Marker:
-        marker = self._progress.marker_before_overwrite(commit)
-        if marker is None:
-            raise ResponseError(
-                "another program has written to our marker while a batch was in doubt"
-            )
-        return marker
 
     async def _confirm(self, commit: Commit, marker: Marker) -> Outcome | None:
         """Return the outcome of a commit that is in Redis, once enough replicas have it."""

@@ -5,6 +5,8 @@ Decides what to commit next, and what became of a commit whose reply was lost.
 
 from collections.abc import Collection
 
+from redis.exceptions import ResponseError
+
 from logcommon.model import Destination, Group
 from logcommon.settings import Settings
 from logcommon.stats import Outcome
@@ -71,11 +73,21 @@ class Progress:
         """Count as unwritten what was to be written again: the client is closed."""
         self._replays.drop()
 
-    def marker_before_overwrite(self, commit: Commit) -> Marker | None:
-        """Return what the marker was before another program wrote to it, None if that is unsure."""
+    def last_marker(self, commit: Commit, watched: Watched) -> Marker:
+        """Return the marker, or what it was before another program wrote to its key.
+
+        Raises:
+            redis.exceptions.ResponseError: It was overwritten, and what it was is uncertain.
+
+        """
+        if watched.marker is not None:
+            return watched.marker
+
         is_next = self.acknowledged.number == commit.number - 1
         if commit.in_doubt or not (is_next or commit is not self._commit):
-            return None
+            raise ResponseError(
+                "another program has written to our marker while a batch was in doubt"
+            )
         return self.acknowledged
 
     def adjust(self, commit: Commit, marker: Marker, watched: Watched, now: float) -> bool:

@@ -4,11 +4,10 @@ from collections import deque
 
 from logcommon.settings import Settings
 from logcommon.stats import Outcome
-from logcommon.write.batch import Batch, calls_of, take_mergeable
+from logcommon.write.batch import BATCH_SIZE, Batch, calls_of, take_mergeable
 from logcommon.write.commit import Commit
 from logcommon.write.history import History, Loss
 from logcommon.write.reporter import Reporter
-from logcommon.write.transaction import TRANSACTION_SIZE
 
 
 class Replays:
@@ -28,7 +27,7 @@ class Replays:
     def next(self) -> Commit | None:
         """Return what has to be written again first, in as few transactions as possible."""
         if self._commit is None and self._waiting:
-            self._commit = Commit(take_mergeable(self._waiting, TRANSACTION_SIZE))
+            self._commit = Commit(take_mergeable(self._waiting, BATCH_SIZE))
         return self._commit
 
     def finish(self, commit: Commit, outcome: Outcome, now: float) -> bool:

@@ -10,12 +10,17 @@ from logcommon.schema.rotation import is_missing_set
 from logcommon.settings import Settings
 from logcommon.stats import Outcome
 from logcommon.write.batch import Batch, Entry
-from logcommon.write.clock_lead import NOTHING_MOVED, Moved, move_to_server_hour
-from logcommon.write.placement import Placement, admit, admit_inspected, inspect_commands, place
+from logcommon.write.placement import (
+    NOTHING_MOVED,
+    Moved,
+    Placement,
+    admit,
+    admit_inspected,
+    inspect_commands,
+    move_to_server_hour,
+    place,
+)
 from logcommon.write.watch import Watched
-
-TRANSACTION_SIZE = 1_000
-"""Distinct messages in one transaction: Redis serves nobody else while it executes one."""
 
 
 class _Queued(NamedTuple):
