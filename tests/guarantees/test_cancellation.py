@@ -14,6 +14,7 @@ import logcommon
 from logcommon.write.writer import Writer
 from support.layout import read_counts, total
 from support.servers import free_port
+from support.session import session_of
 from support.suspensions import Canceller, Suspensions
 from support.until import until
 
@@ -146,8 +147,8 @@ async def test_a_block_that_outlives_its_writer(valkey_url: str, valkey: Redis) 
         await log.flush()
         for message in MESSAGES:
             log.log_common_nowait("api", message)
-        log._session.host.cancel()
-        await asyncio.wait([log._session.host])
+        session_of(log).host.cancel()
+        await asyncio.wait([session_of(log).host])
         log.log_common_nowait("api", "late")
     await assert_exact(log, valkey, [*MESSAGES, "late"])
 

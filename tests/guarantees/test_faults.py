@@ -326,7 +326,7 @@ async def _fail_over_meanwhile(
 async def _state(valkey: Redis) -> dict[bytes, bytes]:
     keys = await valkey.keys()
     dumps = await asyncio.gather(*map(valkey.dump, keys))
-    return dict(zip(keys, dumps, strict=True))
+    return dict(zip(keys, dumps, strict=True))  # type: ignore[arg-type]  # they are bytes
 
 
 async def _fail_over(valkey: Redis, state: dict[bytes, bytes]) -> None:

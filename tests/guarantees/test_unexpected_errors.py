@@ -25,6 +25,7 @@ from logcommon.write.watch import Marker
 from support.clock import NOON, HandClock
 from support.layout import read_counts
 from support.proxy import Proxy
+from support.session import session_of
 from support.until import until
 
 API, WEB = Destination("api", "info"), Destination("web", "info")
@@ -191,7 +192,7 @@ async def test_a_writer_that_is_cancelled_says_so(
     monkeypatch.setattr(writer, "_CANCELLATION_DELAY", 0)
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        log._session.host.cancel()
+        session_of(log).host.cancel()
         await until(lambda: bool(caplog.messages))
         log.log_common_nowait("api", "m")
         assert (log.stats.counted, log.stats.dropped_closed) == (1, 1)

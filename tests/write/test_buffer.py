@@ -12,7 +12,8 @@ from logcommon.model import OTHER, Destination, Group
 from logcommon.settings import Settings
 from logcommon.write import buffer as buffer_module
 from logcommon.write.batch import Batch
-from logcommon.write.buffer import OVERFLOW, Buffer
+from logcommon.write.buffer import Buffer
+from logcommon.write.fold import OVERFLOW
 from support.clock import NOON, HandClock
 
 API = Destination("api", "info")
@@ -195,12 +196,12 @@ def test_a_half_full_buffer_wakes_the_writer(clock: HandClock) -> None:
     woken: list[int] = []
     buffer = make(clock, max_pending=1000)
     buffer.open(lambda: woken.append(1))
-    for number in range(500):
-        buffer.put("api", str(number), "info")
-    assert not buffer.is_half_full
-    for number in range(500, 512):
-        buffer.put("api", str(number), "info")
-    assert buffer.is_half_full
+    half_full = []
+    for first, end in ((0, 500), (500, 512)):
+        for number in range(first, end):
+            buffer.put("api", str(number), "info")
+        half_full.append(buffer.is_half_full)
+    assert half_full == [False, True]
     assert woken
 
 
@@ -226,7 +227,8 @@ def test_after_the_close_calls_are_counted_as_dropped(clock: HandClock) -> None:
 
 def test_threads_lose_nothing(clock: HandClock) -> None:
     """Eight threads that put while another drains are counted exactly."""
-    buffer, batches, done = make(clock), [], threading.Event()
+    buffer, done = make(clock), threading.Event()
+    batches: list[Batch] = []
 
     def log() -> None:
         for number in range(20_000):

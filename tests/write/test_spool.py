@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableSequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -154,8 +154,7 @@ async def test_what_a_close_leaves_the_next_client_writes(
     path: Path, valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
     """Entries that found no server are counted by a later client, in their own hours."""
-    settings = {"spool": path, "clock": clock, "drain_timeout": 0}
-    async with logcommon.connect(NOWHERE, **settings) as log:
+    async with logcommon.connect(NOWHERE, spool=path, clock=clock, drain_timeout=0) as log:
         for number in range(3000):
             log.log_common_nowait("api", str(number))
         clock.turn()
@@ -181,7 +180,7 @@ async def test_a_client_entered_again_finds_its_own_spool(
         log = logcommon.connect(nowhere.url, spool=path, drain_timeout=0)
         async with log:
             log.log_common_nowait("api", "m")
-        nowhere._server_port = int((await valkey.config_get("port"))["port"])
+        nowhere._server_port = int((await valkey.config_get("port"))["port"] or 0)
         async with log:
             await log.log_common("api", "m")
     stats = log.stats
@@ -380,12 +379,14 @@ def test_what_a_backlog_holds_is_known_at_any_time() -> None:
 
 async def test_a_drain_that_no_signal_handler_can_cut_in_two(path: Path) -> None:
     """With a spool the buffer is drained in a thread, as only the main one runs such handlers."""
-    spool, buffer, drained = Spool(path), Buffer(Settings()), []
+    spool, drained = Spool(path), list[threading.Thread]()
 
     class Watched(Buffer):
-        def drain(self, *args: object, **settings: object) -> None:
+        def drain(
+            self, batch_size: int, onto: MutableSequence[Batch], *, last: bool = False
+        ) -> None:
             drained.append(threading.current_thread())
-            buffer.drain(*args, **settings)
+            super().drain(batch_size, onto, last=last)
 
     spool.open()
     between = Backlog(Watched(Settings()), Reporter(Ledger(), Settings()), spool)
