@@ -1,7 +1,5 @@
 """A batch becomes a transaction, and its replies an outcome."""
 
-from hypothesis import given
-from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
 from logcommon.model import OTHER, Destination
@@ -9,9 +7,9 @@ from logcommon.schema.commands import Command
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import HourState
 from logcommon.write.batch import Batch
-from logcommon.write.placement import admit, admit_inspected, inspect_commands, place
+from logcommon.write.placement import place
 from logcommon.write.transaction import build_transaction
-from logcommon.write.watch import Marker, Watched, read_watched, watch_commands
+from logcommon.write.watch import Marker, Watched
 from support.clock import NOON
 
 API, WEB = Destination("api", "info"), Destination("web", "error")
@@ -33,35 +31,6 @@ def commands(batch: Batch, ground: Watched, max_members: int = 100) -> list[Comm
     return build_transaction(
         batch, [(each, each.messages) for each in placements], {}, MARK
     ).commands
-
-
-def test_arming_watches_and_reads_the_marker_and_the_hours() -> None:
-    """What the decision rests on is watched before it is read."""
-    watch, time, *reads, size = watch_commands(b"marker", [API])
-    assert watch == (b"WATCH", b"marker", KEYS.start, KEYS.previous_start)
-    assert time == (b"TIME",)
-    assert reads == [(b"GET", key) for key in watch[1:]]
-    assert size == (b"ZCARD", KEYS.current)
-
-
-def test_what_was_read_is_understood() -> None:
-    """The replies to arming say where each destination stands."""
-    values = [b"7.2", b"2026-05-27T12:00:00", None, None, None]
-    time = [b"1795557600", b"250000"]
-    ground = read_watched([API, WEB], [b"OK", time, *values, 5, ResponseError("WRONGTYPE …")])
-    key = destination_keys(WEB).current
-    assert ground == Watched(
-        Marker(7, 2),
-        {API: HourState(NOON, None)},
-        {API: 5},
-        {WEB: f"WRONGTYPE … on {key!r}"},
-        server_time=1795557600.25,
-    )
-
-
-def test_no_marker_is_number_nought() -> None:
-    """A producer that never committed is before its first batch."""
-    assert Marker.read(None) == Marker(0, 0)
 
 
 def test_an_hour_that_turns_within_a_batch() -> None:
@@ -86,50 +55,6 @@ def test_the_recent_log_gets_the_newest_on_top() -> None:
         b"Wed May 27 12:00:01 2026 two",
     )
     assert trim == (b"LTRIM", KEYS.recent, 0, 99)
-
-
-def test_only_a_set_that_may_overflow_is_looked_into() -> None:
-    """A look costs a round trip, so there is none while the set has room, or is new."""
-    batch = Batch({(API, NOON): {"a": 1, "b": 1}})
-    roomy, full, new = (
-        place(batch, ground, 24, max_members=10)[0]
-        for ground in (
-            watched(HourState(NOON, None), members=8),
-            watched(HourState(NOON, None), members=9),
-            watched(HourState(NOON - 1, None), members=10),
-        )
-    )
-    assert (roomy.capacity, full.capacity, new.capacity) == (2, None, 10)
-    assert inspect_commands(full) == [
-        (b"ZCARD", KEYS.current),
-        (b"ZMSCORE", KEYS.current, b"a", b"b"),
-    ]
-
-
-@given(
-    st.dictionaries(st.sampled_from([*"abcdefgh", OTHER]), st.integers(1, 5)),
-    st.sets(st.sampled_from("abcdefgh")),
-    st.integers(-2, 8),
-)
-def test_admission_keeps_totals_and_the_bound(
-    messages: dict[str, int], present: set[str], room: int
-) -> None:
-    """Those present stay, at most `room` others join them, and nothing is lost to `<other>`."""
-    admitted = admit(messages, present, room)
-    assert sum(admitted.values()) == sum(messages.values())
-    joined = admitted.keys() - present - {OTHER}
-    left = messages.keys() - admitted.keys()
-    assert present & messages.keys() <= admitted.keys()
-    assert len(joined) <= max(room, 0)
-    assert not left or len(joined) == max(room, 0)
-    assert all(messages[one] <= messages[other] for one in left for other in joined)
-    assert all(admitted.values()), "a message that was not logged"
-
-
-def test_a_look_tells_what_is_present() -> None:
-    """In a full set the messages that it has are counted, the others as `<other>`."""
-    admitted = admit_inspected({"a": 1, "b": 2}, 10, [3.0, None], max_members=10)
-    assert admitted == {"a": 1, OTHER: 2}
 
 
 def test_the_outcome_accounts_for_every_call() -> None:
@@ -162,15 +87,3 @@ def test_a_rename_of_nothing_is_no_failure() -> None:
     results = [ResponseError("no such key") if c[0] == b"RENAME" else 1 for c in made.commands]
     outcome = made.outcome(results)
     assert (outcome.counted, outcome.failure, outcome.errors) == (1, None, {})
-
-
-def test_a_marker_is_read_as_it_was_written() -> None:
-    """Number, attempt, session and edition come back."""
-    marker = Marker(7, 2, "0a1b", 5)
-    assert Marker.read(marker.command(b"key")[2]) == marker
-
-
-def test_a_marker_of_an_earlier_version() -> None:
-    """Its number counts, and its attempt is of no session that is known."""
-    assert Marker.read(b"7.2") == Marker(7, 2, "", 0)
-    assert Marker.read(b"7") is None
