@@ -58,7 +58,7 @@ class RequestLog:
         error: BaseException | None = None,
     ) -> None:
         """Log what is chosen of a request that began at that monotonic time."""
-        if self._unopened is not None and not self._unopened._is_open:
+        if self._unopened is not None and not self._unopened.is_open:
             self._warn_of_unopened()
         try:
             entry: Entry | None = None
