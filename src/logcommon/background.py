@@ -9,7 +9,6 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
-from urllib.parse import urlsplit
 
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
@@ -19,10 +18,10 @@ from logcommon.exceptions import (
     NotWrittenError,
 )
 from logcommon.model import RECENT_LENGTH, CommonRow, Destination, RecentRow, Severity
-from logcommon.runtime import ending
-from logcommon.runtime.fork import begin_anew_in_children
+from logcommon.runtime import ending, fork
 from logcommon.runtime.keeper import Keeper, Outcome
 from logcommon.runtime.warnings import Alarm
+from logcommon.server.target import describe_target
 from logcommon.settings import Settings
 from logcommon.stats import Stats
 from logcommon.write.batch import Batch
@@ -66,13 +65,14 @@ class BackgroundLog:
             )
         self._url = url
         checked = connect(url, **settings).settings
-        self._log = CommonLog(url, checked, buffer=_OpenBuffer)
+        self._buffer = _OpenBuffer(checked)
+        self._log = CommonLog(url, checked, buffer=self._buffer)
         self._drain_timeout = checked.drain_timeout
         self.patience = checked.drain_timeout + _FAREWELL
         """Seconds that `close` may take."""
         self._alarm = Alarm()
         self._begin()
-        begin_anew_in_children(self)
+        fork.reset_in_children(self)
         ending.prepare()
 
     def _begin(self) -> None:
@@ -96,9 +96,8 @@ class BackgroundLog:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<logcommon.BackgroundLog for {_without_credentials(self._url)}>"
+        return f"<logcommon.BackgroundLog for {describe_target(self._url)}>"
 
-    # While the thread runs, an attribute takes the place of this method.
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Count `message`, and log it as recent; returns at once.
 
@@ -111,13 +110,15 @@ class BackgroundLog:
             InvalidArgumentError: The name, the message or the severity can't be used.
 
         """
-        self._log.log_common_nowait(name, message, severity)
-        self._called()
+        self._buffer.put(name, message, severity)
+        if not self._is_served:
+            self._called()
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
-        self._log.log_recent_nowait(name, message, severity)
-        self._called()
+        self._buffer.put_recent(name, message, severity)
+        if not self._is_served:
+            self._called()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged before this call is in Redis; return whether it is.
@@ -278,11 +279,11 @@ class BackgroundLog:
     def _go_fast(self, keeper: Keeper) -> None:
         """Have calls go straight to the buffer while there is a thread."""
         if ending.prepare() and not keeper.closing:
-            self.log_common_nowait = self._log.log_common_nowait  # type: ignore[method-assign]
+            self._is_served = True
 
     def _go_slow(self) -> None:
         """Have calls look again whether there is a thread."""
-        vars(self).pop("log_common_nowait", None)
+        self._is_served = False
 
     def _failed(self, error: Exception) -> None:
         self._not_before = time.monotonic() + _PAUSE
@@ -321,15 +322,11 @@ class BackgroundLog:
                 return cast("_Result", result)
         raise ClientClosedError("the client can't be opened: the logger `logcommon` says why")
 
-    def _begin_in_child(self) -> object:
-        """Have no thread, in a forked process.
-
-        The copies of the parent's loops must not be closed here, which would take the parent's
-        connections out of their selectors.
-        """
-        parents = list(self._keepers)
+    def reset_after_fork(self) -> None:
+        """Reset to a client without a thread in a forked child."""
+        # Closing the parent's event loops here would take its connections out of their selectors.
+        fork.keep_alive(list(self._keepers))
         self._begin()
-        return parents
 
 
 class _OpenBuffer(Buffer):
@@ -413,11 +410,3 @@ def _first(replies: "SimpleQueue[Outcome | None]", deadline: float) -> Outcome |
 
 async def _nothing() -> None:
     """Ask nothing, but wait until there is an answer."""
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query + parts.fragment:
-        return f"{parts.scheme}://…"
-    slashes = "//" if "//" in url else ""
-    return f"{parts.scheme}:{slashes}{parts.netloc.rpartition('@')[2]}{parts.path}"

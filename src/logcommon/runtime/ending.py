@@ -15,7 +15,7 @@ import time
 from types import FrameType
 from typing import Any, Protocol
 
-from logcommon.runtime.fork import begin_anew_in_children
+from logcommon.runtime import fork
 
 _HURRY = 1.0
 """Seconds after the end of a server in which the process is likely to end as well."""
@@ -43,7 +43,7 @@ class _Process:
     def __init__(self) -> None:
         self.open: set[Closeable] = set()
         self._begin()
-        begin_anew_in_children(self)
+        fork.reset_in_children(self)
 
     def _begin(self) -> None:
         self.open.clear()
@@ -52,10 +52,9 @@ class _Process:
         self.hurry_until = 0.0
         self.terminating = False
 
-    def _begin_in_child(self) -> object:
-        parents = list(self.open)
+    def reset_after_fork(self) -> None:
+        fork.keep_alive(list(self.open))
         self._begin()
-        return parents
 
 
 _PROCESS = _Process()

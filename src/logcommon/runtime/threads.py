@@ -24,11 +24,11 @@ async def run_in_thread(
         running = loop.run_in_executor(None, function, *arguments)
     except RuntimeError:
         return function(*arguments)
-    await outlast(running)
+    await wait_shielded(running)
     return running.result()
 
 
-async def outlast(future: "asyncio.Future[Any]") -> None:
+async def wait_shielded(future: "asyncio.Future[Any]") -> None:
     """Wait for *future* even if cancelled; then re-raise the cancellation.
 
     What the future came to is for the caller to look at.

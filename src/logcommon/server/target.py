@@ -10,6 +10,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import redis
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import SSLConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
@@ -48,6 +50,28 @@ def client_for(target: object) -> Redis:
             f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
         )
     return _client_for_url(_with_known_scheme(target))
+
+
+def describe_target(target: str | Redis) -> str:
+    """Return where a URL or a client connects to, without credentials."""
+    if isinstance(target, str):
+        return _without_credentials(target)
+    pool = target.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return f"Sentinel master {pool.service_name}"
+    options = pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}?db={options.get('db') or 0}"
+    scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
+    return f"{scheme}://{options.get('host')}:{options.get('port')}/{options.get('db') or 0}"
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:  # it may belong to a password
+        return f"{parts.scheme}://…"
+    slashes = "//" if "//" in url else ""
+    return f"{parts.scheme}:{slashes}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _with_known_scheme(url: str) -> str:

@@ -12,7 +12,7 @@ import anyio
 
 from logcommon.exceptions import SpoolError
 from logcommon.runtime.atomic import Step, atomically
-from logcommon.runtime.threads import outlast, run_in_thread
+from logcommon.runtime.threads import run_in_thread, wait_shielded
 from logcommon.runtime.warnings import Alarm
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.batch import Batch
@@ -120,7 +120,7 @@ class Backlog:
             return
         leaving = asyncio.create_task(self._leave(self._spool))
         try:
-            await outlast(leaving)
+            await wait_shielded(leaving)
         finally:
             if leaving.result():
                 self._let_go(spooled=self.calls)
