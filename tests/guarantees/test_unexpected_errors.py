@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon.model import Destination
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.schema.commands import Command, count
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
@@ -109,7 +109,7 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
     """An entry with an impossible hour, as from a spool, does not block those behind it."""
     ledger = Ledger()
     settings = Settings(max_clock_lead=float("inf"))
-    committer = Committer(valkey, settings, ledger, Alarm(), "tested", {"tested"})
+    committer = Committer(valkey, settings, ledger, RateLimitedWarnings(), "tested", {"tested"})
     good = {(API, NOON): {"a": 2}}
     mixed = Batch(good | {(WEB, NO_HOUR): {"b": 3}}, {WEB: [("b", -math.inf)]}, 1)
     async with asyncio.timeout(20):
@@ -227,7 +227,7 @@ async def test_what_was_set_apart_of_a_batch_in_doubt(fake: FakeAsyncRedis) -> N
         if any("secret" in messages for messages in part.counts.values()):
             raise RuntimeError
 
-    committer = Committer(fake, Settings(), Ledger(), Alarm(), "ours", {"ours"})
+    committer = Committer(fake, Settings(), Ledger(), RateLimitedWarnings(), "ours", {"ours"})
     counts = {(API, 5): {"a": 1, "secret": 2}}
     flight = Flight([batch := Batch(counts, number=1, producer="p", edition=2)], batch)
     assert flight.set_apart(check, "it fails") == 2
@@ -237,7 +237,7 @@ async def test_what_was_set_apart_of_a_batch_in_doubt(fake: FakeAsyncRedis) -> N
 
 def test_attempts_at_what_is_put_back_go_on_being_numbered() -> None:
     """A marker that an earlier attempt sets late is not taken for one of the next."""
-    replays = Replays(Settings(), Ledger(), Alarm())
+    replays = Replays(Settings(), Ledger(), RateLimitedWarnings())
     for number in (1, 2, 3):
         batch = Batch({(API, 5): {"a": 1}}, number=number, producer="p", attempts=1)
         replays.settled(Flight([batch], batch), Outcome(counted=1), number)

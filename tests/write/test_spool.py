@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon import Destination, SpoolError
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write import backlog
@@ -269,7 +269,7 @@ async def test_a_copy_that_meets_the_close(path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(backlog, "_COPY_INTERVAL", 0)
     spool, ledger, buffer = Spool(path), Ledger(), Buffer(Settings())
     spool.open()
-    between = Backlog(buffer, ledger, Alarm(), spool)
+    between = Backlog(buffer, ledger, RateLimitedWarnings(), spool)
     await between._disk.acquire()
     closing = asyncio.create_task(between.close(in_doubt=False))
     await until(lambda: between._disk.statistics().tasks_waiting == 1)
@@ -365,7 +365,7 @@ def test_a_child_does_not_keep_the_spool_of_a_killed_parent(path: Path) -> None:
 def test_what_a_backlog_holds_is_known_at_any_time() -> None:
     """The calls in it are counted when they come and when they go."""
     buffer = Buffer(Settings())
-    between = Backlog(buffer, Ledger(), Alarm(), None)
+    between = Backlog(buffer, Ledger(), RateLimitedWarnings(), None)
     for number in range(2500):
         buffer.put("api", str(number))
     between._drain(last=False)
@@ -388,7 +388,7 @@ async def test_a_drain_that_no_signal_handler_can_cut_in_two(path: Path) -> None
             buffer.drain(*args, **settings)
 
     spool.open()
-    between = Backlog(Watched(Settings()), Ledger(), Alarm(), spool)
+    between = Backlog(Watched(Settings()), Ledger(), RateLimitedWarnings(), spool)
     await between.take_up(last=False)
     await between.close(in_doubt=False)
     assert len(drained) == 2

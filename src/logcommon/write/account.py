@@ -1,11 +1,11 @@
 """What became of a batch is warned of, if it is not what one expects."""
 
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.settings import Settings
 from logcommon.stats import Outcome
 
 
-def warn_of(outcome: Outcome, alarm: Alarm, settings: Settings) -> None:
+def warn_of(outcome: Outcome, alarm: RateLimitedWarnings, settings: Settings) -> None:
     """Warn of entries that were not counted as they were logged."""
     if outcome.failure:
         alarm.warn(

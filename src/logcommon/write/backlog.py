@@ -13,7 +13,7 @@ import anyio
 from logcommon.exceptions import SpoolError
 from logcommon.runtime.atomic import Step, atomically
 from logcommon.runtime.threads import run_in_thread, wait_shielded
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
@@ -37,7 +37,9 @@ class Backlog:
 
     """
 
-    def __init__(self, buffer: Buffer, ledger: Ledger, alarm: Alarm, spool: Spool | None) -> None:
+    def __init__(
+        self, buffer: Buffer, ledger: Ledger, alarm: RateLimitedWarnings, spool: Spool | None
+    ) -> None:
         self._buffer = buffer
         self._ledger = ledger
         self._alarm = alarm

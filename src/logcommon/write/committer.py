@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from logcommon.exceptions import ClusterUnsupportedError
 from logcommon.messages.origin import type_and_place
 from logcommon.model import Destination, Group
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import marker_key
 from logcommon.server.connection import describe, is_of_a_cluster
@@ -71,7 +71,7 @@ class Committer:
         client: Redis,
         settings: Settings,
         ledger: Ledger,
-        alarm: Alarm,
+        alarm: RateLimitedWarnings,
         session: str,
         sessions: Collection[str],
     ) -> None:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from logcommon.runtime.atomic import atomically
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.account import warn_of
@@ -17,7 +17,7 @@ from logcommon.write.transaction import TRANSACTION_SIZE
 class Replays:
     """The acknowledged commits of one producer, and those of them that have to be written again."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, alarm: Alarm) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, alarm: RateLimitedWarnings) -> None:
         self._settings = settings
         self._ledger = ledger
         self._alarm = alarm

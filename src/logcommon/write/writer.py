@@ -13,7 +13,7 @@ from logcommon.exceptions import ClientClosedError, ClusterUnsupportedError, Not
 from logcommon.messages.origin import type_and_place
 from logcommon.model import Destination, Group, Severity, hour_of
 from logcommon.runtime.atomic import Step
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.account import warn_of
@@ -62,7 +62,7 @@ class Writer:
         self._buffer = buffer
         self._ledger = ledger
         self._settings = settings
-        self._alarm = Alarm()
+        self._alarm = RateLimitedWarnings()
         self._wanted = asyncio.Event()
         self._waiters: _Waiters = {}
         self._due: _Waiters = {}
