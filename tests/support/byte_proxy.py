@@ -6,10 +6,11 @@ import socket
 import struct
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
 import hiredis
 
+from support.listener import Listener
 from support.until import until
 
 Direction = Literal["to server", "to client"]
@@ -30,7 +31,7 @@ class Fault:
     """What had passed, since `forget` was called, when it happened."""
 
 
-class ByteProxy:
+class ByteProxy(Listener):
     """Forwards connections to a server on loopback, and records what it forwards.
 
     `faults` come one after the other: the bytes of the next are counted once the one before it has
@@ -38,34 +39,13 @@ class ByteProxy:
     """
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self._server_port = port
-        self._listener: asyncio.Server | None = None
-        self._links: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
         self.faults: deque[Fault] = deque()
         self.happened: list[Fault] = []
         self.swallowed = 0
         self.forget()
-
-    @property
-    def port(self) -> int:
-        assert self._listener is not None
-        return int(self._listener.sockets[0].getsockname()[1])
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for link in self._links:
-            link.cancel()
-        await asyncio.gather(*self._links)
 
     def forget(self) -> None:
         """Begin a new record of what passes."""
@@ -79,19 +59,14 @@ class ByteProxy:
         """Wait until the last fault has happened."""
         await until(lambda: not self.faults)
 
-    async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        link = asyncio.current_task()
-        assert link is not None
-        self._links.add(link)
+    async def _link(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
-        # A link ends by cancellation where the test ends, which is nothing to report.
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._link(client, to_client, server, to_server)
-        self._links.discard(link)
-        to_server.close()
-        to_client.close()
+        try:
+            await self._forward(client, to_client, server, to_server)
+        finally:
+            to_server.close()
 
-    async def _link(
+    async def _forward(
         self,
         client: asyncio.StreamReader,
         to_client: asyncio.StreamWriter,
