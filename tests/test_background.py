@@ -21,9 +21,9 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon import keeper
 from logcommon.background import BackgroundLog, as_log
-from logcommon.embedded import EmbeddedServer
+from logcommon.runtime import keeper
+from logcommon.server.embedded import EmbeddedServer
 from support.fork import in_child
 from support.layout import read_counts, total
 from support.until import until

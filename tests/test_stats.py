@@ -16,7 +16,7 @@ WRITING = tuple(
         "client",
         "write.backlog",
         "write.buffer",
-        "write.commit",
+        "write.transaction",
         "write.committer",
         "write.fold",
         "write.replays",

@@ -18,8 +18,8 @@ from logcommon.exceptions import (
     SyncUseError,
 )
 from logcommon.functions import log_common, log_recent
+from logcommon.messages.redaction import redact_secrets
 from logcommon.model import OTHER, CommonRow, Destination, RecentRow
-from logcommon.redaction import redact_secrets
 from logcommon.stats import Stats
 
 __all__ = [

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
-from logcommon import ending
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
     ClientClosedError,
@@ -19,11 +18,12 @@ from logcommon.exceptions import (
     LogCommonError,
     NotWrittenError,
 )
-from logcommon.fork import begin_anew_in_children
-from logcommon.keeper import Keeper, Outcome
 from logcommon.model import RECENT_LENGTH, CommonRow, Destination, RecentRow, Severity
+from logcommon.runtime import ending
+from logcommon.runtime.fork import begin_anew_in_children
+from logcommon.runtime.keeper import Keeper, Outcome
+from logcommon.runtime.warnings import Alarm
 from logcommon.stats import Stats
-from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
 
@@ -258,7 +258,14 @@ class BackgroundLog:
         return keeper if keeper.start() else None
 
     def _keeper(self) -> Keeper:
-        return Keeper(self._log, self._turn, self._go_fast, self._go_slow, self._failed)
+        return Keeper(
+            self._log,
+            self._log._settings.drain_timeout,
+            self._turn,
+            self._go_fast,
+            self._go_slow,
+            self._failed,
+        )
 
     # These are called in the thread, one after the other.
 

@@ -15,10 +15,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from redis.asyncio import Redis
 
-from logcommon.atomic import Step, read_atomically
-from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import ClientClosedError, InvalidArgumentError, SyncUseError
-from logcommon.fork import begin_anew_in_children
 from logcommon.model import (
     RECENT_LENGTH,
     Clock,
@@ -28,10 +25,13 @@ from logcommon.model import (
     Severity,
 )
 from logcommon.read.reader import Reader
+from logcommon.runtime.atomic import Step, read_atomically
+from logcommon.runtime.fork import begin_anew_in_children
+from logcommon.runtime.threads import outlast, run_in_thread
+from logcommon.server.embedded import EmbeddedServer
+from logcommon.server.target import client_for
 from logcommon.settings import Settings
 from logcommon.stats import LEDGER_FIELDS, Ledger, Stats
-from logcommon.target import client_for
-from logcommon.threads import outlast, run_in_thread
 from logcommon.write.buffer import Buffer
 from logcommon.write.spool import Spool
 from logcommon.write.writer import Writer

@@ -13,20 +13,18 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from logcommon.commands import EXEC, MULTI, Command, Reply, count, push_recent, register
 from logcommon.exceptions import CommitTimeoutError, NotWrittenError, OutcomeUnknownError
-from logcommon.keys import destination_keys
 from logcommon.model import Clock, Destination, Hour, Severity, hour_of, require_text
-from logcommon.rotation import (
-    DEFAULT_CLOCK_LEAD,
-    DEFAULT_HISTORY_HOURS,
+from logcommon.schema.commands import EXEC, MULTI, Command, Reply, count, push_recent, register
+from logcommon.schema.keys import destination_keys
+from logcommon.schema.rotation import (
     HourState,
     Turn,
     first_hour_ahead,
     is_missing_set,
     turn,
 )
-from logcommon.wire import (
+from logcommon.server.connection import (
     CONNECTION_LOST,
     Connection,
     describe,
@@ -34,6 +32,7 @@ from logcommon.wire import (
     pooled_connection,
     translate,
 )
+from logcommon.settings import DEFAULT_CLOCK_LEAD, DEFAULT_HISTORY_HOURS
 
 _PAUSE = 0.05
 """Seconds between attempts to reach a server that can't be reached."""

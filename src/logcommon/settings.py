@@ -8,7 +8,11 @@ from pathlib import Path
 
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Clock
-from logcommon.rotation import DEFAULT_CLOCK_LEAD, DEFAULT_HISTORY_HOURS
+
+DEFAULT_HISTORY_HOURS = 24
+
+DEFAULT_CLOCK_LEAD = 3600.0
+"""Seconds by which an hour may begin after the server's time."""
 
 SHORTEST_MESSAGE_LIMIT = 16
 """Bytes below which a cut message would say nothing."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from operator import attrgetter
 
-from logcommon.atomic import Step
 from logcommon.model import Destination, Group
+from logcommon.runtime.atomic import Step
 
 
 @dataclass(slots=True)

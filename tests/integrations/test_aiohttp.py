@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 import logcommon
 import logcommon.integrations.aiohttp as middleware_module
 from logcommon.integrations.aiohttp import LOG, common_log_middleware, setup
-from logcommon.web import Entry, Request, choose
+from logcommon.integrations.requests import Entry, Request, choose
 from support.clock import NOON, HandClock
 from support.layout import read_counts
 from support.proxy import Proxy

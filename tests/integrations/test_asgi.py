@@ -28,9 +28,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import logcommon
-from logcommon import ending, web
-from logcommon.integrations import asgi
+from logcommon.integrations import asgi, requests
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
+from logcommon.runtime import ending
 from support.clock import HandClock
 from support.layout import read_counts
 from support.until import until
@@ -810,13 +810,13 @@ async def test_choose_decides(
     log: logcommon.CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It sees all that is known, names, rates and phrases it, or has nothing logged."""
-    seen: list[web.Request] = []
+    seen: list[requests.Request] = []
 
-    def choose(request: web.Request) -> web.Entry | None:
+    def choose(request: requests.Request) -> requests.Entry | None:
         seen.append(request)
         if request.route == "/health":
             return None
-        return web.Entry("other", f"{request.method} took part", "warning")
+        return requests.Entry("other", f"{request.method} took part", "warning")
 
     app = shop(Route("/health", hello), Route("/", hello), log=log, choose=choose)
     await ask(app, "GET /", "GET /health")
@@ -834,7 +834,7 @@ async def test_choose_decides(
 async def test_a_choice_that_fails_harms_nobody(
     log: logcommon.CommonLog,
     caplog: pytest.LogCaptureFixture,
-    chosen: Callable[[web.Request], Any],
+    chosen: Callable[[requests.Request], Any],
 ) -> None:
     """The response is sent, nothing is logged, and one warning says so without the text."""
     async with client_of(shop(Route("/", hello), log=log, choose=chosen)) as client:

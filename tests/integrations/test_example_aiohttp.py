@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from aiohttp import ClientSession
 from redis.asyncio import Redis
 
-from logcommon.embedded import EmbeddedServer
+from logcommon.server.embedded import EmbeddedServer
 from support.http import serving
 from support.layout import read_counts
 from support.servers import free_port

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from redis.asyncio import Redis
 
-from logcommon.embedded import EmbeddedServer
+from logcommon.server.embedded import EmbeddedServer
 from support.http import serving
 from support.layout import read_counts
 from support.servers import free_port

@@ -9,9 +9,9 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon import ending
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from logcommon.integrations.fastapi import Log, get_log
+from logcommon.runtime import ending
 from support.layout import read_counts
 
 

@@ -17,10 +17,10 @@ from flask import Flask, Response, abort
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon import ending
 from logcommon.integrations import wsgi
+from logcommon.integrations._request_log import RequestLog
 from logcommon.integrations.wsgi import CommonLogMiddleware
-from logcommon.request_log import RequestLog
+from logcommon.runtime import ending
 from support.clock import HandClock
 from support.layout import read_counts
 from support.until import until

@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon import Destination, SpoolError
+from logcommon.runtime.warnings import Alarm
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write import backlog
-from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer

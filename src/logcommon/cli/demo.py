@@ -20,11 +20,11 @@ from logcommon.cli.shop import NAME, Shop, ShopClock
 from logcommon.cli.stop import run_or_raise
 from logcommon.cli.terminal import result_console
 from logcommon.client import CommonLog, connect
-from logcommon.embedded import EmbeddedServer
 from logcommon.exceptions import ServerUnavailableError
 from logcommon.model import Destination
-from logcommon.threads import run_in_thread
-from logcommon.wire import translate
+from logcommon.runtime.threads import run_in_thread
+from logcommon.server.connection import translate
+from logcommon.server.embedded import EmbeddedServer
 
 _RECENT, _COMMON = 5, 8
 _PATIENCE = 30.0

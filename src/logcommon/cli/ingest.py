@@ -23,8 +23,8 @@ from logcommon.cli.options import url_option
 from logcommon.cli.stop import Stop, run
 from logcommon.cli.terminal import note, progress_console
 from logcommon.client import CommonLog, connect
+from logcommon.messages.redaction import redact_secrets
 from logcommon.model import Destination
-from logcommon.redaction import redact_secrets
 from logcommon.stats import Stats
 
 _BYTES_OF_A_LINE = 256

@@ -28,9 +28,9 @@ from typing import Any, TypeAlias
 
 from logcommon.background import refuse
 from logcommon.client import CommonLog, connect
-from logcommon.request_log import RequestLog
-from logcommon.web import NO_ROUTE, Choose, What
-from logcommon.web import choose as _usual_choice
+from logcommon.integrations._request_log import RequestLog
+from logcommon.integrations.requests import NO_ROUTE, Choose, What
+from logcommon.integrations.requests import choose as _usual_choice
 
 try:
     from aiohttp import WSCloseCode, hdrs, web

@@ -24,9 +24,9 @@ from typing import Any, TypeAlias
 from logcommon.background import BackgroundLog, as_log
 from logcommon.client import CommonLog
 from logcommon.exceptions import InvalidArgumentError
-from logcommon.request_log import RequestLog
-from logcommon.routes import route_template
-from logcommon.web import ERROR, Choose, What, choose
+from logcommon.integrations._request_log import RequestLog
+from logcommon.integrations._routes import route_template
+from logcommon.integrations.requests import ERROR, Choose, What, choose
 
 _Dict: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Dict]]

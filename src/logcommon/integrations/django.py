@@ -14,7 +14,7 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Any
 
-from logcommon.web import ERROR, ROUTE
+from logcommon.integrations.requests import ERROR, ROUTE
 
 try:
     from django.core.signals import got_request_exception

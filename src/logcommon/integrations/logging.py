@@ -17,8 +17,8 @@ from typing import Any
 
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
+from logcommon.messages.origin import type_and_place
 from logcommon.model import LONGEST_NAME, Destination, Severity
-from logcommon.place import type_and_place
 from logcommon.stats import Stats
 
 _STANDARD_LEVELS = frozenset(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from logcommon.background import OURS, BackgroundLog, as_log
 from logcommon.client import CommonLog
+from logcommon.messages.origin import type_and_place
 from logcommon.model import LONGEST_NAME, Destination
-from logcommon.place import type_and_place
 from logcommon.stats import Stats
 
 try:

@@ -20,8 +20,8 @@ from typing import Any
 
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
+from logcommon.messages.origin import distance_of, type_and_place
 from logcommon.model import LONGEST_NAME, Destination
-from logcommon.place import distance_of, type_and_place
 from logcommon.stats import Stats
 
 try:

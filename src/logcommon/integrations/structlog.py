@@ -19,8 +19,8 @@ from typing import Any
 
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
+from logcommon.messages.origin import type_and_place
 from logcommon.model import LONGEST_NAME, Destination
-from logcommon.place import type_and_place
 from logcommon.stats import Stats
 
 try:

@@ -22,9 +22,9 @@ from typing import Any, TypeAlias
 
 from logcommon.background import BackgroundLog, as_log
 from logcommon.client import CommonLog
-from logcommon.request_log import RequestLog
-from logcommon.routes import wsgi_route_template
-from logcommon.web import ERROR, NO_ROUTE, Choose, What, choose
+from logcommon.integrations._request_log import RequestLog
+from logcommon.integrations._routes import wsgi_route_template
+from logcommon.integrations.requests import ERROR, NO_ROUTE, Choose, What, choose
 
 _Environ: TypeAlias = dict[str, Any]
 _Write: TypeAlias = Callable[[bytes], object]

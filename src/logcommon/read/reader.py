@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from logcommon.commands import EXEC, MULTI, Command, Reply
 from logcommon.exceptions import InvalidArgumentError, ServerRefusedError
-from logcommon.keys import REGISTRY, DestinationKeys, destination_keys, parse_registered
 from logcommon.model import (
     FIRST_HOUR,
     CommonRow,
@@ -21,9 +19,11 @@ from logcommon.model import (
     hour_start,
     parse_recent,
 )
-from logcommon.rotation import HourState
+from logcommon.schema.commands import EXEC, MULTI, Command, Reply
+from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys, parse_registered
+from logcommon.schema.rotation import HourState
+from logcommon.server.connection import exchange, pooled_connection, translate
 from logcommon.settings import Settings
-from logcommon.wire import exchange, pooled_connection, translate
 
 _MOST = 2**53
 """Above this, adding 1 to a score no longer changes it."""

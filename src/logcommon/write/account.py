@@ -1,8 +1,8 @@
 """What became of a batch is warned of, if it is not what one expects."""
 
+from logcommon.runtime.warnings import Alarm
 from logcommon.settings import Settings
 from logcommon.stats import Outcome
-from logcommon.write.alarm import Alarm
 
 
 def warn_of(outcome: Outcome, alarm: Alarm, settings: Settings) -> None:

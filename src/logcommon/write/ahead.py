@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from logcommon.model import OTHER, Group, hour_of
-from logcommon.rotation import HOUR_SECONDS, first_hour_ahead
+from logcommon.schema.rotation import HOUR_SECONDS, first_hour_ahead
 from logcommon.write.batch import Batch, Entry
 
 

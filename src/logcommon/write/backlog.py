@@ -10,15 +10,15 @@ from typing import TypeVarTuple
 
 import anyio
 
-from logcommon.atomic import Step, atomically
 from logcommon.exceptions import SpoolError
+from logcommon.runtime.atomic import Step, atomically
+from logcommon.runtime.threads import outlast, run_in_thread
+from logcommon.runtime.warnings import Alarm
 from logcommon.stats import Ledger, Outcome
-from logcommon.threads import outlast, run_in_thread
-from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
-from logcommon.write.commit import TRANSACTION_SIZE
 from logcommon.write.spool import Damage, Spool
+from logcommon.write.transaction import TRANSACTION_SIZE
 
 _COPY_INTERVAL = 1.0
 """Seconds between two copies of the buffer to the spool."""

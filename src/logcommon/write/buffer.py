@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from logcommon.atomic import Step, atomically, read_atomically
 from logcommon.model import (
     CUT_MARK,
     RECENT_LENGTH,
@@ -26,6 +25,7 @@ from logcommon.model import (
     cut_message,
     plain_text,
 )
+from logcommon.runtime.atomic import Step, atomically, read_atomically
 from logcommon.settings import Settings
 from logcommon.write.batch import Batch, Counts, Entry, Recent, split
 from logcommon.write.fold import ENTRY_BYTES, OVERFLOW, Fold, Room

@@ -11,18 +11,22 @@ import redis.exceptions
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from logcommon.commands import Command, Reply
 from logcommon.exceptions import ClusterUnsupportedError
-from logcommon.keys import marker_key
+from logcommon.messages.origin import type_and_place
 from logcommon.model import Destination, Group
-from logcommon.place import type_and_place
+from logcommon.runtime.warnings import Alarm
+from logcommon.schema.commands import Command, Reply
+from logcommon.schema.keys import marker_key
+from logcommon.server.connection import describe, is_of_a_cluster
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
-from logcommon.wire import describe, is_of_a_cluster
 from logcommon.write.ahead import Ahead, is_ahead, pull_back
-from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
-from logcommon.write.commit import (
+from logcommon.write.flight import Flight
+from logcommon.write.history import calls_of
+from logcommon.write.locked import LockedConnection
+from logcommon.write.replays import Replays
+from logcommon.write.transaction import (
     MARKER_SECONDS,
     Armed,
     Marker,
@@ -33,10 +37,6 @@ from logcommon.write.commit import (
     place,
     transaction,
 )
-from logcommon.write.flight import Flight
-from logcommon.write.history import calls_of
-from logcommon.write.locked import LockedConnection
-from logcommon.write.replays import Replays
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 """Seconds between attempts: doubled after each, with jitter, so that producers spread out."""

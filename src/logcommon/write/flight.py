@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from logcommon.commands import Reply
+from logcommon.schema.commands import Reply
 from logcommon.stats import Outcome
 from logcommon.write.batch import Batch
-from logcommon.write.commit import Transaction
 from logcommon.write.isolate import set_apart
+from logcommon.write.transaction import Transaction
 
 
 @dataclass(slots=True)

@@ -12,11 +12,11 @@ import anyio
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from logcommon.commands import EXEC, MULTI, Command, Reply
 from logcommon.model import Destination
+from logcommon.schema.commands import EXEC, MULTI, Command, Reply
+from logcommon.server.connection import Connection, dedicated_connection, exchange, is_usable
 from logcommon.stats import Ledger
-from logcommon.wire import Connection, dedicated_connection, exchange, is_usable
-from logcommon.write.commit import Armed, arm, read_armed
+from logcommon.write.transaction import Armed, arm, read_armed
 
 _WATCHED_DESTINATIONS = 16
 """Destinations under lock between commits; one that is not among them costs a round trip."""

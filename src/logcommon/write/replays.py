@@ -3,15 +3,15 @@
 from collections import deque
 from collections.abc import Mapping
 
-from logcommon.atomic import atomically
+from logcommon.runtime.atomic import atomically
+from logcommon.runtime.warnings import Alarm
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.account import warn_of
-from logcommon.write.alarm import Alarm
 from logcommon.write.batch import Batch
-from logcommon.write.commit import TRANSACTION_SIZE
 from logcommon.write.flight import Flight
 from logcommon.write.history import History, Loss, calls_of, merge, take_mergeable
+from logcommon.write.transaction import TRANSACTION_SIZE
 
 
 class Replays:

@@ -9,14 +9,14 @@ from typing import TypeAlias
 import anyio
 from redis.asyncio import Redis
 
-from logcommon.atomic import Step
 from logcommon.exceptions import ClientClosedError, ClusterUnsupportedError, NotWrittenError
+from logcommon.messages.origin import type_and_place
 from logcommon.model import Destination, Group, Severity, hour_of
-from logcommon.place import type_and_place
+from logcommon.runtime.atomic import Step
+from logcommon.runtime.warnings import Alarm
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.account import warn_of
-from logcommon.write.alarm import Alarm
 from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Buffer
 from logcommon.write.committer import Committer

@@ -1,0 +1,1 @@
+"""Living in somebody else's process."""

@@ -1,0 +1,1 @@
+"""How we connect, and to what."""

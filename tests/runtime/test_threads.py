@@ -1,0 +1,69 @@
+"""Blocking calls beside the event loop, and waiting that a cancellation does not cut short."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import pytest
+
+from logcommon.runtime.threads import outlast, run_in_thread
+from support.until import until
+
+
+async def test_a_call_runs_in_another_thread_and_its_result_comes_back() -> None:
+    """The loop goes on meanwhile; a result and an error are those of the function."""
+    assert await run_in_thread(threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        await run_in_thread(divmod, 1, 0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_cancellation_waits_for_the_call(fails: bool) -> None:
+    """Cancelled by `task.cancel()` as often as one likes, it ends when the function has ended."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert gate.wait(30)
+        if fails:
+            raise ValueError
+
+    task = asyncio.create_task(run_in_thread(work))
+    await until(begun.is_set)
+    for _ in range(3):
+        task.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not task.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_scope_that_is_cancelled_waits_too() -> None:
+    """The same for a cancellation by anyio."""
+    done: list[bool] = []
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await run_in_thread(done.append, True)
+    assert done == [True]
+
+
+async def test_without_threads_it_is_called_here() -> None:
+    """As at the interpreter's exit, where an executor takes nothing any more."""
+    executor = ThreadPoolExecutor()
+    executor.shutdown()
+    asyncio.get_running_loop().set_default_executor(executor)
+    assert await run_in_thread(threading.get_ident) == threading.get_ident()
+
+
+async def test_what_the_future_came_to_is_left_to_the_caller() -> None:
+    """Waiting for a future that was cancelled, or has failed, is no error."""
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    await outlast(cancelled)
+    failed = asyncio.get_running_loop().create_future()
+    failed.set_exception(ValueError())
+    await outlast(failed)
+    assert isinstance(failed.exception(), ValueError)
