@@ -53,7 +53,7 @@ async def proxy(valkey: Redis, server: ValkeyServer) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeAsyncRedis]:
-    """An imitation of Redis, for what is not the server's behaviour."""
+    """An imitation of Redis, for behaviour that is not the server's."""
     client = FakeAsyncRedis()
     yield client
     await client.aclose()
@@ -67,7 +67,7 @@ def clock() -> HandClock:
 
 @pytest.fixture(scope="session")
 def loghub() -> Path:
-    """The folder of real logs; tests that need it are skipped where it is not there."""
+    """The folder of real logs; tests that need it are skipped if it is missing."""
     if not LOGHUB.is_dir():
         pytest.skip(f"the real logs are not at {LOGHUB}")
     return LOGHUB

@@ -1,4 +1,4 @@
-"""A TCP proxy that counts bytes, and at a given one cuts, holds or swallows what follows."""
+"""A TCP proxy that counts bytes and, after a given number, cuts, holds or swallows the rest."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ Direction = Literal["to server", "to client"]
 
 @dataclass(slots=True)
 class Fault:
-    """What happens after exactly `after` more bytes in one direction; 0 is as the next one comes.
+    """What happens after exactly `after` more bytes in one direction; 0 means with the next byte.
 
     "cut" ends the connection, "hold" keeps back what follows until `release` is called, and
     "swallow" loses what follows and keeps the connection open.
@@ -34,8 +34,8 @@ class Fault:
 class ByteProxy(Listener):
     """Forwards connections to a server on loopback, and records what it forwards.
 
-    `faults` come one after the other: the bytes of the next are counted once the one before it has
-    happened, over all connections. Past the last one everything passes.
+    `faults` happen one after the other, across all connections: bytes count for the next fault once
+    the one before has happened. After the last one everything passes.
     """
 
     def __init__(self, port: int) -> None:
@@ -48,11 +48,11 @@ class ByteProxy(Listener):
         self.forget()
 
     def forget(self) -> None:
-        """Begin a new record of what passes."""
+        """Clear the record of what has passed."""
         self.passed: dict[Direction, bytes] = {"to server": b"", "to client": b""}
 
     def release(self) -> None:
-        """Let go on what is held."""
+        """Forward what is held."""
         self._released.set()
 
     async def faults_happen(self) -> None:
@@ -144,7 +144,7 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _finish(server: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
-    """Let the server execute what it got, and nothing more, before the client learns of it."""
+    """Let the server execute what it received before the client learns of the cut."""
     with contextlib.suppress(OSError):
         to_server.write_eof()
     while await _read(server):

@@ -1,4 +1,4 @@
-"""Doing something at every line that a piece of code executes."""
+"""Does something at every line that a piece of code executes."""
 
 import sys
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from support.until import until
 
 
 async def meet(client: Redis, place: str, everybody: int) -> None:
-    """Wait until every producer has come to this place."""
+    """Wait until every producer has reached this point."""
     await client.incr(place)
 
     async def all_are_there() -> bool:

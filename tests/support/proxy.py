@@ -1,4 +1,4 @@
-"""A TCP proxy that knows where an EXEC is, and does to it what a network can do."""
+"""A TCP proxy that recognises EXEC, and does to it what a network can do."""
 
 import asyncio
 from collections import deque
@@ -14,8 +14,8 @@ Fault = Literal["pass", "drop reply", "cut before", "deliver late"]
 class Proxy(Listener):
     """Forwards connections to a server on loopback.
 
-    `faults` says what happens to the next transactions, one each; past its end they pass.
-    The empty transaction with which a connection is tried does not count as one. With `holds`,
+    `faults` says what happens to the next transactions, one each; after the last they pass.
+    The empty transaction that tries a new connection does not count. With `holds`,
     no connection gets through after a fault until the test sets `gate`.
     """
 
