@@ -1,4 +1,4 @@
-"""Memory and Redis stay within their bounds, whatever is logged and for how long; counts are exact."""
+"""Memory and Redis stay within bounds, whatever is logged and for how long; counts are exact."""
 
 import asyncio
 import contextlib

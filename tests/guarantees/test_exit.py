@@ -197,6 +197,6 @@ async def test_what_is_logged_around_the_end_of_the_loop(
     "way", ["loop_left", "loop_closed", "loop_in_a_thread", "threads_call", "finalizers_call"]
 )
 async def test_an_interpreter_that_exits_in_the_middle(valkey_url: str, way: str) -> None:
-    """Open clients, calling threads and late finalizers don't delay the exit; drops are reported."""
+    """Open clients, calling threads and finalizers don't delay the exit; drops are reported."""
     warning = DROPPED if way == "threads_call" else ""
     assert await end_of(await start_leaver(way, valkey_url), warning) == ""

@@ -72,7 +72,7 @@ def test_an_exact_count_is_no_difference(
 
 
 def test_planted_errors_are_found(soak: ModuleType, admin: redis.Redis, tmp_path: Path) -> None:
-    """A count raised by hand is reported as an over-count, one lowered or removed as an under-count."""
+    """A count raised by hand is an over-count; one lowered or removed is an under-count."""
     admin.zincrby("common:api:info", 5, "a")
     admin.zincrby("common:api:info", -1, "b")
     admin.delete("common:api:error")
