@@ -331,7 +331,7 @@ async def _state(valkey: Redis) -> dict[bytes, bytes]:
 
 
 async def _fail_over(valkey: Redis, state: dict[bytes, bytes]) -> None:
-    """Restore an earlier content of Redis in one step, as a failover shows it to new connections."""
+    """Restore an earlier state of Redis in one step, as a failover shows it to new connections."""
     async with valkey.pipeline(transaction=True) as pipe:
         pipe.flushall()
         for key, dump in state.items():
