@@ -62,6 +62,7 @@ async def test_ten_million_calls_while_the_server_is_down(tmp_path: Path, clock:
             server.start()
             await log.flush()
             assert log.stats.counted == log.stats.calls == CALLS + DISTINCT + 1
+
         async with Redis(port=server.port) as valkey:
             half = Counter(dict.fromkeys(messages, CALLS // DISTINCT // 2))
             first = half + Counter(messages) + Counter(before=1)
@@ -90,12 +91,14 @@ async def test_messages_that_are_all_distinct_forever(
                 clock.turn()
         await log.flush()
         stats = log.stats
+
     assert stats.counted + stats.other == stats.calls == hours * 20 * chunk + 15
     counts = await read_counts(valkey)
     # `<other>` may have come while there was room, and then takes one of the places.
     assert all(members <= len(counter) <= members + 1 for counter in counts.values())
     assert sum(counter[OTHER] for counter in counts.values()) == stats.other
     waited = [len(range(-20 * hour % 7, 20, 7)) for hour in range(hours)]
+
     assert {hour: counter.total() for hour, counter in counts.items()} == {
         NOON + hour: 20 * chunk + waited[hour] for hour in range(hours)
     }
@@ -112,6 +115,7 @@ async def test_long_messages_over_a_thousand_destinations_have_a_bound_in_bytes(
     calls, destinations, bound = 100_000, 1_000, 8 * 1024 * 1024
     names = [f"service {number}" for number in range(destinations)]
     text = "x" * 1000
+
     with valkey_server(tmp_path) as server:
         log = logcommon.connect(
             server.connection_url, max_pending=1_000_000, max_pending_bytes=bound, drain_timeout=0
@@ -132,6 +136,7 @@ async def test_long_messages_over_a_thousand_destinations_have_a_bound_in_bytes(
             tracemalloc.stop()
             waiters = writer_of(log)._waiters
             stats = log.stats
+
     assert most < 5 * bound
     assert not waiters
     assert stats.pending == stats.calls - stats.counted == calls + calls // 10 + 1
@@ -150,6 +155,7 @@ async def test_names_that_are_all_distinct_forever(valkey_url: str, valkey: Redi
         assert sum(map(len, buffer._by_severity_and_name.values())) <= 20
         assert log.stats.counted + log.stats.other == 20_000
         assert len(writer_of(log)._backlog._batches) == 0
+
     assert await valkey.scard("logcommon:destinations") == 20 + 1
     ((_, others),) = (await read_counts(valkey, OTHER, OTHER)).items()
     assert others == {OTHER: 20_000 - 20}

@@ -67,6 +67,7 @@ async def test_the_writer_cancelled_at_any_await(
         await assert_exact(log, valkey, logged)
         if not canceller.reached:
             break
+
     assert number > 10, "hardly an await was found"
 
 
@@ -84,6 +85,7 @@ async def test_the_writer_cancelled_over_and_over(valkey_url: str, valkey: Redis
         assert stats.counted <= await total(valkey) <= stats.counted + stats.in_doubt
         if not canceller.reached:
             break
+
     assert number > 10, "hardly an await was found"
 
 
@@ -101,6 +103,7 @@ async def test_whoever_waits_cancelled_at_any_await(valkey_url: str, valkey: Red
                 assert all(task.cancelled() == canceller.reached for task in both)
                 if not canceller.reached:
                     break
+
     await assert_exact(log, valkey, ["m", "other"] * 4 + ["other"] * 4)
 
 
@@ -121,6 +124,7 @@ async def test_the_close_cancelled_at_any_await(valkey_url: str, valkey: Redis, 
         await assert_exact(log, valkey, MESSAGES)
         if not canceller.reached:
             break
+
     assert number > 0
 
 
@@ -138,6 +142,7 @@ async def test_a_client_is_entered_again_after_a_cancelled_close(
         await asyncio.sleep(0)
         closing.cancel()
         await asyncio.wait([closing])
+
     await assert_exact(log, valkey, 3 * MESSAGES)
 
 

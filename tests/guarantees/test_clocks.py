@@ -50,6 +50,7 @@ async def test_a_clock_a_day_ahead_turns_no_hour(
         for row in await right.recent("api"):
             assert row.time is not None
             assert row.time.timestamp() <= now
+
     (text,) = caplog.messages
     assert "864" in text
     assert "max_clock_lead" in text
@@ -100,6 +101,7 @@ async def test_what_is_too_late_is_warned_of(
         with pytest.raises(logcommon.NotWrittenError):
             await log.log_common("api", "m")
         assert log.stats.dropped_too_late == 1
+
     (text,) = caplog.messages
     assert "history_hours" in text
 

@@ -128,6 +128,7 @@ async def test_a_failover_that_waits_for_the_replica(pair: Pair, clock: HandCloc
         enough = log.stats.commits + 5
         await until(lambda: log.stats.commits >= enough)
         await traffic.end()
+
         assert await traffic.counted(pair.new) == traffic.model
         assert log.stats.calls == log.stats.counted == traffic.calls
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 0)
@@ -148,6 +149,7 @@ async def test_a_primary_that_is_killed(pair: Pair, clock: HandClock) -> None:
         await log.log_common("api", "after")
         assert log.stats.calls == log.stats.counted == 1_002
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 0)
+
     counts = Counter(before=1, during=1_000, after=1)
     assert await read_counts(pair.new) == {clock.hour: counts}
 
@@ -167,6 +169,7 @@ async def test_what_the_old_primary_took_after_the_promotion(pair: Pair, clock: 
         await log.log_common("api", "after")
         assert log.stats.calls == log.stats.counted == 5
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 3)
+
     counts = Counter(["before", "astray 0", "astray 1", "astray 2", "after"])
     assert await read_counts(pair.new) == {clock.hour: counts}
 
@@ -189,6 +192,7 @@ async def test_a_busy_producer_and_a_replica_that_is_behind(
         await until(lambda: log.stats.commits > commits)
         await traffic.end()
         stats = log.stats
+
         assert await traffic.counted(lagging.new) == traffic.model
         assert stats.calls == stats.counted == traffic.calls
         assert (stats.lost_commits, stats.dropped_lost) == (0, 0)
@@ -215,12 +219,14 @@ async def test_what_is_lost_beyond_the_bounds_is_a_number(
         await traffic.end()
         stats = log.stats
         found = await traffic.counted(lagging.new)
+
     in_redis = sum(counts.total() for hours in found.values() for counts in hours.values())
     assert stats.counted == in_redis
     assert stats.dropped_lost == traffic.calls - in_redis > 0
     assert stats.calls == traffic.calls == stats.counted + stats.other + stats.dropped
     assert stats.lost_commits > 0 < stats.replayed_commits
     (text,) = [text for text in caplog.messages if "acknowledged commits" in text]
+
     assert f"{stats.dropped_lost} entries are lost" in text
 
 
@@ -243,6 +249,7 @@ async def test_replicas_are_waited_for(
         lagging.stream.release()
         await waiting
         assert (log.stats.counted, log.stats.pending, log.stats.failures) == (2, 0, 0)
+
     assert await read_counts(lagging.new) == {clock.hour: Counter(before=1, m=1)}
     assert [text for text in caplog.messages if "wait_replicas" in text]
 
@@ -266,6 +273,7 @@ async def test_a_call_that_waits_for_replicas_survives_a_failover(
         await waiting
         stats = log.stats
         assert (stats.counted, stats.lost_commits, stats.replayed_commits) == (2, 0, 0)
+
     assert await read_counts(lagging.new) == {clock.hour: Counter(before=1, m=1)}
 
 
@@ -274,6 +282,7 @@ async def test_faults_while_replicas_are_waited_for(pair: Pair, clock: HandClock
     chance = random.Random(1)
     kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
     model = Counter[str]()
+
     async with (
         Proxy(pair.first.port) as proxy,
         logcommon.connect(proxy.url, clock=clock, wait_replicas=1) as log,
@@ -286,4 +295,5 @@ async def test_faults_while_replicas_are_waited_for(pair: Pair, clock: HandClock
         await proxy.deliver_late()
         assert log.stats.failures > 10
         assert log.stats.counted == log.stats.calls == 40
+
     assert await read_counts(pair.old) == await read_counts(pair.new) == {clock.hour: model}

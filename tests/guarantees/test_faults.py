@@ -84,6 +84,7 @@ async def test_stats_are_those_of_the_attempt_that_was_executed(
         proxy.gate.set()
         await waiting
         assert (log.stats.counted, log.stats.other) == (2, 0)
+
     assert await read_counts(valkey) == {NOON: Counter(a=1, b=1, foreign=5)}
     assert proxy.seen == 3
 
@@ -97,6 +98,7 @@ async def test_many_faults_at_random(
     kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
     proxy.faults.extend(chance.choices(kinds, [6, 1, 1, 1], k=150))
     model: dict[int, Counter[str]] = {}
+
     async with (
         logcommon.connect(proxy.url, clock=clock) as one,
         logcommon.connect(proxy.url, clock=clock) as two,
@@ -116,6 +118,7 @@ async def test_many_faults_at_random(
         for log in (one, two):
             assert log.stats.pending == log.stats.dropped == log.stats.other == 0
         assert one.stats.failures + two.stats.failures > 10
+
     assert await read_counts(valkey) == model
 
 
@@ -142,6 +145,7 @@ async def test_acknowledged_writes_that_the_server_lost_are_written_again(
             await log.log_common("api", str(number))
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 3)
         assert (log.stats.counted, log.stats.pending) == (5, 0)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("01234")
     assert [text for text in caplog.messages if "lost 3 acknowledged commits" in text]
@@ -157,6 +161,7 @@ async def test_what_a_failover_lost_in_part(valkey_url: str, valkey: Redis) -> N
         await valkey.zrem("common:api:info", "3", "4")
         await log.log_common("api", "5")
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 2)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("012345")
 
@@ -186,6 +191,7 @@ async def test_replays_survive_faults_of_their_own(proxy: Proxy, valkey: Redis) 
         await log.log_common("api", "4")
         await proxy.deliver_late(1)
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 4)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("01234")
 
@@ -209,6 +215,7 @@ async def test_what_is_no_longer_held_is_a_number(valkey_url: str, valkey: Redis
             assert stats.counted == await total(valkey) == stats.calls - stats.dropped_lost
             assert stats.pending == 0
         assert stats.lost_commits == stats.dropped_lost == 4 + 16
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter(["20", "21", "22"])
 
@@ -225,6 +232,7 @@ async def test_a_replay_that_is_lost_again_is_replayed_again(
             await log.log_common("api", str(number))
             assert log.stats.counted == log.stats.calls == await total(valkey)
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 20 + 21 + 22 + 23)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter(map(str, range(24)))
 
@@ -248,6 +256,7 @@ async def test_a_second_failover_to_a_replica_that_is_less_far_behind(
         await waiting
         assert (log.stats.counted, log.stats.replayed_commits) == (5, 2)
         assert (log.stats.lost_commits, log.stats.pending) == (0, 0)
+
     assert await read_counts(valkey) == {NOON: Counter("01234")}
 
 
@@ -264,6 +273,7 @@ async def test_a_close_before_a_replay_is_over(
         log.log_common_nowait("api", "3")
         await proxy.applies(5)
         assert log.stats.pending == 4
+
     stats = log.stats
     assert (stats.counted, stats.dropped_unwritten, stats.in_doubt) == (0, 4, 3)
     assert (stats.lost_commits, stats.pending) == (3, 0)
@@ -286,6 +296,7 @@ async def test_failovers_at_random(
     proxy.faults.extend(chance.choices(kinds, [12, 1, 1, 1], k=600))
     model: dict[int, Counter[str]] = {}
     states: list[dict[bytes, bytes]] = [{}]
+
     async with logcommon.connect(proxy.url, clock=clock, hold_seconds=3600) as log:
         for _ in range(60):
             clock.turn(chance.choice([0] * 8 + [1, -1]))
@@ -310,6 +321,7 @@ async def test_failovers_at_random(
         stats = log.stats
         assert (stats.counted, stats.pending, stats.lost_commits) == (stats.calls, 0, 0)
         assert stats.replayed_commits > 20
+
     assert await read_counts(valkey) == model
 
 
@@ -345,6 +357,7 @@ async def test_a_server_that_is_away_for_a_while(tmp_path: Path) -> None:
     first = ValkeyServer(data_dir=tmp_path, config=durable)
     first.start()
     second = ValkeyServer(port=first.port, data_dir=tmp_path, config=durable)
+
     async with (
         logcommon.connect(first.connection_url) as log,
         Redis(port=first.port) as client,
@@ -358,4 +371,5 @@ async def test_a_server_that_is_away_for_a_while(tmp_path: Path) -> None:
             await log.flush()
             assert log.stats.counted == log.stats.calls == 10_001
             ((_, counts),) = (await read_counts(client)).items()
+
     assert counts == Counter(before=1, during=10_000)

@@ -108,6 +108,7 @@ async def test_a_server_that_does_not_answer_holds_up_nobody_else(
             await log.flush()
             assert log.stats.counted == log.stats.calls
             ((_, counts),) = (await read_counts(valkey)).items()
+
     assert counts == crowd.logged + Counter(during=1)
 
 
@@ -119,12 +120,14 @@ async def stopped(server: ValkeyServer, valkey: Redis, stop: str) -> AsyncIterat
         yield
         await valkey.client_unpause()
         return
+
     process = server._process
     assert process is not None
     process.send_signal(signal.SIGSTOP)
     # Whoever blocks the loop is to fail the test, not to hang it.
     release = threading.Timer(20, process.send_signal, [signal.SIGCONT])
     release.start()
+
     try:
         yield
     finally:

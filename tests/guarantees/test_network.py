@@ -69,6 +69,7 @@ async def test_a_commit_cut_at_every_byte(
         network.faults.clear()
         assert (log.stats.counted, log.stats.pending) == (log.stats.calls, 0)
         assert log.stats.lost_connections == log.stats.failures
+
     assert await read_counts(valkey) == model
 
 
@@ -127,6 +128,7 @@ async def test_a_black_hole(
         assert (stats.timeouts, stats.lost_connections, stats.connects) == (1, 0, 2)
         assert stats.commits == (1 if executed else 2)
         assert (stats.counted, stats.pending) == (2, 0)
+
     assert await total(valkey) == 2
 
 
@@ -165,6 +167,7 @@ async def test_flushall_between_any_two_commands(
         commands: list[Any] = whole(network.passed["to server"])
     assert [name for name, *_ in commands].count(b"WATCH") == (1 if stage == "connected" else 2)
     held = Counter("" if stage == "first" else "01")
+
     for point in range(len(commands) + 1):
         before = commands[:point]
         executed = _has_transaction(before)
@@ -194,6 +197,7 @@ async def _client_at(
             await log.log_common("api", "0")
             network.faults.append(Fault("cut", "to client", 0))  # known to be in without a reply
             await log.log_common("api", "1")
+
         if stage == "connecting":
             network.faults.append(Fault("cut", "to server", 0))
         network.forget()
@@ -238,6 +242,7 @@ async def test_cuts_at_random_bytes(
     for direction in chance.choices(list(longest), k=150):
         network.faults.append(Fault("cut", direction, chance.randrange(longest[direction])))
     model: Counts = {}
+
     async with (
         logcommon.connect(network.url, clock=clock, history_hours=200) as one,
         logcommon.connect(network.url, clock=clock, history_hours=200) as two,
@@ -252,4 +257,5 @@ async def test_cuts_at_random_bytes(
         for log in (one, two):
             assert (log.stats.counted, log.stats.pending) == (log.stats.calls, 0)
         assert len(network.happened) > 100
+
     assert await read_counts(valkey) == model

@@ -41,6 +41,7 @@ async def test_a_server_killed_again_and_again(tmp_path: Path, clock: HandClock,
                 await _writes(server)
                 server.terminate()
                 await asyncio.to_thread(server.start)
+
             await traffic.end()
             assert await traffic.counted(client) == traffic.model
             assert log.stats.calls == log.stats.counted == traffic.calls
@@ -229,6 +230,7 @@ async def test_a_server_that_refuses(
     monkeypatch.setattr("logcommon.write.committer.anyio.sleep", pauses.sleep)
     login = "" if cause is _no_auth else f"app:{PASSWORD}@"
     url = f"redis://{login}127.0.0.1:{own.port}"
+
     async with logcommon.connect(url, clock=clock) as log:
         await log.log_common("api", "before")
         async with cause(admin, own):
@@ -245,6 +247,7 @@ async def test_a_server_that_refuses(
         counts = Counter({f"secret {number}": 10 for number in range(7)})
         counts.update(["before", "secret 0"])
         assert await read_counts(admin) == {NOON: counts}
+
     _assert_bounded_with_jitter(pauses.seconds)
     (record,) = [record for record in caplog.records if record.name == "logcommon"]
     assert record.levelno == logging.WARNING

@@ -137,6 +137,7 @@ async def test_the_harm_is_done(
     async with proxy, logcommon.connect(proxy.url, commit_timeout=0.1) as log:
         await log.log_common("api", "m")
         assert (log.stats.failures, log.stats.commits) == (1, commits)
+
     assert (await total(valkey), faults) == (1, {fault: 1})
 
 

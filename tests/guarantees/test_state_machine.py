@@ -221,6 +221,7 @@ class Histories(RuleBasedStateMachine):
                     if (entry.name, entry.hour) == (name, previous)
                 }
             )
+
         message = f"{letter} of the book"
         book_log_common(self.book, name, message, clock=HandClock(hour))
         self.foreign[Entry(name, max(start or hour, hour), message)] += 1
@@ -247,6 +248,7 @@ class Histories(RuleBasedStateMachine):
         if stats.pending:
             assert 0 <= beyond <= stats.pending
             return
+
         assert beyond in (0, stats.in_doubt), "not what `stats` says, the batch in doubt as a whole"
         if not stats.dropped:
             producer.written |= producer.put
@@ -303,6 +305,7 @@ async def test_the_imitation_keeps_the_lock_of_a_client_that_has_gone(touched: s
     await connection.disconnect()
     foreign.set(touched, "foreign")
     network.deliver_late()
+
     assert foreign.get("key") == (None if touched == "watched" else b"late")
 
 

@@ -65,6 +65,7 @@ async def test_what_fails_is_dropped_and_the_rest_is_counted(
         stats = log.stats
         assert (stats.counted, stats.dropped_failed, stats.pending) == (5, 3, 0)
         assert stats.calls == stats.counted + stats.dropped
+
     assert await read_counts(valkey) == {NOON: Counter({"a": 2, "b": 1, "behind it": 1})}
     assert await read_counts(valkey, "web") == {NOON: Counter(c=1)}
     (text,) = caplog.messages
@@ -102,6 +103,7 @@ async def test_what_was_sent_before_it_failed_is_settled_by_the_marker(
         await proxy.deliver_late(fault == "deliver late")
         await log.log_common("api", "after")
         assert (log.stats.counted, log.stats.dropped_failed) == (2 + executed, not executed)
+
     counts = Counter(["before", "after"] + ["m"] * executed)
     assert await read_counts(valkey) == {NOON: counts}
 
@@ -115,11 +117,13 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
     mixed = Batch(good | {(WEB, NO_HOUR): {"b": 3}}, {WEB: [("b", -math.inf)]}, 1)
     async with asyncio.timeout(20):
         outcome = await committer.settle(mixed)
+
     assert (outcome.counted, outcome.failed) == (2, 3)
     assert outcome.errors.keys() == {(WEB, NO_HOUR), WEB}
     outcome = await committer.settle(Batch({(WEB, -NO_HOUR): {"b": 3}}, number=2))
     assert (outcome.counted, outcome.failed) == (0, 3)
     outcome = await committer.settle(Batch(good, number=3))
+
     assert (outcome.counted, outcome.failed) == (2, 0)
     await committer.close(forget=True)
     assert await read_counts(valkey) == {NOON: Counter(a=4)}
@@ -244,9 +248,11 @@ def test_attempts_at_what_is_put_back_go_on_being_numbered() -> None:
         replays.settled(Flight([batch], batch), Outcome(counted=1), number)
     replays.lose(1, 4)
     first = replays.next()
+
     assert first is not None
     assert first.begin_attempt() == 2
     replays.lose(0, 5)
     second = replays.next()
+
     assert second is not None
     assert (len(second.parts), second.begin_attempt()) == (3, 3)

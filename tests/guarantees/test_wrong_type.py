@@ -41,6 +41,7 @@ async def test_a_key_of_the_wrong_type(
         await valkey.restore(key, 0, kept, replace=True)
         await log.log_common("bad", "after")
         bad.setdefault(clock.hour, Counter())["after"] += 1
+
     assert await read_counts(valkey) == good
     assert await read_counts(valkey, "bad") == bad
 
@@ -83,6 +84,7 @@ async def test_a_last_set_of_the_wrong_type(
         await valkey.delete("common:bad:info:last")
         await log.log_common("bad", "after")
         assert (log.stats.counted, log.stats.dropped_refused) == (7, 1)
+
     good[NOON]["during"] += 1
     assert await read_counts(valkey) == good
     bad = {NOON: Counter(after=1), NOON + 1: Counter(two=1, during=1)}
@@ -102,6 +104,7 @@ async def test_a_recent_log_of_the_wrong_type(
         _assert_one_warning(caplog, "recent:bad:info")
         await valkey.delete("recent:bad:info")
         await log.log_recent("bad", "after")
+
         assert [row.message for row in await log.recent("bad")] == ["after"]
         assert log.stats.counted == await total(valkey, "bad") == 1
 

@@ -77,12 +77,14 @@ class ByteProxy(Listener):
             asyncio.create_task(self._pump("to server", client, to_server)),
             asyncio.create_task(self._pump("to client", server, to_client)),
         ]
+
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
                 pump.cancel()
             last = await asyncio.gather(*pumps, return_exceptions=True)
+
         for_server, for_client = (data if isinstance(data, bytes) else b"" for data in last)
         # Only now, when no answer can get through any more.
         to_server.write(for_server)
@@ -91,6 +93,7 @@ class ByteProxy(Listener):
             to_client.write_eof()  # at once: the client must not take this for a usable connection
         else:
             _reset_at_close(to_client)
+
         await _finish(server, to_server)
 
     async def _pump(
@@ -112,6 +115,7 @@ class ByteProxy(Listener):
             elif kind == "swallow" or swallows:
                 swallows = True
                 self.swallowed += len(after)
+
         return b""
 
     def _until_fault(self, direction: Direction, data: bytes) -> tuple[bytes, Fault | None]:

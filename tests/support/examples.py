@@ -89,6 +89,7 @@ def _run(folder: Path) -> str:
         timeout=60,
         cwd=folder,
     )
+
     assert finished.returncode == 0, finished.stdout
     return finished.stdout
 

@@ -41,6 +41,7 @@ class Listener(ABC):
         link = asyncio.current_task()
         assert link is not None
         self._links.add(link)
+
         try:
             # When the test ends first, the link is cancelled, which is nothing to report.
             with contextlib.suppress(asyncio.CancelledError):

@@ -83,6 +83,7 @@ class Network:
         if fault == "slow":
             await asyncio.sleep(_SLOW)
         socket = connection.socket
+
         if fault == "deliver late":
             # The server's end of the connection is kept, with all that it watches.
             self.late.append((socket, data))
@@ -90,6 +91,7 @@ class Network:
             asyncio.get_running_loop().call_later(_DELAYS[fault], socket.sendall, data)
         elif fault != "cut before":
             socket.sendall(data)
+
         if fault not in (None, "slow"):
             await self._keep_the_reply(fault)
 

@@ -34,6 +34,7 @@ async def main(url: str, producer: int, producers: int, hours: int, calls: int) 
                 if chance.random() < 0.1:
                     await log.log_common("api", "waited for")
             clock.turn()
+
         await log.flush()
         stats = log.stats
         assert stats.calls == stats.counted, stats

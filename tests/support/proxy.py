@@ -56,6 +56,7 @@ class Proxy(Listener):
         server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
         held = False
         back = asyncio.create_task(_pump(server, to_client))
+
         try:
             pending = b""
             while data := await client.read(1 << 16):
@@ -118,6 +119,7 @@ def _end_of_request(data: bytes, start: int) -> int | None:
     if line < 0:
         return None
     count, position = int(data[start + 1 : line]), line + 2
+
     for _ in range(count):
         line = data.find(b"\r\n", position)
         if line < 0:
@@ -125,4 +127,5 @@ def _end_of_request(data: bytes, start: int) -> int | None:
         position = line + 2 + int(data[position + 1 : line]) + 2
         if position > len(data):
             return None
+
     return position

@@ -58,6 +58,7 @@ def sentinel_of(primary: ValkeyServer, directory: Path) -> Iterator[Sentinel]:
     process = subprocess.Popen(
         [get_binary_path(), configuration, "--sentinel"], stdout=subprocess.DEVNULL
     )
+
     try:
         yield Sentinel([("127.0.0.1", port)])
     finally:

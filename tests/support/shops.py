@@ -89,6 +89,7 @@ def expected(row: Row, received: Counter[str]) -> Counter[str]:
         else:
             route = path if path == "/stream" else row.missing
             named[f"GET {route} {status}"] += times
+
     return named + Counter({"stopping": row.stops})
 
 
@@ -115,6 +116,7 @@ async def shop(
     # Nothing is saved by a commit that happens to come in time: the next one is an hour away.
     environment = {"LOG": "url", "LINGER": "3600", "PYTHONPATH": str(SHOPS), **environment}
     environment["STARTED"] = str(directory)
+
     async with serving(
         BIN / program,
         *arguments,
