@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 INSTALLED = sysconfig.get_path("purelib")
@@ -47,7 +47,7 @@ def raise_in(filename: str, module: object, spec: str | None = None) -> str:
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename != filename:
         traceback = traceback.tb_next
-    return type_and_place(error.with_traceback(traceback))
+    return origin_of(error.with_traceback(traceback))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def place_through(*functions: Callable[..., object]) -> str:
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code is not functions[0].__code__:  # type: ignore[attr-defined]
         traceback = traceback.tb_next
-    return type_and_place(error.with_traceback(traceback)).removeprefix("ValueError at ")
+    return origin_of(error.with_traceback(traceback)).removeprefix("ValueError at ")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_folder_with_a_name_like_that_of_the_standard_library() -> None:
 
 def test_an_error_that_was_never_raised() -> None:
     """Without a traceback there is the type alone."""
-    assert type_and_place(KeyError("secret")) == "KeyError"
+    assert origin_of(KeyError("secret")) == "KeyError"
 
 
 def test_the_real_standard_library_and_a_real_package() -> None:
@@ -143,7 +143,7 @@ def test_the_real_standard_library_and_a_real_package() -> None:
     for function in (lambda: json.loads("{"), lambda: pytest.fail("secret")):
         error = error_of(function)
         line = function.__code__.co_firstlineno
-        assert type_and_place(error).endswith(f" at {HERE}:{line}")
+        assert origin_of(error).endswith(f" at {HERE}:{line}")
 
 
 def test_the_name_of_a_type_says_where_it_was_defined() -> None:
@@ -152,7 +152,7 @@ def test_the_name_of_a_type_says_where_it_was_defined() -> None:
     class Error(Exception):
         pass
 
-    assert type_and_place(Error()).endswith(".<locals>.Error")
+    assert origin_of(Error()).endswith(".<locals>.Error")
 
 
 def test_the_text_of_an_error_is_left_out() -> None:
@@ -170,7 +170,7 @@ def test_an_error_raised_from_another() -> None:
             raise KeyError from error
 
     line = chain.__code__.co_firstlineno + 4
-    assert type_and_place(error_of(chain)) == f"KeyError at {HERE}:{line}"
+    assert origin_of(error_of(chain)) == f"KeyError at {HERE}:{line}"
 
 
 def test_a_group_of_one_is_that_one() -> None:
@@ -183,7 +183,7 @@ def test_a_group_of_one_is_that_one() -> None:
     assert isinstance(error, Exception)
     line = fail.__code__.co_firstlineno + 1
     group = ExceptionGroup("outer", [ExceptionGroup("inner", [error])])
-    assert type_and_place(group) == f"ValueError at {HERE}:{line}"
+    assert origin_of(group) == f"ValueError at {HERE}:{line}"
 
 
 def test_a_group_of_several_is_the_group() -> None:
@@ -193,7 +193,7 @@ def test_a_group_of_several_is_the_group() -> None:
         raise ExceptionGroup("", [ValueError(), KeyError()])
 
     line = fail.__code__.co_firstlineno + 1
-    assert type_and_place(error_of(fail)) == f"ExceptionGroup at {HERE}:{line}"
+    assert origin_of(error_of(fail)) == f"ExceptionGroup at {HERE}:{line}"
 
 
 def test_a_recursion_without_end() -> None:
@@ -203,7 +203,7 @@ def test_a_recursion_without_end() -> None:
         recurse()
 
     line = recurse.__code__.co_firstlineno + 1
-    assert type_and_place(error_of(recurse)) == f"RecursionError at {HERE}:{line}"
+    assert origin_of(error_of(recurse)) == f"RecursionError at {HERE}:{line}"
 
 
 @pytest.mark.parametrize("options", [["-m", "app.orders"], ["app/orders.py"]])
@@ -213,8 +213,8 @@ def test_a_real_program(tmp_path: Path, options: list[str]) -> None:
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "orders.py").write_text(
-        "from logcommon.messages.origin import type_and_place\n"
-        "try:\n    {}['secret']\nexcept KeyError as error:\n    print(type_and_place(error))\n"
+        "from logcommon.messages.origin import origin_of\n"
+        "try:\n    {}['secret']\nexcept KeyError as error:\n    print(origin_of(error))\n"
     )
     done = subprocess.run(
         [sys.executable, *options],

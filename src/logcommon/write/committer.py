@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from logcommon.exceptions import ClusterUnsupportedError
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Destination, Group
 from logcommon.runtime.warnings import Alarm
 from logcommon.schema.commands import Command, Reply
@@ -49,7 +49,7 @@ class _UndecidedError(Exception):
     """No transaction could be made of a batch, and nothing was sent."""
 
     def __init__(self, armed: Armed, cause: Exception) -> None:
-        super().__init__(type_and_place(cause))
+        super().__init__(origin_of(cause))
         self.armed = armed
 
 
