@@ -24,14 +24,8 @@ from logcommon.schema.rotation import (
     is_missing_set,
     turn,
 )
-from logcommon.server.connection import (
-    CONNECTION_LOST,
-    Connection,
-    describe,
-    exchange,
-    pooled_connection,
-    translate,
-)
+from logcommon.server.connection import Connection, exchange, pooled_connection
+from logcommon.server.errors import CONNECTION_LOST, describe, translate
 from logcommon.settings import DEFAULT_CLOCK_LEAD, DEFAULT_HISTORY_HOURS
 
 _PAUSE = 0.05
