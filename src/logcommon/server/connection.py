@@ -65,7 +65,7 @@ def dedicated_connection(client: Redis) -> Connection:
 async def pooled_connection(client: Redis) -> AsyncIterator[Connection]:
     """Lend a connection of the client's own pool; after an error it goes back disconnected."""
     pool = client.connection_pool
-    pooled = await pool.get_connection()  # type: ignore[no-untyped-call]
+    pooled = await pool.get_connection()
     connection = cast("Connection", pooled)
 
     try:
