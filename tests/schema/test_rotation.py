@@ -40,7 +40,7 @@ def state_of(redis: FakeRedis) -> HourState:
 
 def execute(redis: FakeRedis, command: Command) -> None:
     try:
-        redis.execute_command(*command)
+        redis.execute_command(*command)  # type: ignore[no-untyped-call]  # fakeredis
     except ResponseError as error:
         if not is_missing_set(command, error):
             raise
