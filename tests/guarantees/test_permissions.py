@@ -29,6 +29,7 @@ def lessened(permissions: list[str]) -> list[Any]:
             if permission.startswith("%RW"):
                 less = permission.replace("%RW", half)
                 cases.append(pytest.param([*before, less, *after], id=less))
+
     return cases
 
 
@@ -64,6 +65,7 @@ async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
         assert log.stats.connects == connects + 1
         assert log.stats.calls == log.stats.counted + log.stats.other
         await read_everything(log)
+
     return await read_counts(valkey), model
 
 

@@ -66,11 +66,13 @@ async def try_everything(ear: Ear, url: str, read: type[BaseException]) -> None:
             await log.recent("api")
         await until(lambda: log.stats.failures > 0)
         ear.hear(log.stats)
+
     with ear.hears(logcommon.NotWrittenError):
         await waiting
     with ear.hears(logcommon.ClientClosedError):
         await log.flush()
     ear.hear(log, log.stats)
+
     assert log.stats.dropped_unwritten == 2
     async with Redis.from_url(url) as conn:
         with ear.hears(logcommon.LogCommonError):
@@ -112,6 +114,7 @@ async def test_a_server_that_repeats_what_it_was_sent_is_not_repeated(
             if command in ("HELLO", "LPUSH"):
                 with ear.hears(logcommon.LogCommonError):
                     await logcommon.log_recent(conn, "api", MESSAGE)
+
     assert command.lower() in " ".join(ear.heard).lower()
 
 
@@ -133,6 +136,7 @@ async def test_a_key_of_another_type_is_named_without_the_message(
         with ear.hears(logcommon.ServerRefusedError):
             await logcommon.log_common(valkey, "api", MESSAGE)
         ear.hear(log.stats)
+
         assert "api:info" in str(log.stats.last_error)
 
 
@@ -233,6 +237,7 @@ async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Pat
         url = f"redis://:{SECRET}@127.0.0.1:{server.port}"
         async with Redis(port=server.port) as node:
             await node.config_set("requirepass", SECRET)
+
         async with logcommon.connect(url) as log:
             log.log_common_nowait("api", MESSAGE)
             with ear.hears(logcommon.ClusterUnsupportedError):
@@ -240,6 +245,7 @@ async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Pat
             with ear.hears(logcommon.ClusterUnsupportedError):
                 await log.top("api")
             ear.hear(log.stats)
+
         async with Redis.from_url(url) as conn:
             with ear.hears(logcommon.ClusterUnsupportedError):
                 await logcommon.log_common(conn, "api", MESSAGE)
