@@ -160,6 +160,8 @@ async def test_verification_is_the_default(tls_proxy: TlsProxy, valkey: Redis) -
             "ssl_certfile=DIRECTORY/text.pem&ssl_keyfile=DIRECTORY/none.pem&protocol=3",
             "its option ssl_certfile or ssl_keyfile can't be used: ",
         ),
+        ("ssl_ca_certs=%00hunter2", "its option ssl_ca_certs can't be used$"),
+        ("ssl_ca_data=%E2%82%AC", "its option ssl_ca_data can't be used$"),
         ("ssl_ciphers=hunter2", "its option ssl_ciphers can't be used: No cipher can be selected"),
         ("ssl_min_version=hunter2", "its option ssl_min_version is unknown, or can't have"),
     ],
