@@ -478,3 +478,12 @@ async def test_late_entries_are_a_number(valkey_url: str, clock: HandClock) -> N
     assert (after.counted, after.late) == (5, 2)
     assert after.last_commit_age is not None
     assert after.last_commit_age >= 0
+
+
+async def test_it_is_shown_with_its_address_and_state(valkey_url: str) -> None:
+    """A client that is printed says where it writes and whether it is open, without a password."""
+    log = logcommon.connect(f"{valkey_url}?password=")
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"
+    async with log:
+        assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, open>"
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"

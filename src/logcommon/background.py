@@ -21,7 +21,7 @@ from logcommon.runtime import ending, fork
 from logcommon.runtime.keeper import Keeper, Outcome
 from logcommon.runtime.keepers import Keepers
 from logcommon.runtime.warnings import RateLimitedWarnings
-from logcommon.server.target import describe_target
+from logcommon.server.target import Target
 from logcommon.settings import Settings
 from logcommon.stats import Stats
 from logcommon.write.batch import Batch
@@ -62,10 +62,10 @@ class BackgroundLog:
                 f"a background client takes a URL, not {type(url).__name__}: a redis.asyncio "
                 "client belongs to its event loop, so use logcommon.connect there"
             )
-        self._url = url
         self._settings = Settings(**settings)
         self._buffer = _ReopenableBuffer(self._settings)
         self._log = _KeptLog(url, self._settings, self._buffer)
+        self._address = str(Target(url))
         self._drain_timeout = self._settings.drain_timeout
         self.close_timeout = self._drain_timeout + _THREAD_TIMEOUT
         """Seconds that `close` may take."""
@@ -97,7 +97,7 @@ class BackgroundLog:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<logcommon.BackgroundLog for {describe_target(self._url)}>"
+        return f"<logcommon.BackgroundLog for {self._address}>"
 
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Count `message` and put it on the recent log; return at once.

@@ -26,8 +26,7 @@ from logcommon.read.reader import Reader
 from logcommon.runtime import fork
 from logcommon.runtime.atomic import Step, read_atomically
 from logcommon.runtime.threads import run_in_thread, wait_shielded
-from logcommon.server.embedded import EmbeddedServer
-from logcommon.server.target import client_for, describe_target
+from logcommon.server.target import Target
 from logcommon.session import Session
 from logcommon.settings import Settings
 from logcommon.stats import LEDGER_FIELDS, Ledger, Stats
@@ -36,7 +35,6 @@ from logcommon.write.spool import Spool
 from logcommon.write.writer import Writer
 
 _DEFAULTS = Settings()
-_EMBEDDED = "embedded:"
 
 
 def connect(
@@ -143,11 +141,8 @@ class CommonLog:
     def __init__(
         self, target: "str | Redis", settings: Settings, buffer: Buffer | None = None
     ) -> None:
-        self._target = target
+        self._target = Target(target)
         self._settings = settings
-        self._embedded = _embedded_server(target)
-        if self._embedded is None:
-            client_for(target)  # to raise for a bad target now, not when the client is opened
         self._spool = None if settings.spool is None else Spool(Path(settings.spool).absolute())
         self._buffer = Buffer(settings) if buffer is None else buffer
         self._reset()
@@ -159,7 +154,7 @@ class CommonLog:
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
-        return f"<logcommon.CommonLog for {describe_target(self._target)}, {state}>"
+        return f"<logcommon.CommonLog for {self._target}, {state}>"
 
     async def __aenter__(self) -> Self:
         """Open the client: start writing. Waits for an embedded server, and for no other.
@@ -176,17 +171,11 @@ class CommonLog:
         if self.is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
 
-        target = self._target
-        if self._embedded is not None:
-            await run_in_thread(self._embedded.start)
-            target = self._embedded.url
-
+        client = await self._target.open()
         left = self._session
         abandoned = left.writer if left is not None and left.is_abandoned else None
         if self._spool is not None and abandoned is None:
             await run_in_thread(self._spool.open)
-
-        client = client_for(target)
         writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
         self._session = Session.start(client, Reader(client, self._settings), writer)
         return self
@@ -209,7 +198,7 @@ class CommonLog:
             await session.close(timeout)
         finally:
             self._session = None
-            release = asyncio.create_task(self._release(session.client))
+            release = asyncio.create_task(self._target.close(session.client))
             await wait_shielded(release)
             release.result()
 
@@ -381,12 +370,6 @@ class CommonLog:
             )
         return session
 
-    async def _release(self, client: Redis) -> None:
-        if client is not self._target:
-            await client.aclose()
-        if self._embedded is not None:
-            await run_in_thread(self._embedded.stop)
-
     def reset_after_fork(self) -> None:
         """Reset to an unopened client in a forked child; what is pending is the parent's to write.
 
@@ -398,10 +381,3 @@ class CommonLog:
             self._spool.abandon()
         self._buffer.reset()
         self._reset()
-
-
-def _embedded_server(target: object) -> EmbeddedServer | None:
-    if not isinstance(target, str) or not target.startswith(_EMBEDDED):
-        return None
-    directory = target.removeprefix(_EMBEDDED)
-    return EmbeddedServer(Path(directory) if directory else None)
