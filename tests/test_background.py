@@ -349,24 +349,6 @@ async def test_exceptions_at_any_time(valkey_url: str, valkey: Redis) -> None:
     log.close()
 
 
-async def test_what_would_need_a_thread_is_called_in_this_one() -> None:
-    """The loop of the background calls at once, and gives results and errors to who awaits."""
-
-    async def ask() -> None:
-        loop = asyncio.get_running_loop()
-        assert await loop.run_in_executor(None, threading.get_ident) == threading.get_ident()
-        assert await loop.getaddrinfo("127.0.0.1", 1, type=socket.SOCK_STREAM)
-        failing = loop.run_in_executor(None, lambda: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            await failing
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=keeper._Loop) as runner:
-            runner.run(ask())
-
-    await asyncio.to_thread(run)
-
-
 async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
     """A client is as it is, and has its settings already; a URL is opened in the background."""
     client = logcommon.connect(valkey_url)

@@ -168,8 +168,8 @@ class _Transaction:
 
     async def _transact(self, connection: Connection) -> bool:
         # MULTI is answered before anything is queued. If it is refused, as by an ACL, the commands
-        # can't run outside a transaction. And not MGET, which returns nil for a key of the wrong
-        # type: that key would be overwritten.
+        # can't run outside a transaction. Each key is read by a GET: MGET would return nil for a
+        # key of the wrong type, and that would be overwritten.
         watched = (self._keys.start, self._keys.previous_start)
         gets = [(b"GET", key) for key in watched]
         replies = await exchange(connection, [(b"WATCH", *watched), *gets, (b"TIME",), MULTI])
