@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -24,6 +25,7 @@ from logcommon.integrations.fastapi import Log
 from logcommon.integrations.logging import CommonLogHandler
 from logcommon.model import OTHER
 from logcommon.runtime import ending
+from logcommon.server.target import stand_ins
 from logcommon.testing import capture, fake_client
 from support.clock import HandClock
 from support.examples import counts_in
@@ -38,7 +40,7 @@ def _back_to_normal() -> Iterator[None]:
     yield
     ending.close_all()
     assert len(testing._CAPTURES) == 1
-    assert testing.stand_ins == []
+    assert stand_ins == []
     assert not testing._CAPTURES[0]._held
 
 
@@ -307,11 +309,11 @@ async def read_all(log: logcommon.CommonLog, clock: HandClock) -> list[object]:
 
 async def test_memory_answers_as_a_server_does(valkey_url: str) -> None:
     """The same calls, over hours and past bounds, read the same from memory and from Valkey."""
-    settings = {"max_members": 5, "history_hours": 2}
-    async with logcommon.connect(valkey_url, clock=(clock := HandClock()), **settings) as log:
+    connect = partial(logcommon.connect, max_members=5, history_hours=2)
+    async with connect(valkey_url, clock=(clock := HandClock())) as log:
         expected = await read_all(log, clock)
     with capture():
-        async with logcommon.connect(NOWHERE, clock=(clock := HandClock()), **settings) as log:
+        async with connect(NOWHERE, clock=(clock := HandClock())) as log:
             assert await read_all(log, clock) == expected
 
 
