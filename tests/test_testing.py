@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,10 +24,15 @@ from logcommon.integrations.aiohttp import LOG, setup
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from logcommon.integrations.fastapi import Log
 from logcommon.integrations.logging import CommonLogHandler
-from logcommon.model import OTHER
+from logcommon.model import OTHER, Destination
 from logcommon.runtime import ending
 from logcommon.server.target import stand_ins
+from logcommon.stats import Outcome
 from logcommon.testing import capture, fake_client
+from logcommon.write.backlog import Backlog
+from logcommon.write.batch import Batch
+from logcommon.write.buffer import Buffer
+from logcommon.write.fold import Fold
 from support.clock import HandClock
 from support.examples import counts_in
 
@@ -330,10 +336,12 @@ async def test_captures_can_be_nested() -> None:
             with capture() as inner:
                 for log in (unopened, background, opened):
                     log.log_common_nowait("shop", "inner")
+                async with outer.log as log:
+                    await log.log_common("shop", "inner")
                 assert inner.counts == {("shop", "info", "inner"): 2}
-                assert outer.counts == {("shop", "info", "outer"): 3, ("shop", "info", "inner"): 1}
+                assert outer.counts == {("shop", "info", "outer"): 3, ("shop", "info", "inner"): 2}
             unopened.log_common_nowait("shop", "outer")
-    assert outer.counts == {("shop", "info", "outer"): 4, ("shop", "info", "inner"): 1}
+    assert outer.counts == {("shop", "info", "outer"): 4, ("shop", "info", "inner"): 2}
     assert inner.counts == {("shop", "info", "inner"): 2}
 
 
@@ -403,6 +411,114 @@ def test_threads_are_counted_exactly_while_they_log() -> None:
                 assert seen <= now <= sum(logged)
                 seen = now
         assert captured.counts.total() == threads * calls
+
+
+def held_elsewhere(lock: "threading.RLock") -> bool:
+    """Tell whether another thread could not take a lock now."""
+    with ThreadPoolExecutor(1) as pool:
+        return not pool.submit(lock.acquire, blocking=False).result()
+
+
+def test_nothing_is_committed_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first look at what is pending to the last at what is in memory."""
+    locked = []
+    look, counts = testing.Captured._pending, testing.Captured._values
+
+    def pending(captured: testing.Captured) -> list[Batch]:
+        locked.append(held_elsewhere(captured._server.lock))
+        return look(captured)
+
+    def values(captured: testing.Captured, prefix: bytes) -> Iterator[tuple[Destination, Any]]:
+        locked.append(held_elsewhere(captured._server.lock))
+        return counts(captured, prefix)
+
+    monkeypatch.setattr(testing.Captured, "_pending", pending)
+    monkeypatch.setattr(testing.Captured, "_values", values)
+    with capture() as captured:
+        assert (captured.counts, captured.recent) == ({}, {})
+        captured.clear()
+    assert locked == [True] * 5
+
+
+def test_a_batch_that_was_just_committed_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in memory already, and its client has not taken note of that yet."""
+    committed, go_on = threading.Event(), threading.Event()
+    settle = Backlog.settle
+
+    def settle_later(backlog: Backlog, outcome: Outcome) -> None:
+        committed.set()
+        go_on.wait(30)
+        settle(backlog, outcome)
+
+    monkeypatch.setattr(Backlog, "settle", settle_later)
+    with capture() as captured:
+        logcommon.background(NOWHERE).log_common_nowait("shop", "order taken")
+        assert committed.wait(30)
+        assert captured.counts == {("shop", "info", "order taken"): 1}
+        assert captured.recent == {("shop", "info"): ["order taken"]}
+        go_on.set()
+
+
+async def test_what_is_taken_out_of_a_buffer_while_it_is_read_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A writer in another thread may take it just then."""
+    waiting = testing._waiting
+    with capture() as captured:
+        async with logcommon.connect(NOWHERE) as log:
+            batches = log._session.writer._backlog._batches  # type: ignore[union-attr]
+
+            def take_first(buffer: Buffer) -> list[Batch]:
+                log._buffer.drain(1000, batches)
+                return waiting(buffer)
+
+            monkeypatch.setattr(testing, "_waiting", take_first)
+            log.log_common_nowait("shop", "order taken")
+            assert captured.counts == {("shop", "info", "order taken"): 1}
+            monkeypatch.undo()
+
+
+async def test_a_thread_may_log_while_a_capture_begins_and_ends(
+    monkeypatch: pytest.MonkeyPatch, valkey_url: str, valkey: Redis
+) -> None:
+    """What it opens just then is closed again, and is opened where it belongs."""
+    log, close_all = logcommon.background(valkey_url), ending.close_all
+
+    def close_and_log() -> None:
+        close_all()
+        log.log_common_nowait("api", "meanwhile")
+        log.flush()
+
+    monkeypatch.setattr(ending, "close_all", close_and_log)
+    with capture() as captured:
+        log.log_common_nowait("api", "inside")
+    log.log_common_nowait("api", "outside")
+    close_all()
+    assert captured.counts == {("api", "info", "inside"): 1, ("api", "info", "meanwhile"): 2}
+    assert await counts_in(valkey) == {
+        ("api", "info", "outside"): 1,
+        ("api", "info", "meanwhile"): 2,
+    }
+
+
+def test_a_capture_may_begin_in_the_middle_of_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entries are counted where they were logged, and nowhere else."""
+    log = logcommon.connect(NOWHERE)
+    log.log_common_nowait("shop", "before")
+    begun, thin_out = [capture()], Fold.thin_out
+    captured = []
+
+    def begin_and_thin_out(fold: Fold) -> None:
+        while begun:
+            captured.append(begun.pop().__enter__())
+        thin_out(fold)
+
+    monkeypatch.setattr(Fold, "thin_out", begin_and_thin_out)
+    manager = begun[0]
+    log._buffer.copy(1)
+    assert not captured[0].counts
+    manager.__exit__(None, None, None)
+    assert (log.stats.calls, log.stats.pending) == (1, 1)
 
 
 def test_clients_in_several_event_loops_are_captured() -> None:

@@ -1,5 +1,7 @@
 """The server in memory, where it has to be as strict as a real one."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004  # redis-py's own
 
@@ -24,6 +26,22 @@ async def test_a_transaction_is_aborted_if_a_watched_key_has_changed() -> None:
     assert await exchange(first, transaction) == [b"OK", b"QUEUED", None]
     assert await exchange(first, transaction) == [b"OK", b"QUEUED", [b"OK"]]
     assert (server.values, server.commits) == ({b"marker": b"2"}, 1)
+
+
+async def test_commands_that_are_sent_together_are_executed_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While they are, a connection in another thread waits."""
+    server, free = MemoryServer(), []
+
+    def execute(_: MemoryServer, command: object) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            free.append(pool.submit(server.lock.acquire, blocking=False).result())
+
+    monkeypatch.setattr(MemoryServer, "execute", execute)
+    connection = await connection_to(server)
+    await exchange(connection, [(b"GET", b"a"), (b"MULTI",), (b"GET", b"b"), (b"EXEC",)])
+    assert free == [False, False]
 
 
 async def test_a_command_that_fails_in_a_transaction_fails_alone() -> None:
