@@ -413,31 +413,33 @@ def test_threads_are_counted_exactly_while_they_log() -> None:
         assert captured.counts.total() == threads * calls
 
 
-def held_elsewhere(lock: "threading.RLock") -> bool:
-    """Tell whether another thread could not take a lock now."""
-    with ThreadPoolExecutor(1) as pool:
-        return not pool.submit(lock.acquire, blocking=False).result()
+def is_free(lock: "threading.RLock") -> bool:
+    """Tell whether another thread could take a lock now."""
+    if lock.acquire(blocking=False):
+        lock.release()
+        return True
+    return False
 
 
 def test_nothing_is_committed_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first look at what is pending to the last at what is in memory."""
-    locked = []
+    free = []
     look, counts = testing.Captured._pending, testing.Captured._values
 
     def pending(captured: testing.Captured) -> list[Batch]:
-        locked.append(held_elsewhere(captured._server.lock))
+        free.append(pool.submit(is_free, captured._server.lock).result())
         return look(captured)
 
     def values(captured: testing.Captured, prefix: bytes) -> Iterator[tuple[Destination, Any]]:
-        locked.append(held_elsewhere(captured._server.lock))
+        free.append(pool.submit(is_free, captured._server.lock).result())
         return counts(captured, prefix)
 
     monkeypatch.setattr(testing.Captured, "_pending", pending)
     monkeypatch.setattr(testing.Captured, "_values", values)
-    with capture() as captured:
+    with ThreadPoolExecutor(1) as pool, capture() as captured:
         assert (captured.counts, captured.recent) == ({}, {})
         captured.clear()
-    assert locked == [True] * 5
+    assert free == [False] * 5
 
 
 def test_a_batch_that_was_just_committed_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
