@@ -24,7 +24,9 @@ AIOHTTP_SERVES = "web.run_app(app"
 FASTAPI_APP = "app = FastAPI("
 A_TEST = "def test_"
 PYTEST = (
-    *("-B", "-m", "pytest", "-o", "asyncio_default_fixture_loop_scope=function"),
+    # Just the plugins that examples use: loading all that are installed takes seconds.
+    *("-B", "-m", "pytest", "--disable-plugin-autoload", "-p", "logcommon", "-p", "asyncio"),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
     *("-W", "ignore:Using `httpx` with `starlette"),
 )
 
