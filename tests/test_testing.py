@@ -35,6 +35,7 @@ from logcommon.write.buffer import Buffer
 from logcommon.write.fold import Fold
 from support.clock import HandClock
 from support.examples import counts_in
+from support.fork import in_child
 
 NOWHERE = "redis://:secret@localhost:1/0"
 """Nothing listens there."""
@@ -369,6 +370,23 @@ async def test_after_an_exception_all_is_as_before(valkey_url: str, valkey: Redi
     assert await counts_in(valkey) == {("api", "info", "after"): 1}
 
 
+def test_a_capture_that_is_interrupted_as_it_begins_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C while clients in the background write what they have pending."""
+    begin = testing._begin
+
+    def begin_and_interrupt(captured: testing.Captured) -> None:
+        begin(captured)
+        monkeypatch.setattr(ending, "close_all", interrupted)
+
+    def interrupted() -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(testing, "_begin", begin_and_interrupt)
+    with pytest.raises(KeyboardInterrupt), capture():
+        pass  # the fixture looks whether all is back to normal
+
+
 async def test_clear_forgets() -> None:
     """What is in memory, and what is still pending there, of every kind of client."""
     background, unopened = logcommon.background(NOWHERE), logcommon.connect(NOWHERE)
@@ -521,6 +539,30 @@ def test_a_capture_may_begin_in_the_middle_of_a_fold(monkeypatch: pytest.MonkeyP
     assert not captured[0].counts
     manager.__exit__(None, None, None)
     assert (log.stats.calls, log.stats.pending) == (1, 1)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_a_copy_of_the_capture() -> None:
+    """It is not held up by what a thread of the parent was doing, and changes nothing there."""
+    held, go_on = threading.Event(), threading.Event()
+    log = logcommon.background(NOWHERE)
+
+    def hold(captured: testing.Captured) -> None:
+        with captured._server.lock:
+            held.set()
+            go_on.wait(30)
+
+    def child() -> None:
+        log.log_common_nowait("shop", "in the child")
+        assert log.flush()
+        assert captured.counts == {("shop", "info", "in the child"): 1}
+
+    with capture() as captured, ThreadPoolExecutor(1) as pool:
+        pool.submit(hold, captured)
+        held.wait(30)
+        assert in_child(child) == 0
+        go_on.set()
+        assert not captured.counts
 
 
 def test_clients_in_several_event_loops_are_captured() -> None:

@@ -64,18 +64,17 @@ def capture() -> Iterator["Captured"]:
     is not used, and an embedded server not started. Captures can be nested; the innermost counts.
     """
     captured = Captured()
-    # Clients in the background are closed at both ends, and the next call opens them on what is
-    # then their server. Twice, as other threads go on logging.
-    ending.close_all()
-    _begin(captured)
-    ending.close_all()
-    try:
+    with contextlib.ExitStack() as at_end:
+        ending.close_all()
+        _begin(captured)
+        # Clients in the background are closed at both ends; the next call opens them on what is
+        # then their server. Closed again, as other threads may have opened them meanwhile.
+        at_end.callback(_end, captured)
+        at_end.callback(ending.close_all)
+        at_end.callback(stand_ins.remove, captured._client_instead_of)
+        at_end.callback(ending.close_all)
+        ending.close_all()
         yield captured
-    finally:
-        ending.close_all()
-        stand_ins.remove(captured._client_instead_of)
-        ending.close_all()
-        _end(captured)
 
 
 def fake_client(**settings: Any) -> CommonLog:
@@ -202,7 +201,7 @@ class Captured:
             for log in _clients()
             if _server_of(log) is self._server or (is_current and _is_free(log))
         ]
-        return waiting + [state.buffer for state in self._held.values()]
+        return waiting + [state.buffer for state in tuple(self._held.values())]
 
     def _hold(self, logs: Iterable[CommonLog]) -> None:
         """Keep what clients have pending, and reset them."""
@@ -216,8 +215,7 @@ class Captured:
                 _give_state(log, self._held.pop(log))
 
 
-_OUTSIDE = Captured()
-_CAPTURES = [_OUTSIDE]
+_CAPTURES = [Captured()]
 """The innermost last. The first is no capture: it holds what was pending before all of them."""
 
 _LOCK = threading.Lock()

@@ -14,6 +14,7 @@ import hiredis
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004  # redis-py's own
 
+from logcommon.runtime.fork import begin_anew_in_children
 from logcommon.schema.commands import Reply
 
 
@@ -26,6 +27,7 @@ class MemoryServer:
         self.values: dict[bytes, Any] = {}
         self.commits = 0
         """How many transactions were executed."""
+        begin_anew_in_children(self)
 
     def erase(self) -> None:
         """Delete all counts and recent entries; hours and markers, which clients rely on, stay."""
@@ -33,6 +35,11 @@ class MemoryServer:
             for key, value in list(self.values.items()):
                 if not isinstance(value, bytes):
                     del self.values[key]
+
+    def _begin_in_child(self) -> object:
+        """Replace the lock, which a thread of the parent may hold."""
+        self.lock, parents = threading.RLock(), self.lock
+        return parents
 
     def execute(self, command: Sequence[bytes]) -> Reply:
         """Return the reply to a command; an error reply is returned, not raised."""
