@@ -275,6 +275,34 @@ async def test_messages_are_treated_as_in_production() -> None:
             }
 
 
+async def test_text_without_utf_8_reads_the_same_before_and_after_a_commit() -> None:
+    """As it is stored, and read by other clients."""
+    with capture() as captured:
+        async with logcommon.connect(NOWHERE) as log:
+            log.log_common_nowait("shop: {é}", "\udc80")
+            for _ in ("before", "after"):
+                assert captured.counts == {("shop: {é}", "info", "\\udc80"): 1}
+                assert captured.recent == {("shop: {é}", "info"): ["\\udc80"]}
+                await log.flush()
+
+
+async def test_the_recent_log_keeps_a_hundred() -> None:
+    """Some in memory, and some pending in two clients, the newest first."""
+    with capture() as captured:
+        async with logcommon.connect(NOWHERE) as log, logcommon.connect(NOWHERE) as other:
+            for number in range(80):
+                log.log_common_nowait("shop", str(number))
+            await log.flush()
+            for number in range(80, 130):
+                (log if number % 2 else other).log_common_nowait("shop", str(number))
+            expected = [str(number) for number in range(129, 29, -1)]
+            assert captured.recent == {("shop", "info"): expected}
+
+            for each in [log] * 100 + [other] * 100:
+                each.log_recent_nowait("shop", "m")
+            assert captured.recent == {("shop", "info"): ["m"] * 100}
+
+
 async def test_errors_are_those_of_production() -> None:
     """Bad input, a bad URL, and a client that is not open."""
     with capture() as captured:

@@ -20,7 +20,6 @@ With pytest, the fixture `logcommon_capture` does the same for a test.
 """
 
 import contextlib
-import copy
 import itertools
 import threading
 from collections import Counter
@@ -33,8 +32,9 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from logcommon.client import CommonLog, connect
-from logcommon.model import RECENT_LENGTH, Destination, parse_recent
+from logcommon.model import RECENT_LENGTH, Destination, encode_message, parse_recent
 from logcommon.runtime import ending
+from logcommon.runtime.atomic import atomically
 from logcommon.runtime.fork import living
 from logcommon.schema.keys import marker_key, parse_registered
 from logcommon.server.memory import MemoryRedis, MemoryServer
@@ -80,7 +80,8 @@ def capture() -> Iterator["Captured"]:
 def fake_client(**settings: Any) -> CommonLog:
     """Return a client of an empty Redis imitated by fakeredis, of its own.
 
-    Use it if a test needs a Redis to look into. For the application's counts, `capture` is enough.
+    Use it if a test needs a Redis to look into. For the application's counts, `capture` is enough;
+    inside of one, this client is captured like every other.
 
     Args:
         settings: Keyword arguments of `connect`.
@@ -129,8 +130,9 @@ class Captured:
         """
         with self._server.lock:
             counts = _counts(self._pending())
-            for key, scores in self._values(b"common"):
-                counts.update({(*key, member.decode()): n for member, n in scores.items()})
+            for (name, severity), scores in self._values(b"common"):
+                for member, count in scores.items():
+                    counts[name, severity, member.decode()] += count
         return counts - self._cleared
 
     @property
@@ -138,10 +140,10 @@ class Captured:
         """The newest messages by (service, severity), newest first; 100 of each at most."""
         with self._server.lock:
             recent = _newest_first(self._pending())
-            for key, texts in self._values(b"recent"):
+            for (name, severity), texts in self._values(b"recent"):
                 messages = [parse_recent(text.decode()).message for text in texts]
-                recent[key.name, key.severity] = (recent.get(key, []) + messages)[:RECENT_LENGTH]
-        return recent
+                recent.setdefault((name, severity), []).extend(messages)
+        return {key: messages[:RECENT_LENGTH] for key, messages in recent.items()}
 
     def clear(self) -> None:
         """Forget what was logged so far."""
@@ -253,11 +255,16 @@ _VERSIONS = itertools.count(1 << 32, 1 << 32)
 
 def _take_state(log: CommonLog) -> _State:
     """Return what a client has, and reset it as in a new process."""
-    buffer = log._buffer
-    state = _State(copy.copy(buffer), log._ledger, log._session)
-    fresh = type(buffer)(log._settings)
+    buffer, make = log._buffer, type(log._buffer)
+    held, fresh = make(log._settings), make(log._settings)
     fresh._version = [next(_VERSIONS)]
-    vars(buffer).update(vars(fresh))  # in one step: other threads go on logging
+
+    # In one step, as other threads go on logging.
+    atomically(
+        partial(vars(held).update, vars(buffer)),
+        partial(vars(buffer).update, vars(fresh)),
+    )
+    state = _State(held, log._ledger, log._session)
     log._begin()
     return state
 
@@ -294,17 +301,22 @@ def _waiting(buffer: Buffer) -> list[Batch]:
 def _counts(batches: Iterable[Batch]) -> _Counts:
     counts: _Counts = Counter()
     for batch in batches:
-        for (destination, _), messages in batch.counts.items():
-            counts.update({(*destination, message): n for message, n in messages.items()})
+        for ((name, severity), _), messages in batch.counts.items():
+            for message, count in messages.items():
+                counts[name, severity, _as_stored(message)] += count
     return counts
 
 
 def _newest_first(batches: Iterable[Batch]) -> dict[tuple[str, str], list[str]]:
     entries: dict[tuple[str, str], list[Entry]] = {}
     for batch in batches:
-        for destination, recent in batch.recent.items():
-            entries.setdefault((destination.name, destination.severity), []).extend(recent)
+        for (name, severity), recent in batch.recent.items():
+            entries.setdefault((name, severity), []).extend(recent)
     return {
-        key: [message for message, _ in sorted(each, key=itemgetter(1))][::-1]
+        key: [_as_stored(message) for message, _ in sorted(each, key=itemgetter(1))[::-1]]
         for key, each in entries.items()
     }
+
+
+def _as_stored(message: str) -> str:
+    return encode_message(message).decode()
