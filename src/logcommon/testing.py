@@ -94,8 +94,6 @@ def fake_client(**settings: Any) -> CommonLog:
     try:
         from fakeredis import FakeAsyncRedis, FakeServer
     except ModuleNotFoundError as missing:
-        if missing.name != "fakeredis":
-            raise
         raise ImportError(
             "fakeredis is not installed: pip install fakeredis", name="fakeredis"
         ) from missing
