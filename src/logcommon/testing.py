@@ -61,7 +61,8 @@ def capture() -> Iterator["Captured"]:
     seconds at most if their server can't be reached.
 
     All else is as in production: `redact`, bounds, errors, `stats`, and what clients read. A spool
-    is not used, and an embedded server not started. Captures can be nested; the innermost counts.
+    is not used, and an embedded server is not started. Captures can be nested: what is logged goes
+    to the innermost one.
     """
     captured = Captured()
     with contextlib.ExitStack() as at_end:
