@@ -68,12 +68,14 @@ def capture() -> Iterator["Captured"]:
     with contextlib.ExitStack() as at_end:
         ending.close_all()
         _begin(captured)
+
         # Clients in the background are closed at both ends; the next call opens them on what is
         # then their server. Closed again, as other threads may have opened them meanwhile.
         at_end.callback(_end, captured)
         at_end.callback(ending.close_all)
         at_end.callback(stand_ins.remove, captured._client_instead_of)
         at_end.callback(ending.close_all)
+
         ending.close_all()
         yield captured
 
@@ -311,6 +313,7 @@ def _newest_first(batches: Iterable[Batch]) -> dict[tuple[str, str], list[str]]:
     for batch in batches:
         for (name, severity), recent in batch.recent.items():
             entries.setdefault((name, severity), []).extend(recent)
+
     return {
         key: [_as_stored(message) for message, _ in sorted(each, key=itemgetter(1))[::-1]]
         for key, each in entries.items()
