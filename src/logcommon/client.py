@@ -158,11 +158,9 @@ class CommonLog:
         """
         if self._is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
-        client = await self._target.open()
         abandoned = self._abandoned_writer()
-        if self._spool is not None and abandoned is None:
-            await run_in_thread(self._spool.open)
-        writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
+        client, spool = await self._open_target(abandoned)
+        writer = Writer(self._buffer, self._ledger, self._settings, spool, abandoned)
         self._session = _Session(
             client=client,
             writer=writer,
@@ -179,6 +177,17 @@ class CommonLog:
     ) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
         await self._close(self._settings.drain_timeout)
+
+    async def _open_target(self, abandoned: Writer | None) -> tuple[Redis, Spool | None]:
+        """Open the target and the spool; return the redis client and the spool to use."""
+        stand_in = self._target.stand_in()
+        if stand_in is not None:
+            return stand_in, None
+
+        client = await self._target.open()
+        if self._spool is not None and abandoned is None:
+            await run_in_thread(self._spool.open)
+        return client, self._spool
 
     async def _close(self, timeout: float) -> None:
         session = self._session
