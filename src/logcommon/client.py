@@ -185,8 +185,12 @@ class CommonLog:
             return stand_in, None
 
         client = await self._target.open()
-        if self._spool is not None and abandoned is None:
-            await run_in_thread(self._spool.open)
+        try:
+            if self._spool is not None and abandoned is None:
+                await run_in_thread(self._spool.open)
+        except BaseException:
+            await self._target.close(client)
+            raise
         return client, self._spool
 
     async def _close(self, timeout: float) -> None:
