@@ -137,7 +137,7 @@ async def test_the_harm_is_done(
         proxy, "draw", lambda request: plan.pop() if plan and b"ZINCRBY" in request else None
     )
     monkeypatch.setattr(proxy, "draw_below", lambda end: 10)
-    async with proxy, logcommon.connect(proxy.url, commit_timeout=0.1) as log:
+    async with proxy, logcommon.connect(proxy.url, commit_timeout=1) as log:
         await log.log_common("api", "m")
         assert (log.stats.failures, log.stats.commits) == (1, commits)
 
