@@ -15,7 +15,7 @@ from logcommon.runtime.warnings import Alarm
 from logcommon.schema.commands import Command, count
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
-from logcommon.write import commit, writer
+from logcommon.write import transaction, writer
 from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Batch
 from logcommon.write.committer import Committer
@@ -41,7 +41,7 @@ def fail_for(monkeypatch: pytest.MonkeyPatch, poison: str) -> None:
             raise RuntimeError(f"unexpected: {message}")
         return count(target, amount, message)
 
-    monkeypatch.setattr(commit, "count", failing)
+    monkeypatch.setattr(transaction, "count", failing)
 
 
 async def test_what_fails_is_dropped_and_the_rest_is_counted(
