@@ -45,9 +45,9 @@ class Backlog:
         self._disk = anyio.Lock()
         self._batches: deque[Batch] = deque()
         self._number = self._settled = self._edition = 0
-        self.session = secrets.token_hex(8)
+        self.session: str = secrets.token_hex(8)
         """Tells what this client sends from what others send under the same producer."""
-        self.sessions = {self.session}
+        self.sessions: set[str] = {self.session}
         """Those that may have sent what is here: this one, and those that had the spool before."""
         self._producer = self._new_producer()
         if spool is not None:

@@ -104,7 +104,7 @@ class History:
         self._held: deque[_Held] = deque()
         self._records: deque[Record] = deque()
         self._unrecorded = 0  # the highest number of which there is no record any more
-        self.settled_at = float("-inf")
+        self.settled_at: float = float("-inf")
         """When the last commit was acknowledged."""
 
     def add(self, batches: Sequence[Batch], outcome: Outcome, now: float) -> None:

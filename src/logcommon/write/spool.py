@@ -58,14 +58,17 @@ class Spool:
         self._settled = contents.settled
         self._has_copy = bool(contents.copy)
         self._is_announced = False
-        self.producer = contents.producer or uuid.uuid4().hex
-        self.session = secrets.token_hex(8)
+        self.producer: str = contents.producer or uuid.uuid4().hex
+        self.session: str = secrets.token_hex(8)
         """Tells what this client sends from what one with a copy of the file sends."""
-        self.sessions = contents.sessions | {self.session}
+        self.sessions: set[str] = contents.sessions | {self.session}
         """This one, and those that may have sent what was found."""
-        self.number = contents.number
+        self.number: int = contents.number
         """The last number that a batch on disk was given."""
-        self.found = [batch for _, batch in sorted(contents.batches.items())] + contents.copy
+        self.found: list[Batch] = [
+            *(batch for _, batch in sorted(contents.batches.items())),
+            *contents.copy,
+        ]
         """What was in the file, the copy of what was in the buffer last."""
         self.damage: Damage | None = None
 
