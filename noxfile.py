@@ -60,9 +60,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check types: ours, and those that users of the package see."""
+    """Check types: in our code, and as users of the package see them."""
     install_project(session)
     session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "logcommon", "--ignoreexternal")
 
 
 @nox.session
