@@ -29,7 +29,7 @@ from logcommon.runtime.atomic import Step, read_atomically
 from logcommon.runtime.fork import begin_anew_in_children
 from logcommon.runtime.threads import outlast, run_in_thread
 from logcommon.server.embedded import EmbeddedServer
-from logcommon.server.target import client_for
+from logcommon.server.target import client_for, stand_in_for
 from logcommon.settings import Settings
 from logcommon.stats import LEDGER_FIELDS, Ledger, Stats
 from logcommon.write.buffer import Buffer
@@ -163,15 +163,9 @@ class CommonLog:
         """
         if self._is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
-        target = self._target
-        if self._embedded is not None:
-            await run_in_thread(self._embedded.start)
-            target = self._embedded.url
         abandoned = self._abandoned_writer()
-        if self._spool is not None and abandoned is None:
-            await run_in_thread(self._spool.open)
-        client = client_for(target)
-        writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
+        client, spool = await self._open_target(abandoned)
+        writer = Writer(self._buffer, self._ledger, self._settings, spool, abandoned)
         self._session = _Session(
             client=client,
             writer=writer,
@@ -188,6 +182,19 @@ class CommonLog:
     ) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
         await self._close(self._settings.drain_timeout)
+
+    async def _open_target(self, abandoned: Writer | None) -> tuple[Redis, Spool | None]:
+        """Start the embedded server and open the spool, if there are any; return what to use."""
+        target, stand_in = self._target, stand_in_for(self._target)
+        if stand_in is not None:
+            return stand_in, None
+
+        if self._embedded is not None:
+            await run_in_thread(self._embedded.start)
+            target = self._embedded.url
+        if self._spool is not None and abandoned is None:
+            await run_in_thread(self._spool.open)
+        return client_for(target), self._spool
 
     async def _close(self, timeout: float) -> None:
         session = self._session
