@@ -77,6 +77,14 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert f"\n{TEST_COMMAND}\n" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_every_session_of_nox_that_is_named_exists() -> None:
+    """Pages and CI name sessions that the noxfile has."""
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.M))
+    for file in [*PAGES, ROOT / ".ci" / "run"]:
+        for named in re.findall(r"nox .*?-s ([a-z ]+)", file.read_text()):
+            assert set(named.split()) <= sessions, file
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_says_how_its_examples_are_run(page: Path) -> None:
     """A page with examples names the command that runs one."""
