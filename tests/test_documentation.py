@@ -79,7 +79,9 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 def test_every_session_of_nox_that_is_named_exists() -> None:
     """Pages and CI name sessions that the noxfile has."""
-    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
+    noxfile = (ROOT / "noxfile.py").read_text()
+    sessions = set(re.findall(r"^def (\w+)\(session: nox", noxfile, re.MULTILINE))
+
     for file in [*PAGES, ROOT / ".ci" / "run"]:
         for named in re.findall(r"nox .*?-s ([a-z ]+)", file.read_text()):
             assert set(named.split()) <= sessions, file
