@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from logcommon import InvalidArgumentError, ServerRefusedError, ServerUnavailableError
 from logcommon.model import CommonRow, Destination, RecentRow
@@ -13,6 +15,8 @@ from logcommon.read.reader import Reader
 from logcommon.settings import Settings
 from support.book import log_common as book_log_common
 from support.clock import HandClock
+
+API = Destination("api", "info")
 
 
 def make(client: Redis, clock: HandClock) -> Reader:
@@ -32,7 +36,7 @@ async def test_top_is_ordered(valkey_url: str, clock: HandClock, protocol: int) 
     async with Redis.from_url(valkey_url, protocol=protocol) as client:
         await fill(client)
         rows = await make(client, clock).top("api", "info", 2, None)
-    assert rows == [CommonRow(5, "b"), CommonRow(3, "a")]
+    assert rows == [CommonRow(5, "b", API), CommonRow(3, "a", API)]
 
 
 async def test_an_old_set_is_never_called_current(fake: FakeAsyncRedis, clock: HandClock) -> None:
@@ -51,7 +55,7 @@ async def test_last_is_the_hour_that_pstart_says(fake: FakeAsyncRedis, clock: Ha
     reader = make(fake, clock)
     assert await reader.top("api", "info", 10, datetime(2026, 5, 27, 11, tzinfo=UTC)) == []
     nine = await reader.top("api", "info", 10, datetime(2026, 5, 27, 9))  # as UTC
-    assert nine == [CommonRow(2, "l")]
+    assert nine == [CommonRow(2, "l", API)]
 
 
 async def test_hours_are_those_with_counts(fake: FakeAsyncRedis, clock: HandClock) -> None:
@@ -72,10 +76,10 @@ async def test_recent_reads_ours_and_foreign_entries(
     moment = datetime(2026, 5, 27, 12, 0, 5, tzinfo=UTC)
     reader = make(fake, clock)
     assert await reader.recent("api", "info", 5) == [
-        RecentRow(moment, "m"),
-        RecentRow(None, "no time"),
+        RecentRow(moment, "m", API),
+        RecentRow(None, "no time", API),
     ]
-    assert await reader.recent("api", "info", 1) == [RecentRow(moment, "m")]
+    assert await reader.recent("api", "info", 1) == [RecentRow(moment, "m", API)]
 
 
 async def test_destinations_are_decoded_and_ordered(fake: FakeAsyncRedis, clock: HandClock) -> None:
@@ -98,7 +102,7 @@ async def test_what_the_book_wrote_is_read(
             clock.turn(turn)
             book_log_common(client, "api", "m", clock=clock)
     reader = make(valkey, clock)
-    assert await reader.top("api", "info", 10, None) == [CommonRow(2, "m")]
+    assert await reader.top("api", "info", 10, None) == [CommonRow(2, "m", API)]
     assert [hour.hour for hour in await reader.hours("api", "info")] == [13, 12]
 
 
@@ -130,12 +134,12 @@ async def test_a_score_that_is_no_count_is_read(
         await client.zadd("common:api:info", {"inf": "inf", "-inf": "-inf", "half": 1.5})
         rows = await make(client, clock).top("api", "info", 10, None)
     assert rows == [
-        CommonRow(2**53, "inf"),
-        CommonRow(5, "b"),
-        CommonRow(3, "a"),
-        CommonRow(1, "half"),
-        CommonRow(1, "c"),
-        CommonRow(-(2**53), "-inf"),
+        CommonRow(2**53, "inf", API),
+        CommonRow(5, "b", API),
+        CommonRow(3, "a", API),
+        CommonRow(1, "half", API),
+        CommonRow(1, "c", API),
+        CommonRow(-(2**53), "-inf", API),
     ]
 
 
@@ -212,7 +216,7 @@ async def test_a_server_that_is_not_redis(clock: HandClock) -> None:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
-        async with Redis(port=port, retry=None) as other:
+        async with Redis(port=port, retry=Retry(NoBackoff(), 0)) as other:
             with pytest.raises(ServerUnavailableError):
                 await make(other, clock).destinations()
 
@@ -222,6 +226,6 @@ async def test_faults_are_ours(valkey: Redis, clock: HandClock, unused_tcp_port:
     await valkey.set("recent:api:info", "not a list")
     with pytest.raises(ServerRefusedError):
         await make(valkey, clock).recent("api", "info", 1)
-    async with Redis(port=unused_tcp_port, retry=None) as away:
+    async with Redis(port=unused_tcp_port, retry=Retry(NoBackoff(), 0)) as away:
         with pytest.raises(ServerUnavailableError):
             await make(away, clock).destinations()
