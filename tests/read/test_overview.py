@@ -195,10 +195,10 @@ async def test_more_destinations_than_are_read_in_one_write(log: CommonLog) -> N
 
 async def test_several_destinations_take_no_more_round_trips_than_one(valkey: Redis) -> None:
     """A distant server is waited for once, besides asking which destinations there are."""
-    for number in range(20):
+    for number in range(16):
         await _counted(valkey, f"service-{number}", NOON, NOON - HOUR)
     reader = TurningReader(valkey)
-    assert len(await reader.top(None, None, 100, None)) == 20
+    assert len(await reader.top(None, None, 100, None)) == 16
     assert reader.round_trips == 2
 
 

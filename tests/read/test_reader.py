@@ -170,8 +170,9 @@ async def test_an_hour_that_cannot_be_used(
     fake: FakeAsyncRedis, clock: HandClock, hour: datetime
 ) -> None:
     """One beyond the calendar, in UTC, and what is no datetime, get an error of ours."""
-    with pytest.raises(InvalidArgumentError, match="hour"):
-        await make(fake, clock).top("api", "info", 10, hour)
+    for name in ("api", None):
+        with pytest.raises(InvalidArgumentError, match="hour"):
+            await make(fake, clock).top(name, "info", 10, hour)
 
 
 async def test_foreign_members_of_the_registry(fake: FakeAsyncRedis, clock: HandClock) -> None:

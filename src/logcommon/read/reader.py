@@ -44,8 +44,8 @@ from logcommon.schema.rotation import HourState
 from logcommon.server.connection import exchange, pooled_connection, translate
 from logcommon.settings import Settings
 
-_AT_ONCE = 64
-"""Queries in one write: a distant server is waited for once, and its replies stay few enough."""
+_AT_ONCE = 16
+"""Queries in one write: few round trips, and replies that don't hold up the event loop for long."""
 
 _LOOKS = 4
 """How often hours are looked for: once to learn the state, then until it stays the same."""
