@@ -16,6 +16,7 @@ import logcommon
 from logcommon.model import OTHER
 from logcommon.write import buffer as buffer_module
 from support.clock import NOON, HandClock
+from support.inside import writer_of
 from support.layout import read_counts
 from support.servers import valkey_server
 from support.until import until
@@ -30,7 +31,7 @@ def call(log: logcommon.CommonLog, messages: Iterator[str]) -> None:
 
 def entries_held(log: logcommon.CommonLog) -> int:
     """Return how many entries and counts are held for a client that has not written them yet."""
-    buffer, backlog = log._buffer, log._session.writer._backlog
+    buffer, backlog = log._buffer, writer_of(log)._backlog
     waiting = sum(map(len, [*buffer._unfolded, *buffer._recent.values()]))
     batches = [batch.counts for batch in backlog._batches]
     counts = itertools.chain(buffer._counts.values(), *(each.values() for each in batches))
@@ -129,7 +130,7 @@ async def test_long_messages_over_a_thousand_destinations_have_a_bound_in_bytes(
                             await log.log_common(names[0], f"awaited {number} {text}")
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            waiters = log._session.writer._waiters
+            waiters = writer_of(log)._waiters
             stats = log.stats
     assert most < 5 * bound
     assert not waiters
@@ -148,7 +149,7 @@ async def test_names_that_are_all_distinct_forever(valkey_url: str, valkey: Redi
         assert len(buffer._tallies) == 20 + 1
         assert sum(map(len, buffer._by_severity_and_name.values())) <= 20
         assert log.stats.counted + log.stats.other == 20_000
-        assert len(log._session.writer._backlog._batches) == 0
+        assert len(writer_of(log)._backlog._batches) == 0
     assert await valkey.scard("logcommon:destinations") == 20 + 1
     ((_, others),) = (await read_counts(valkey, OTHER, OTHER)).items()
     assert others == {OTHER: 20_000 - 20}

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon.write.writer import Writer
+from support.inside import host_of
 from support.layout import read_counts, total
 from support.servers import free_port
 from support.suspensions import Canceller, Suspensions
@@ -146,8 +147,8 @@ async def test_a_block_that_outlives_its_writer(valkey_url: str, valkey: Redis) 
         await log.flush()
         for message in MESSAGES:
             log.log_common_nowait("api", message)
-        log._session.host.cancel()
-        await asyncio.wait([log._session.host])
+        host_of(log).cancel()
+        await asyncio.wait([host_of(log)])
         log.log_common_nowait("api", "late")
     await assert_exact(log, valkey, [*MESSAGES, "late"])
 

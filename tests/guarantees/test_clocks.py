@@ -13,7 +13,7 @@ from logcommon.model import OTHER, Destination, hour_of, parse_hour
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import HourState, first_hour_ahead
 from logcommon.write.ahead import pull_back
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch
 from logcommon.write.transaction import Armed, Marker, place, transaction
 from support.clock import NOON, HandClock
 from support.layout import read_counts, total

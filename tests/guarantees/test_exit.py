@@ -9,7 +9,9 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -17,6 +19,7 @@ from redis.asyncio import Redis
 import logcommon
 from logcommon.write import writer
 from support import leaver
+from support.inside import writer_of
 from support.layout import read_counts, total
 from support.lines import at_each_line
 from support.until import until
@@ -37,7 +40,7 @@ def abandoned(valkey_url: str) -> logcommon.CommonLog:
         await log.__aenter__()
         await log.log_common("api", "m")
         log.log_common_nowait("api", "m")
-        while not log._session.writer._backlog:  # noqa: ASYNC110  # nothing announces it
+        while not writer_of(log)._backlog:  # noqa: ASYNC110  # nothing announces it
             await asyncio.sleep(0)
 
     loop = asyncio.new_event_loop()
@@ -48,11 +51,12 @@ def abandoned(valkey_url: str) -> logcommon.CommonLog:
 
 def test_a_client_whose_loop_was_closed_is_closed(abandoned: logcommon.CommonLog) -> None:
     """Nobody waits for a loop that will never run: what would wait raises, and so does a close."""
-    for call in (
+    calls: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
         lambda: abandoned.flush(),
         lambda: abandoned.log_common("api", "m"),
         lambda: abandoned.__aexit__(None, None, None),
-    ):
+    )
+    for call in calls:
         with pytest.raises(logcommon.ClientClosedError):
             asyncio.run(asyncio.wait_for(call(), 10))
 

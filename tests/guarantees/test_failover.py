@@ -54,7 +54,7 @@ class Pair:
             (replica,) = await watcher.sentinel_slaves(SERVICE)
         except (LostConnectionError, ValueError):
             return False
-        return replica["master-link-status"] == "ok"
+        return bool(replica["master-link-status"] == "ok")
 
     async def fails_over(self, *how: str) -> None:
         """Make the replica the primary."""

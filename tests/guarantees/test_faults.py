@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -324,8 +325,8 @@ async def _fail_over_meanwhile(
 
 
 async def _state(valkey: Redis) -> dict[bytes, bytes]:
-    keys = await valkey.keys()
-    dumps = await asyncio.gather(*map(valkey.dump, keys))
+    keys: list[Any] = await valkey.keys()
+    dumps: list[Any] = await asyncio.gather(*map(valkey.dump, keys))
     return dict(zip(keys, dumps, strict=True))
 
 

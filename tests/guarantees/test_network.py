@@ -9,8 +9,8 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Literal, get_args
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal, get_args
 
 import pytest
 from hiredis import pack_command
@@ -97,7 +97,7 @@ def _assert_sent_again_only_if_lost(
     assert after.failures - before.failures == (not acknowledged) + connects, cut
 
 
-def _has_transaction(commands: list[list[bytes]]) -> bool:
+def _has_transaction(commands: Sequence[Any]) -> bool:
     """Tell whether there is an EXEC other than that of the empty transaction."""
     names = [name for name, *_ in commands]
     return any(pair[1] == b"EXEC" and pair[0] != b"MULTI" for pair in itertools.pairwise(names))
@@ -162,7 +162,7 @@ async def test_flushall_between_any_two_commands(
     """
     async with _client_at(stage, network, valkey) as log:
         await log.log_common("api", "m")
-        commands = whole(network.passed["to server"])
+        commands: list[Any] = whole(network.passed["to server"])
     assert [name for name, *_ in commands].count(b"WATCH") == (1 if stage == "connected" else 2)
     held = Counter("" if stage == "first" else "01")
     for point in range(len(commands) + 1):
@@ -201,7 +201,7 @@ async def _client_at(
 
 
 async def _commit_around_flushall(
-    log: logcommon.CommonLog, network: ByteProxy, valkey: Redis, before: list[list[bytes]]
+    log: logcommon.CommonLog, network: ByteProxy, valkey: Redis, before: Sequence[Any]
 ) -> None:
     """Commit, and empty Redis when it has executed so many of the commands."""
     length = sum(len(pack_command(tuple(command))) for command in before)
@@ -214,7 +214,7 @@ async def _commit_around_flushall(
     await asyncio.wait_for(waiting, 30)
 
 
-def _holds_lock(commands: list[list[bytes]], stage: Stage) -> bool:
+def _holds_lock(commands: Sequence[Any], stage: Stage) -> bool:
     """Tell whether these commands leave a lock behind, which a flush then breaks."""
     names = [name for name, *_ in commands]
     locks = [name == b"WATCH" for name in names if name in (b"WATCH", b"EXEC")]
@@ -224,7 +224,7 @@ def _holds_lock(commands: list[list[bytes]], stage: Stage) -> bool:
 async def _assert_holds(valkey: Redis, expected: Counter[str]) -> None:
     counts = await read_counts(valkey)
     assert counts == ({NOON: expected} if expected else {})
-    recent = await valkey.lrange("recent:api:info", 0, -1)
+    recent: list[Any] = await valkey.lrange("recent:api:info", 0, -1)
     assert Counter(entry.decode()[-1] for entry in recent) == expected
 
 

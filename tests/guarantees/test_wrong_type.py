@@ -1,6 +1,7 @@
 """Keys of another type, put there by another program: theirs to delete, ours to step around."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -25,6 +26,7 @@ async def test_a_key_of_the_wrong_type(
     async with logcommon.connect(valkey_url, clock=clock) as log:
         good, bad = await _two_hours(log, clock)
         kept = await valkey.dump(key)
+        assert kept is not None
         await _put_a_hash(valkey, key)
         clock.turn(turned)
         for _ in range(3):
@@ -49,7 +51,8 @@ async def _two_hours(log: logcommon.CommonLog, clock: HandClock) -> tuple[Counts
         await log.log_common("bad", message)
         clock.turn()
     clock.turn(-1)
-    return tuple({NOON: Counter(one=1), NOON + 1: Counter(two=1)} for _ in range(2))
+    first, second = ({NOON: Counter(one=1), NOON + 1: Counter(two=1)} for _ in range(2))
+    return first, second
 
 
 async def _put_a_hash(valkey: Redis, key: str) -> None:
@@ -121,6 +124,7 @@ async def test_a_marker_of_the_wrong_type(valkey_url: str, valkey: Redis, clock:
     """Nothing that is counted is counted again because another program wrote to the marker."""
     async with logcommon.connect(valkey_url, clock=clock) as log:
         await log.log_common("api", "before")
+        marker: Any
         (marker,) = await valkey.keys("logcommon:producer:*")
         await _put_a_hash(valkey, marker.decode())
         await log.log_common("api", "after")

@@ -109,7 +109,7 @@ async def test_a_node_that_has_moved_the_slot(cluster_url: str, tmp_path: Path) 
         async with Redis(port=server.port) as node:
             port = int(cluster_url.rpartition(":")[2])
             async with Redis.from_url(cluster_url) as other:
-                bus = int((await other.config_get("cluster-port"))["cluster-port"])
+                bus = int((await other.config_get("cluster-port"))["cluster-port"] or 0)
             await node.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
 
             async def answers_moved() -> bool:

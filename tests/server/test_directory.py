@@ -1,13 +1,17 @@
 """Of `logcommon.server.directory`: which directories are refused, so that nobody else gets in."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from logcommon.exceptions import EmbeddedServerError
+from logcommon.server import embedded
 from logcommon.server.embedded import EmbeddedServer
-from support.embedded import crash_server, is_alive
+from support.embedded import client_of, crash_server, is_alive
+from support.programs import run
+from support.requirements import required
 
 SOMEBODY = 45678
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -94,3 +98,78 @@ def test_a_link_of_another_user_to_the_directory(directory: Path) -> None:
     (directory / "link").symlink_to(directory / "data")
     os.chown(directory / "link", SOMEBODY, -1, follow_symlinks=False)
     refused(directory / "link", "belongs to another user")
+
+
+@pytest.mark.parametrize("name", ["with a space", 'it\'s "quoted"', "q?a#b%20;c", "ünïcode"])
+def test_any_character_in_the_path(directory: Path, name: str) -> None:
+    """The directory's name reaches the server and, through the URL, the client as it is."""
+    with EmbeddedServer(directory / name) as server, client_of(server) as client:
+        client.set("key", "value")
+        assert (directory / name / "server.sock").is_socket()
+        assert (directory / name / "appendonlydir").is_dir()
+
+
+def test_a_path_too_long_for_a_socket(directory: Path) -> None:
+    """A long path is refused with the remedy, and nothing is made; the longest allowed works."""
+    room = embedded._LONGEST_SOCKET - len(os.fsencode(directory / "x" / "server.sock")) + 1
+    with pytest.raises(EmbeddedServerError, match="choose a shorter directory"):
+        EmbeddedServer(directory / ("x" * (room + 1))).start()
+    assert not list(directory.iterdir())
+    with EmbeddedServer(directory / ("x" * room)) as server, client_of(server) as client:
+        assert client.ping()
+
+
+def test_a_directory_that_cannot_be_made(directory: Path) -> None:
+    """Where the directory can't be, the error is one line with the reason."""
+    (directory / "file").touch()
+    with pytest.raises(EmbeddedServerError, match=r"^can't use .*/file/below: Not a directory$"):
+        EmbeddedServer(directory / "file" / "below").start()
+
+
+NO_HOME = """
+import os, sys
+import platformdirs.unix
+from logcommon.server import embedded
+from logcommon.server.embedded import EmbeddedServer
+from logcommon.exceptions import EmbeddedServerError
+os.environ.pop("HOME", None)
+os.setuid(int(sys.argv[1]))
+try:
+    EmbeddedServer()
+except EmbeddedServerError as error:
+    print(error)
+"""
+
+
+@only_root
+def test_a_user_without_a_home() -> None:
+    """A container's numeric user gets an error that says what to do."""
+    finished = run(NO_HOME, str(SOMEBODY))
+    assert finished.stderr == ""
+    assert finished.stdout == (
+        f"user {SOMEBODY} has no home directory to keep data in: "
+        "set HOME, or name a directory, as embedded:DIRECTORY\n"
+    )
+
+
+def test_a_home_that_is_not_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older versions of platformdirs give a path that begins with ~, where data never belongs."""
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _: Path("~/.local/share/logcommon"))
+    with pytest.raises(EmbeddedServerError, match="no home directory"):
+        EmbeddedServer()
+
+
+def test_the_folder_of_the_user(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a directory, the platform's folder for a user's data is used."""
+    monkeypatch.setenv("HOME", str(directory))
+    monkeypatch.setenv("XDG_DATA_HOME", str(directory / "data"))
+    url = EmbeddedServer().url
+    assert url.startswith(f"unix://{directory}")
+    assert url.endswith("/logcommon/server.sock")
+
+
+def test_the_folder_of_the_user_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `platformdirs`, the error says how to install it."""
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    with pytest.raises(EmbeddedServerError, match=f"pip install {required('embedded')}"):
+        EmbeddedServer()

@@ -101,7 +101,7 @@ def test_a_deleted_socket_makes_no_second_server(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a server lives that can't be reached, a start fails: two would ruin the data."""
-    monkeypatch.setattr(embedded, "_PATIENCE", 0.5)
+    monkeypatch.setattr(embedded, "_TIMEOUT", 0.5)
     first, hidden = EmbeddedServer(directory), directory / "hidden"
     first.start()
     (directory / "server.sock").rename(hidden)
@@ -138,9 +138,9 @@ def test_stop_waits_until_the_server_is_gone(
     server.start()
     pid = server_pid(directory)
     os.kill(pid, signal.SIGSTOP)
-    monkeypatch.setattr(embedded, "_PATIENCE", 0.2)
+    monkeypatch.setattr(embedded, "_TIMEOUT", 0.2)
     try:
-        with pytest.raises(EmbeddedServerError, match="is not gone"):
+        with pytest.raises(EmbeddedServerError, match="has not ended"):
             server.stop()
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -154,7 +154,7 @@ def test_a_process_that_is_stuck_blocks_nobody_for_ever(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where another process never finishes its start or stop, ours ends in an error."""
-    monkeypatch.setattr(embedded, "_PATIENCE", 0.1)
+    monkeypatch.setattr(embedded, "_TIMEOUT", 0.1)
     with (directory / "start.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         with pytest.raises(EmbeddedServerError, match="stuck"):

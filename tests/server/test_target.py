@@ -107,7 +107,7 @@ async def test_the_callers_client_stays_open(valkey: Redis) -> None:
 async def test_a_client_for_a_url_is_closed(valkey_url: str) -> None:
     """One that was made for a URL leaves no connection behind."""
     async with Target(valkey_url).opened() as client:
-        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await client.connection_pool.get_connection()
         assert connection.is_connected
     assert not connection.is_connected
 

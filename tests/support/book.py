@@ -7,6 +7,7 @@ rotation from ever beginning: `:start` is set the first time.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from redis import Redis, WatchError
 from redis.client import Pipeline
@@ -30,7 +31,7 @@ def log_common(
                 pipe.watch(start_key)
                 now = datetime.fromtimestamp(clock(), UTC).timetuple()
                 hour_start = datetime(*now[:4]).isoformat()  # as the book writes it
-                existing = pipe.get(start_key)
+                existing: Any = pipe.get(start_key)
                 pipe.multi()
                 if existing and existing < hour_start.encode():
                     pipe.rename(destination, f"{destination}:last")

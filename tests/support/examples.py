@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 from redis.asyncio import Redis
@@ -72,7 +72,8 @@ async def counts_in(redis: Redis) -> Counts:
     counts: Counts = Counter()
     async for key in redis.scan_iter("common:*", _type="zset"):
         _, name, severity, *_ = key.decode().split(":")
-        for message, count in await redis.zrange(key, 0, -1, withscores=True):
+        members: list[Any] = await redis.zrange(key, 0, -1, withscores=True)
+        for message, count in members:
             counts[name, severity, message.decode()] += int(count)
     return counts
 

@@ -7,6 +7,7 @@ it does, after `logging` was shut down, is to print as JSON what became of the c
 import atexit
 import json
 import sys
+from typing import Any
 
 
 @atexit.register
@@ -88,7 +89,12 @@ def thread_goes_on() -> None:
 def thread_is_first() -> None:
     """The first to log is a thread, after the main thread has ended."""
     set_up()
-    thread = threading.Thread(target=lambda: (threading.main_thread().join(), call()))
+
+    def call_after_main_thread() -> None:
+        threading.main_thread().join()
+        call()
+
+    thread = threading.Thread(target=call_after_main_thread)
     thread.start()
 
 
@@ -131,7 +137,7 @@ def forks() -> None:
 def in_children(method: str) -> None:
     """Children that end as `multiprocessing` ends them: a process and two of a pool."""
     at_once()
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     process = context.Process(target=work)
     process.start()
     process.join()

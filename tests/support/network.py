@@ -120,7 +120,7 @@ async def _nothing() -> None:
 class _Connection(FakeAsyncRedisConnection):
     """A connection to the imitation, through a network."""
 
-    def __init__(self, *, network: Network, **settings: Any) -> None:  # noqa: ANN401  # redis-py's
+    def __init__(self, *, network: Network, **settings: Any) -> None:  # redis-py's
         super().__init__(**settings)
         self._network = network
 
@@ -130,7 +130,7 @@ class _Connection(FakeAsyncRedisConnection):
             raise LostConnectionError("the connection is closed")
         return self._sock
 
-    async def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None:
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         await self._network.send(self, b"".join(command))
 
 

@@ -19,7 +19,7 @@ async def meet(client: Redis, place: str, everybody: int) -> None:
     await client.incr(place)
 
     async def all_are_there() -> bool:
-        return int(await client.get(place)) == everybody
+        return int(await client.get(place) or 0) == everybody
 
     await until(all_are_there)
 

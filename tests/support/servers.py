@@ -71,7 +71,7 @@ async def is_role(client: Redis, role: str) -> bool:
         info = await client.info("replication")
     except LostConnectionError:
         return False
-    return info["role"] == role and info.get("master_link_status", "up") == "up"
+    return bool(info["role"] == role and info.get("master_link_status", "up") == "up")
 
 
 class Traffic:

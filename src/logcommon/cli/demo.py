@@ -21,7 +21,7 @@ from logcommon.cli.terminal import result_console
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import ServerUnavailableError
 from logcommon.model import Destination
-from logcommon.server.connection import translate
+from logcommon.server.errors import translate
 from logcommon.server.target import Target
 
 _RECENT, _COMMON = 5, 8

@@ -41,7 +41,8 @@ from logcommon.read.queries import (
 from logcommon.runtime.warnings import Alarm
 from logcommon.schema.commands import EXEC, MULTI, Reply
 from logcommon.schema.rotation import HourState
-from logcommon.server.connection import exchange, pooled_connection, translate
+from logcommon.server.connection import exchange, pooled_connection
+from logcommon.server.errors import translate
 from logcommon.settings import Settings
 
 _AT_ONCE = 16

@@ -18,8 +18,9 @@ from redis.exceptions import RedisError
 
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.runtime.threads import run_in_thread
-from logcommon.server.connection import CLUSTER_UNSUPPORTED, dedicated_connection
+from logcommon.server.connection import dedicated_connection
 from logcommon.server.embedded import EmbeddedServer
+from logcommon.server.errors import CLUSTER_UNSUPPORTED
 
 EMBEDDED = "embedded:"
 """A target that begins like this is an embedded server; a directory may follow."""
@@ -162,7 +163,7 @@ def _made(url: str) -> Redis:
     client = Redis.from_url(url, driver_info=DriverInfo())
     # Otherwise a wrong option would show only at first use.
     dedicated_connection(client)
-    client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    client.connection_pool.make_connection()
     return client
 
 

@@ -17,7 +17,7 @@ from logcommon.model import Destination, Group
 from logcommon.runtime.warnings import Alarm
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import marker_key
-from logcommon.server.connection import describe, is_of_a_cluster
+from logcommon.server.errors import describe, is_cluster_error
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.ahead import Ahead, is_ahead, pull_back
@@ -119,7 +119,7 @@ class Committer:
             except Exception as error:  # noqa: BLE001  # whatever it was, arming again tells
                 await self._connection.disconnect()
                 self._report(flight, error)
-                if is_of_a_cluster(error):
+                if is_cluster_error(error):
                     raise ClusterUnsupportedError(describe(error)) from None
                 await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE)
