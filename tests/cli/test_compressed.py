@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,11 @@ from logcommon.cli.compressed import CompressedDataError, Expander, format_of
 
 TEXT = b"a line of a log\n" * 100
 LONGEST = 1000
-COMPRESSORS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
 kinds = st.sampled_from(sorted(COMPRESSORS))
 
 

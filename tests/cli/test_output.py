@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from logcommon.cli.safe import visible, visible_text
+from logcommon.cli.output import visible, visible_text
 
 any_text = st.text(st.characters(exclude_categories=[]))
 

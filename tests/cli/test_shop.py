@@ -3,7 +3,7 @@
 from collections import Counter
 from random import Random
 
-from logcommon.cli.traffic import Event, visit
+from logcommon.cli.shop import Event, visit
 
 
 def _events(*, cache_is_down: bool = False) -> list[Event]:

@@ -205,7 +205,7 @@ async def test_a_key_of_the_wrong_type_hides_no_other_service(
     assert finished.returncode == 0
     assert "api" in finished.stdout
     assert finished.stderr.count(key) == 1
-    assert finished.stderr.startswith("logcommon: warning: not shown: ")
+    assert finished.stderr.startswith("logcommon: warning: left out: ")
     if command != "destinations":
         alone = run_command(command, "bad")
         assert (alone.returncode, alone.stdout) == (1, "")
@@ -220,6 +220,37 @@ async def test_a_service_of_the_books_with_a_wrong_key_is_found(
     finished = run_command("recent", "old")
     assert finished.returncode == 1
     assert "recent:old:error" in finished.stderr
+
+
+@pytest.mark.parametrize("command", ["top", "recent"])
+async def test_an_unknown_name_is_told_from_one_without_messages(
+    run_command: RunCommand, valkey_url: str, command: str
+) -> None:
+    """The error says which names there are, a few of them."""
+    finished = run_command(command, "api")
+    assert (finished.returncode, finished.stdout) == (4, "")
+    assert "nor as anything else" in finished.stderr
+    async with logcommon.connect(valkey_url) as log:
+        for number in range(7):
+            log.log_recent_nowait(f"service-{number}", "x")
+    finished = run_command(command, "api")
+    assert (finished.returncode, finished.stdout) == (4, "")
+    assert re.search(r"'api'; there is service-0, .* and 2 more", finished.stderr)
+    finished = run_command(command, "service-6", "--severity", "debug")
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+async def test_what_the_book_has_written_is_found(run_command: RunCommand, valkey: Redis) -> None:
+    """The book's functions register nothing, so a name without rows may be known all the same."""
+    await valkey.lpush("recent:old:error", f"{time.asctime(time.gmtime())} x")
+    await valkey.lpush("recent:odd:audit", "x")
+    (row,) = _json(run_command, "recent", "old")
+    assert (row["severity"], row["message"]) == ("error", "x")
+    (row,) = _json(run_command, "recent", "odd", "--severity", "audit")
+    assert (row["severity"], row["message"]) == ("audit", "x")
+    finished = run_command("top", "old")
+    assert finished.returncode == 0
+    assert "nothing was logged" in finished.stdout
 
 
 async def test_a_score_that_is_no_count_is_shown(run_command: RunCommand, valkey_url: str) -> None:

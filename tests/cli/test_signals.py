@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cli.processes import COMMAND, DEADLINE, environment
-from logcommon.cli.stop import Stop, run
+from logcommon.cli.signals import Stop, run
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
