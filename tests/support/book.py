@@ -1,7 +1,7 @@
-"""The book's two functions as a synchronous program has them, to share keys with ours.
+"""The book's two functions in a synchronous program, which shares keys with ours.
 
-Written afresh from *Redis in Action*, section 5.1.2, with the one hole mended that would keep
-rotation from ever beginning: `:start` is set the first time.
+Written anew from *Redis in Action*, section 5.1.2, with one fault fixed, without which rotation
+would never begin: `:start` is set the first time.
 """
 
 import time

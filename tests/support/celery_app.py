@@ -1,4 +1,4 @@
-"""A Celery application with a task that logs through our handler. It knows nothing of its end."""
+"""A Celery application with a task that logs through our handler, without shutdown code."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Running the Python blocks of a page as the files that a reader makes of them."""
+"""Runs the Python blocks of a page as the files that a reader would save."""
 
 import asyncio
 import re
@@ -51,7 +51,7 @@ def examples_of(page: Path) -> list[Example]:
 
 
 async def run_example(example: Example, url: str, folder: Path) -> None:
-    """Run an example as a file, with `url` for its Redis; raise AssertionError if it complains."""
+    """Run an example as a file, with `url` for its Redis; it must print no errors."""
     code = example.code.replace(URL, url).replace('"embedded:"', repr(url))
     port = free_port()
     code = code.replace(AIOHTTP_SERVES, f"{AIOHTTP_SERVES}, port={port}")
@@ -79,7 +79,7 @@ async def counts_in(redis: Redis) -> Counts:
 
 
 def _run(folder: Path) -> str:
-    """Run the example, which has to end well, and return what it printed."""
+    """Run the example, which must succeed, and return what it printed."""
     finished = subprocess.run(
         [sys.executable, "example.py"],
         stdout=subprocess.PIPE,
@@ -89,12 +89,13 @@ def _run(folder: Path) -> str:
         timeout=60,
         cwd=folder,
     )
+
     assert finished.returncode == 0, finished.stdout
     return finished.stdout
 
 
 async def _serve(*command: str, port: int, folder: Path, exit_code: int = 0) -> str:
-    """Serve the example, ask it for a page that it has not, and return what it printed."""
+    """Serve the example, request a missing page, and return what it printed."""
     fresh = {"PYTHONDONTWRITEBYTECODE": "1"}  # the next example has the same name
     async with (
         serving(*command, port=port, directory=folder, environment=fresh, exit_code=exit_code),

@@ -1,4 +1,4 @@
-"""What tests look at inside an open client, and an application has no business with."""
+"""What tests look at inside an open client."""
 
 import asyncio
 

@@ -15,6 +15,7 @@ async def read_counts(client: Redis, name: str = "api", severity: str = "info") 
     base = f"common:{name}:{severity}"
     counts: Counts = {}
     keys: list[Any] = await client.keys(f"{base}*")
+
     for key in keys:
         suffix = key.decode().removeprefix(base).removeprefix(":")
         if suffix in ("start", "pstart"):
@@ -26,6 +27,7 @@ async def read_counts(client: Redis, name: str = "api", severity: str = "info") 
         assert hour not in counts, f"{key!r}: two sets for one hour"
         members: list[Any] = await client.zrange(key, 0, -1, withscores=True)
         counts[hour] = Counter({member.decode(): int(score) for member, score in members})
+
     return counts
 
 

@@ -1,4 +1,4 @@
-"""A program that ends with a client in use, in one of the ways in which programs end.
+"""A program that ends with a client in use, in one of many ways.
 
 Run as `python leaver.py WAY URL`. Ways that report print, as JSON, what was logged and `stats`.
 """
@@ -16,7 +16,7 @@ import logcommon
 
 
 class Leaver:
-    """Logs to a client, and remembers what."""
+    """Logs to a client, and remembers what it logged."""
 
     def __init__(self, url: str) -> None:
         self.log = logcommon.connect(url, linger=3600)
@@ -36,7 +36,7 @@ class Leaver:
         print(json.dumps({"logged": self.logged, "stats": numbers}), flush=True)
 
     async def enter(self) -> None:
-        """Have a client that is open and has written, with some calls still to be written."""
+        """Open the client and write, and leave some calls to be written."""
         await self.log.__aenter__()
         await self.log.flush()
         self.call()
@@ -78,7 +78,7 @@ def sigterm_cancels(leaver: Leaver) -> None:
 
 
 def sigterm_cancels_all(leaver: Leaver) -> None:
-    """Every task is cancelled, those of the client too, and `asyncio.run` does it once more."""
+    """Every task is cancelled, the client's included, and `asyncio.run` cancels them once more."""
 
     def cancel_all() -> None:
         for task in asyncio.all_tasks():

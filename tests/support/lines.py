@@ -1,4 +1,4 @@
-"""Doing something at every line that a piece of code executes."""
+"""Does something at every line that a piece of code executes."""
 
 import sys
 from collections.abc import Callable
@@ -21,6 +21,7 @@ def at_each_line(work: Callable[[], object], act: Callable[[int], None], *module
         nonlocal lines
         if event == "call":
             return trace if frame.f_code.co_filename in files else None
+
         if event == "line":
             sys.settrace(None)
             try:
@@ -28,6 +29,7 @@ def at_each_line(work: Callable[[], object], act: Callable[[int], None], *module
             finally:
                 lines += 1
                 sys.settrace(trace)
+
         return trace
 
     before = sys.gettrace()

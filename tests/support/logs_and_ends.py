@@ -1,7 +1,7 @@
-"""A plain program that logs through our handler, and ends in one of the ways in which programs end.
+"""A plain program that logs through our handler, and ends in one of many ways.
 
-Run as `python logs_and_ends.py WAY TARGET [SETTINGS]`, with settings as JSON. The last thing that
-it does, after `logging` was shut down, is to print as JSON what became of the calls.
+Run as `python logs_and_ends.py WAY TARGET [SETTINGS]`, with settings as JSON. Last of all, after
+`logging` was shut down, it prints as JSON what became of the calls.
 """
 
 import atexit
@@ -63,14 +63,14 @@ def sys_exit() -> None:
 
 
 def sigterm() -> None:
-    """By a signal, the handler of which exits."""
+    """By a signal whose handler exits."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     at_once()
     signal.raise_signal(signal.SIGTERM)
 
 
 def raises() -> None:
-    """By an error that nobody expects."""
+    """By an unhandled error."""
     at_once()
     raise ValueError("unexpected")
 

