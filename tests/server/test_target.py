@@ -73,7 +73,7 @@ async def test_a_client_is_closed_if_a_scope_is_cancelled(valkey_url: str) -> No
     """A cancelled scope of anyio cancels every await in it, but not the closing."""
     with anyio.CancelScope() as scope:
         async with Target(valkey_url).opened() as client:
-            connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            connection = await client.connection_pool.get_connection()
             scope.cancel()
             await anyio.sleep_forever()
     assert scope.cancelled_caught
