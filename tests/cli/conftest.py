@@ -35,6 +35,7 @@ def run_command(valkey_url: str) -> RunCommand:
             timeout=DEADLINE,
             check=False,
         )
+
         return subprocess.CompletedProcess(
             finished.args,
             finished.returncode,

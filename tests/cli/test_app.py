@@ -108,6 +108,7 @@ def test_a_fault_of_ours_has_no_traceback() -> None:
         "app.cli.main = lambda *_, **__: 1 / 0\n"
         "sys.exit(app.run(['top']))"
     )
+
     for wanted in ("", "1"):
         finished = subprocess.run(
             [sys.executable, "-c", code],

@@ -37,6 +37,7 @@ def test_the_demo_shows_and_proves(run_command: RunCommand) -> None:
         "logcommon recent demo-shop",
     ):
         assert text in finished.stdout
+
     calls, counted = _proof(finished.stdout)
     assert calls == counted > 100
 
@@ -106,5 +107,6 @@ def test_progress_is_shown_on_a_terminal(start_command: StartCommand) -> None:
             output += chunk
     os.close(terminal)
     process.communicate()
+
     assert b" calls" in output
     assert b"the hour has turned" in output

@@ -50,6 +50,7 @@ async def test_a_pipe_is_waited_for_without_blocking(tmp_path: Path) -> None:
     with anyio.move_on_after(0.01) as scope:
         await source.read()
     assert scope.cancelled_caught
+
     writer = os.open(tmp_path / "pipe", os.O_WRONLY)
     os.write(writer, b"hello")
     assert await source.read() == b"hello"

@@ -71,6 +71,7 @@ async def test_a_file_may_be_missing_for_a_while(tmp_path: Path) -> None:
     assert await _fresh_lines(file) == ["one"]
     _append(tmp_path / "log.1", "two\n")
     assert await _fresh_lines(file) == ["two"]
+
     path.write_text("new\n")
     assert await _fresh_lines(file) == ["new"]
     assert file.end() == []
@@ -88,6 +89,7 @@ async def test_a_new_file_that_cannot_be_read_is_reported_once(
     assert await _fresh_lines(file) == ["one"]
     assert await file.read() is None
     assert capsys.readouterr().err.count("Is a directory; trying again") == 1
+
     path.rmdir()
     path.write_text("new\n")
     assert await _fresh_lines(file) == ["new"]
@@ -166,6 +168,7 @@ async def test_rotations_between_two_looks(
             rotate(log)
             log.write(lines_between)
         lines += await _fresh_lines(file)
+
     log.expect(lines)
     assert file.end() == []
 
@@ -206,6 +209,7 @@ async def test_a_look_in_the_middle_of_a_copying_rotation(log: NumberedLog, mome
     """Whatever was done by then, each line is read once: not from the copy and the file."""
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
+
     for _ in range(3):
         log.write()
         log.copy_and_truncate()  # not looked at: the next one is begun at once
@@ -231,6 +235,7 @@ async def test_a_copy_is_found_although_the_file_is_empty(log: NumberedLog) -> N
     """Of an empty file nothing was read that could show that it was truncated."""
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
+
     for _ in range(3):
         log.copy_and_truncate()
         lines += await _fresh_lines(file)
@@ -277,6 +282,7 @@ async def test_a_writer_that_goes_on_behind_a_gap(tmp_path: Path, gap: int) -> N
         writer.truncate(0)
         writer.seek(gap)
         writer.write(b"next\nlast\n")
+
     assert await _fresh_lines(file) == ["next", "last"]
     file.end()
 
@@ -286,6 +292,7 @@ async def test_what_is_still_written_to_a_renamed_file(log: NumberedLog) -> None
     file = FollowedFile(log.path)
     log.rename_away()
     lines = await _fresh_lines(file)
+
     for _ in range(3):
         log.write(path=log.rotated(1))
         lines += await _fresh_lines(file)
@@ -305,6 +312,7 @@ async def test_old_files_are_closed(log: NumberedLog, tmp_path: Path) -> None:
     assert _open_files(tmp_path) <= 3
     log.rotated(1).unlink()
     await _fresh_lines(file)
+
     assert len(file._generations) == 1
     file.end()
 
@@ -315,6 +323,7 @@ async def test_rotated_files_that_were_there_before_are_left_alone(log: Numbered
         log.rotated(number).write_text(f"old {number}\n")
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
+
     for rotate in (*ROTATIONS, *ROTATIONS):
         for _ in range(2):
             rotate(log)
@@ -337,6 +346,7 @@ async def test_names_of_rotated_files(tmp_path: Path, name: str) -> None:
     path.write_text("two\n")
     path.rename(tmp_path / name)
     path.write_text("three\n")
+
     assert await _fresh_lines(file) == ["two", "three"]
     file.end()
 
@@ -376,6 +386,7 @@ async def test_a_file_that_is_not_there_yet_is_waited_for(
     file = FollowedFile(waited_for.path)
     assert re.search(r"waiting for .*new\.log, which does not exist", capsys.readouterr().err)
     assert await file.read() is None
+
     waited_for.write()
     waited_for.rename_away()
     waited_for.write()
@@ -403,6 +414,7 @@ async def test_a_pipe_does_not_replace_a_followed_file(
     os.mkfifo(log.path)
     lines += await _fresh_lines(file)
     assert "not a regular file" in capsys.readouterr().err
+
     log.path.unlink()
     log.write()
     lines += await _fresh_lines(file)

@@ -126,6 +126,7 @@ async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: P
     finished = _end(process, signal.SIGTERM)
     assert finished.returncode == 0
     assert finished.stderr.startswith("logcommon: 2")
+
     counts = await _counts(valkey)
     counts.pop("without end", None)
     assert counts == {"old": 11, "new": 1, "begun": 1, "truncated": 1, "replaced": 5, "last": 1}
@@ -232,6 +233,7 @@ async def test_a_compressed_file_that_is_cut_off(
     assert finished.returncode == 5
     report, error = finished.stderr.splitlines()
     counted = await total(valkey, "app")
+
     assert 1 <= counted <= 2001
     assert report.startswith(f"logcommon: {counted:,} line")
     assert error == (
@@ -265,6 +267,7 @@ async def test_the_progress_of_a_compressed_file(
     output = b"".join(_chunks(terminal))
     process.wait()
     shares = [int(share) for share in re.findall(rb"(\d+)%", output)]
+
     assert max(shares) == 100
     assert await total(valkey, "app") == 30_000
 
@@ -369,8 +372,10 @@ async def test_a_real_log(run_command: RunCommand, valkey: Redis, loghub: Path) 
     assert (destination["name"], destination["severity"]) == ("sshd", "info")
     counted = sum((await read_counts(valkey, "sshd")).values(), Counter())
     assert counted == Counter(line.decode() for line in lines)
+
     rows = json.loads(run_command("top", "sshd", "-n", 2000, "--json").stdout)
     assert {row["message"] for row in rows} <= counted.keys()
+
     recent = json.loads(run_command("recent", "sshd", "-n", 100, "--json").stdout)
     assert [row["message"].encode() for row in recent] == lines[:-101:-1]
 

@@ -79,6 +79,7 @@ async def test_tables_in_a_pipe_are_not_padded(
         for message in ("short", "long " * 60 + "end"):
             await log.log_common("api", message)
     lines = run_command(command, columns=columns).stdout.splitlines()
+
     assert [line for line in lines if line != line.rstrip()] == []
     if columns:
         assert max(map(len, lines)) <= columns
@@ -202,6 +203,7 @@ async def test_a_key_of_the_wrong_type_hides_no_other_service(
     await valkey.delete(key)
     await valkey.hset(key, "foreign", "1")
     finished = run_command(command)
+
     assert finished.returncode == 0
     assert "api" in finished.stdout
     assert finished.stderr.count(key) == 1
@@ -230,12 +232,14 @@ async def test_an_unknown_name_is_told_from_one_without_messages(
     finished = run_command(command, "api")
     assert (finished.returncode, finished.stdout) == (4, "")
     assert "nor as anything else" in finished.stderr
+
     async with logcommon.connect(valkey_url) as log:
         for number in range(7):
             log.log_recent_nowait(f"service-{number}", "x")
     finished = run_command(command, "api")
     assert (finished.returncode, finished.stdout) == (4, "")
     assert re.search(r"'api'; there is service-0, .* and 2 more", finished.stderr)
+
     finished = run_command(command, "service-6", "--severity", "debug")
     assert (finished.returncode, finished.stderr) == (0, "")
 

@@ -95,6 +95,7 @@ def test_ctrl_c_in_the_demo(folder: Path, times: int, when: bytes) -> None:
     for _ in range(times):
         terminal.press(b"\x03")
     terminal.read_to_end()
+
     assert terminal.exit_code() == 128 + signal.SIGINT, terminal.output
     assert b"Traceback" not in terminal.output
     assert b"rror" not in terminal.output
@@ -135,6 +136,7 @@ def test_ctrl_c_as_soon_as_there_is_a_server(folder: Path, arguments: tuple[str,
     for _ in range(3):
         terminal.press(b"\x03")
     terminal.read_to_end()
+
     assert terminal.exit_code() == 128 + signal.SIGINT, terminal.output
     assert b"Traceback" not in terminal.output
     assert not _is_running(folder)
@@ -153,6 +155,7 @@ def test_a_closed_terminal(folder: Path, command: str) -> None:
         terminal.read_until(b"waiting for")
         _wait_for_server(folder)
     terminal.close()
+
     assert terminal.exit_code() == 128 + signal.SIGHUP
     assert not _is_running(folder)
 
@@ -180,6 +183,7 @@ def test_any_signal_stops_the_server(
         for each in (number, number, signal.SIGTERM):
             process.send_signal(each)
         stdout, stderr = process.communicate(timeout=DEADLINE)
+
     assert process.returncode in (128 + number, 128 + signal.SIGTERM)
     assert (stdout, b"Traceback" in stderr) == (b"", False)
     assert not _is_running(folder)
@@ -214,4 +218,5 @@ def test_following_under_nohup(folder: Path) -> None:
                 assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=DEADLINE)
+
     assert process.returncode == 0

@@ -45,6 +45,7 @@ def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
     console.print(recent_table(console, recents, NOW, with_name=True))
     text = _text(console)
     lines = text.splitlines()
+
     assert "".join(lines).isprintable()
     assert max(map(cell_len, lines)) <= width
     assert "1,234,567" in text
@@ -77,6 +78,7 @@ def test_times_of_another_day_have_their_date() -> None:
     ]
     console.print(recent_table(console, rows, NOW, with_name=False))
     text = _text(console)
+
     assert "2026-11-22 21:10:58" in text
     assert "written by hand" in text
 

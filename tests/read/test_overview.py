@@ -96,6 +96,7 @@ async def test_what_the_book_has_written_is_found(log: CommonLog, valkey: Redis)
     await valkey.zincrby("common:older:info", 1, "x")
     await valkey.set("common:older:info:start", "2026-05-27T12:00:00")
     await valkey.lpush("recent:odd:audit", "x")
+
     (row,) = await log.recent("old", None)
     assert row.destination == Destination("old", "error")
     (common,) = await log.top("older", None)
@@ -126,11 +127,13 @@ async def test_counts_of_several_destinations_are_merged(log: CommonLog, clock: 
         for _ in range(count):
             log.log_common_nowait(name, message, severity)
     await log.flush()
+
     found = await log.top(None, None, 2)
     assert [(row.destination.severity, row.count, row.message) for row in found] == [
         ("info", 5, "often"),
         ("error", 3, "sometimes"),
     ]
+
     clock.turn()
     assert await log.top(None, None) == []
     assert await log.top(None, None, 2, NOON) == found
@@ -142,6 +145,7 @@ async def test_equal_counts_have_an_order(log: CommonLog) -> None:
         await log.log_common(name, "x")
         await log.log_common(name, "y")
     found = await log.top(None, None, 5)
+
     assert [(row.destination.name, row.message) for row in found] == [
         ("api", "y"),
         ("api", "x"),
@@ -161,6 +165,7 @@ async def test_entries_of_several_destinations_are_merged_by_time(
         await log.log_common("api", f"info {message}", "info")
         await log.log_common("api", f"error {message}", "error")
         await log.log_common("api", f"error {message} again", "error")
+
     found = await log.recent(None, None, 5)
     assert [row.message for row in found] == [
         "error 3 again",
@@ -261,9 +266,11 @@ async def test_a_key_of_the_wrong_type_hides_no_other_destination(
         await log.log_common(name, "x")
     await valkey.delete(key)
     await valkey.hset(key, "foreign", "1")
+
     for _ in range(2):
         rows = await (log.recent if key.startswith("recent") else log.top)(None, None)
         assert [row.destination.name for row in rows] == ["api"]
+
     (text,) = caplog.messages
     assert text.startswith("left out: ")
     assert key in text
@@ -295,3 +302,19 @@ async def test_what_can_t_be_read_at_all_is_an_error(
         with pytest.raises(ServerRefusedError, match=":bad:info"):
             await read
     assert caplog.messages == []
+
+
+def test_a_client_in_the_background_reads_several_as_well(valkey_url: str) -> None:
+    """Its methods take the same arguments."""
+    with logcommon.background(valkey_url) as log:
+        log.log_common_nowait("api", "x", "error")
+        log.log_common_nowait("web", "y")
+        assert log.flush()
+
+        (newest,) = log.hours(None, None)
+        assert [row.message for row in log.top(None, None, hour=newest)] == ["x", "y"]
+        assert [row.destination.name for row in log.recent(None, None)] == ["api", "web"]
+        assert log.hours_by_destination() == {
+            logcommon.Destination("api", "error"): [newest],
+            logcommon.Destination("web", "info"): [newest],
+        }

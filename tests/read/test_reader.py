@@ -133,6 +133,7 @@ async def test_a_score_that_is_no_count_is_read(
         await fill(client)
         await client.zadd("common:api:info", {"inf": "inf", "-inf": "-inf", "half": 1.5})
         rows = await make(client, clock).top("api", "info", 10, None)
+
     assert rows == [
         CommonRow(2**53, "inf", API),
         CommonRow(5, "b", API),

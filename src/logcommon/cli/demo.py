@@ -87,6 +87,7 @@ async def _demo(url: str, seconds: float, tasks: int) -> DemoResult:
 async def _result(log: CommonLog, shop: Shop, elapsed: float) -> DemoResult:
     moment = datetime.now(UTC)
     this_hour, last_hour = (resolve_hour(text, moment) for text in ("current", "last"))
+
     return DemoResult(
         calls=shop.calls,
         counted=await _count_all(log),

@@ -67,6 +67,7 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+
     # A bug. Its text is not shown, as it might contain a password.
     return f"unexpected {type(error).__name__}; LOGCOMMON_TRACEBACK=1 shows where it comes from"
 

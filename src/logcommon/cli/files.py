@@ -45,6 +45,7 @@ def require_readable(path: Path, *, follow: bool) -> None:
             if follow:
                 return
             raise
+
         if follow:
             _require_followable(path)
         elif is_pipe:
@@ -80,7 +81,7 @@ class Source:
         self._owned = path != STDIN
         self._expander = Expander(CHUNK)
         self._content: Iterator[bytes] | None = None
-        self.bytes_read = 0
+        self.bytes_read: int = 0
         """Bytes read so far, before decompression."""
         with explain_errors(path):
             self._file = open_file(path) if self._owned else sys.stdin.fileno()

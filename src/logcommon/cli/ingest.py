@@ -105,11 +105,16 @@ async def _ingest(
     _report(log.stats, destination)
     if log.stats.dropped:
         raise NotExactError(f"not every line was counted; last error: {log.stats.last_error}")
+    return _exit_code(stop.signal, follow=follow)
+
+
+def _exit_code(number: int | None, *, follow: bool) -> int:
+    """Return the exit code, given the number of the signal that ended the command, if one did."""
     # Ctrl-C and SIGTERM are how following ends; a closed terminal is still an error.
-    is_end_of_following = follow and stop.signal != getattr(signal, "SIGHUP", None)
-    if stop.signal is None or is_end_of_following:
+    is_end_of_following = follow and number != getattr(signal, "SIGHUP", None)
+    if number is None or is_end_of_following:
         return ExitCode.OK
-    return ExitCode.SIGNALLED + stop.signal
+    return ExitCode.SIGNALLED + number
 
 
 class _Feed:
@@ -138,6 +143,7 @@ class _Feed:
 
     async def _read_one(self, source: Source, advance: Callable[[int], None]) -> None:
         splitter, done = LineSplitter(), 0
+
         try:
             while chunk := await source.read():
                 self._put(splitter.feed(chunk))

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 from logcommon.server.target import EMBEDDED
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _HOUR = timedelta(hours=1)
 
@@ -57,7 +58,7 @@ class HourType(click.ParamType[datetime]):
             self.fail("use current, last, or an hour like 2026-11-23T21 (UTC)", param, ctx)
 
 
-url_option = click.option(
+url_option: _Option = click.option(
     "--url",
     envvar="LOGCOMMON_URL",
     show_envvar=True,
@@ -67,13 +68,15 @@ url_option = click.option(
     "embedded:DIRECTORY.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+json_option: _Option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document."
+)
 
-severity_option = click.option(
+severity_option: _Option = click.option(
     "--severity", help="Only this severity: debug, info, warning, error, critical or any other."
 )
 
-hour_option = click.option(
+hour_option: _Option = click.option(
     "--hour",
     type=HourType(),
     help="current, last, or an hour like 2026-11-23T21 (UTC); by default the newest with data.",

@@ -48,6 +48,7 @@ def top(
     Without NAME, the messages of all services are ranked together.
     """
     shown, rows = run_or_raise(_top(url, name, severity, count, hour))
+
     if as_json:
         print_json([_common_json(shown, row) for row in rows])
     elif shown is None or not rows:
@@ -77,6 +78,7 @@ def recent(
     second the order across severities and services is unknown.
     """
     rows = run_or_raise(_recent(url, name, severity, count))
+
     if as_json:
         print_json([_recent_json(row) for row in rows])
     elif not rows:
@@ -97,6 +99,7 @@ def destinations(
 ) -> None:
     """Show which services and severities were logged to."""
     held = run_or_raise(_destinations(url))
+
     if as_json:
         print_json([_destination_json(*each) for each in held.items()])
     elif not held:

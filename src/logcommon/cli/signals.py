@@ -27,7 +27,7 @@ class Stop:
     """Given to a coroutine by `run`: a signal cancels `scope`, and `signal` says which it was."""
 
     def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope = anyio.CancelScope()
         self.signal: int | None = None
 
     def _listen(self, signals: list[signal.Signals]) -> None:

@@ -65,6 +65,7 @@ def destination_table(held: Mapping[Destination, Sequence[datetime]], moment: da
     """Return a table of destinations and their hours, newest first; `moment` is the time now."""
     table = _table()
     _add_columns(table, "service", "severity", "newest hour", "hours kept")
+
     for destination, hours in held.items():
         table.add_row(
             visible_text(destination.name),

@@ -68,6 +68,7 @@ def top_query(destination: Destination, n: int, hour: Hour) -> Query[list[Common
     def parse(replies: Sequence[Reply]) -> list[CommonRow]:
         values, found, current, last, archived = replies
         state = _parse_state(keys, values, found)
+
         # Only `:start` and `:pstart` tell which hours the first two sets hold.
         if hour == state.start:
             members = current
@@ -75,6 +76,7 @@ def top_query(destination: Destination, n: int, hour: Hour) -> Query[list[Common
             members = last
         else:
             members = archived
+
         return [
             CommonRow(_parse_count(score), _text(member), destination)
             for member, score in _pairs(members)

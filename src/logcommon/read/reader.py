@@ -122,6 +122,7 @@ class Reader:
     async def _ask_hours(self, destinations: Iterable[Destination]) -> "_Answers[HeldHours]":
         answers: _Answers[HeldHours] = _Answers()
         assumed = dict.fromkeys(destinations, HourState(None, None))
+
         for _ in range(_LOOKS):
             look = await self._ask(
                 {
@@ -139,6 +140,7 @@ class Reader:
     async def _ask(self, queries: Mapping[Destination, Query[_T]]) -> "_Answers[_T]":
         answers: _Answers[_T] = _Answers()
         asked = list(queries.items())
+
         for start in range(0, len(asked), _AT_ONCE):
             batch = asked[start : start + _AT_ONCE]
             executed = await self._execute([query for _, query in batch])
