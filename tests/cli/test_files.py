@@ -32,19 +32,19 @@ async def _content(source: Source) -> bytes:
 
 
 async def test_a_file_is_read_from_beginning_to_end(tmp_path: Path) -> None:
-    """Also where it is longer than a chunk."""
+    """A file longer than a chunk is read whole."""
     data = os.urandom(600_000)
     (tmp_path / "log").write_bytes(data)
     assert await _content(Source(tmp_path / "log")) == data
 
 
 async def test_what_never_makes_one_wait_is_read(tmp_path: Path) -> None:
-    """Devices such as /dev/null can't be waited for, and need not be."""
+    """A device such as /dev/null is read, although it can't be waited for."""
     assert await _content(Source(Path(os.devnull))) == b""
 
 
 async def test_a_pipe_is_waited_for_without_blocking(tmp_path: Path) -> None:
-    """Others go on while nobody writes, and waiting can be cancelled."""
+    """Waiting for the writer of a pipe can be cancelled."""
     os.mkfifo(tmp_path / "pipe")
     source = Source(tmp_path / "pipe")
     with anyio.move_on_after(0.01) as scope:
@@ -60,7 +60,7 @@ async def test_a_pipe_is_waited_for_without_blocking(tmp_path: Path) -> None:
 
 
 def test_unreadable_files_are_found_out_beforehand(tmp_path: Path) -> None:
-    """One that is missing, and a directory; standard input always passes."""
+    """A missing file and a directory are errors before anything is read; standard input is not."""
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UnreadableFileError, match=str(path)):
             require_readable(path, follow=False)
@@ -70,7 +70,7 @@ def test_unreadable_files_are_found_out_beforehand(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("is_pipe", [False, True])
 def test_a_forbidden_file_is_found_out_beforehand(tmp_path: Path, is_pipe: bool) -> None:
-    """A file or a pipe that its mode forbids to read."""
+    """A file or pipe without permission to read is an error before anything is read."""
     path = tmp_path / "log"
     os.mkfifo(path) if is_pipe else path.touch()
     path.chmod(0)
@@ -79,7 +79,7 @@ def test_a_forbidden_file_is_found_out_beforehand(tmp_path: Path, is_pipe: bool)
 
 
 async def test_only_regular_files_can_be_followed(tmp_path: Path) -> None:
-    """A pipe can be read, not followed; looking does not end who writes to it."""
+    """A pipe can be read but not followed, and checking it does not break it for its writer."""
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(tmp_path / "pipe", os.O_WRONLY)
@@ -91,7 +91,7 @@ async def test_only_regular_files_can_be_followed(tmp_path: Path) -> None:
 
 
 def test_the_size_is_known_for_regular_files_alone(tmp_path: Path) -> None:
-    """With a pipe among them there is nothing to measure progress by."""
+    """With a pipe among the files the size is unknown."""
     (tmp_path / "a").write_bytes(b"xyz")
     (tmp_path / "b").write_bytes(b"xy")
     assert total_size([tmp_path / "a", tmp_path / "b"]) == 5
@@ -109,7 +109,7 @@ def _lines(data: bytes, cuts: list[int]) -> list[str]:
 
 @given(content, st.lists(st.integers(0, 100)))
 def test_any_chunking_gives_the_same_lines(data: bytes, cuts: list[int]) -> None:
-    """Where the chunks are cut has no influence on the lines."""
+    """The lines don't depend on where the chunks are cut."""
     expected = data.split(b"\n")
     if not expected[-1]:
         expected.pop()
@@ -119,18 +119,18 @@ def test_any_chunking_gives_the_same_lines(data: bytes, cuts: list[int]) -> None
 
 
 def test_line_ends_of_unix_and_windows_are_left_out() -> None:
-    """LF and CR LF end a line; a CR elsewhere is part of it."""
+    """LF and CR LF end a line; any other CR is part of it."""
     assert _lines(b"a\nb\r\nc\rd\n", []) == ["a", "b", "c\rd"]
 
 
 def test_blank_lines_and_a_last_line_without_end_count() -> None:
-    """As many messages as lines."""
+    """There are as many messages as lines."""
     assert _lines(b"\n\na", []) == ["", "", "a"]
     assert _lines(b"", []) == []
 
 
 def test_what_is_not_utf_8_becomes_replacement_characters() -> None:
-    """No line is lost for its encoding."""
+    """No line is lost because of its encoding."""
     assert _lines(b"caf\xe9\n\xff\xfe\n", []) == ["caf�", "��"]
 
 
@@ -140,7 +140,7 @@ def test_what_is_not_utf_8_becomes_replacement_characters() -> None:
     cuts=st.lists(st.integers(LONGEST_LINE - 3, LONGEST_LINE + 6)),
 )
 def test_a_line_about_as_long_as_the_limit(length: int, end: bytes, cuts: list[int]) -> None:
-    """The limit is of the line without its end, wherever it is cut."""
+    """The limit applies to a line without its end, wherever the chunks are cut."""
     lines = _lines(b"x" * length + end + b"next", cuts)
     if end:
         assert lines == ["x" * min(length, LONGEST_LINE), "next"]
@@ -149,7 +149,7 @@ def test_a_line_about_as_long_as_the_limit(length: int, end: bytes, cuts: list[i
 
 
 def test_a_line_without_end_takes_bounded_memory() -> None:
-    """Of a line that goes on and on, the beginning is kept and the rest is left out."""
+    """Only the beginning of an endless line is kept."""
     splitter = LineSplitter()
     for _ in range(100):
         assert splitter.feed(b"x" * LONGEST_LINE) == []

@@ -22,18 +22,18 @@ THIS_HOUR = datetime(2026, 11, 23, 21, tzinfo=UTC)
     ],
 )
 def test_an_hour_can_be_named(text: str, hour: datetime) -> None:
-    """By a word, or by a time in it, in UTC unless it says otherwise."""
+    """An hour is named by a word or by a time in it, in UTC unless it has another zone."""
     assert resolve_hour(text, NOW) == hour
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-11-23", "T", "2026-11-23T25", "21"])
 def test_what_names_no_hour_is_refused(text: str) -> None:
-    """A day alone is refused as well: it would quietly mean midnight."""
+    """Even a day alone is refused: it would silently mean midnight."""
     with pytest.raises(ValueError, match=r".+"):
         resolve_hour(text, NOW)
 
 
 def test_an_hour_begins_in_utc() -> None:
-    """Also for a time of a zone whose hours begin at another minute."""
+    """The hour of a time is a UTC hour, even if hours in its zone begin at another minute."""
     india = timezone(timedelta(hours=5, minutes=30))
     assert resolve_hour("current", datetime(2026, 11, 24, 2, 45, tzinfo=india)) == THIS_HOUR

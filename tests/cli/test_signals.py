@@ -1,4 +1,4 @@
-"""Signals: a command that is ended leaves nothing behind, and the terminal as it was."""
+"""Signals end a command cleanly: no server is left, and the terminal is restored."""
 
 import os
 import pty
@@ -48,7 +48,7 @@ def _is_running(folder: Path) -> bool:
 
 
 class Terminal:
-    """A command in a pseudo-terminal of its own."""
+    """A command in its own pseudo-terminal."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.output = b""
@@ -89,7 +89,7 @@ class Terminal:
 @pytest.mark.parametrize("times", [1, 3, 10])
 @pytest.mark.parametrize("when", [b"calls", b"the hour has turned"])
 def test_ctrl_c_in_the_demo(folder: Path, times: int, when: bytes) -> None:
-    """However often it is pressed: no traceback, exit code 130, no server, the cursor shown."""
+    """However often it is pressed, no server and no traceback is left, and the cursor is shown."""
     terminal = Terminal(folder, "demo", "--seconds", "4")
     terminal.read_until(when)
     for _ in range(times):
@@ -106,7 +106,7 @@ def test_ctrl_c_in_the_demo(folder: Path, times: int, when: bytes) -> None:
 def test_a_signal_while_the_event_loop_is_closed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It prints nothing, and what has ended well has."""
+    """It prints nothing and does not change the exit code."""
     close = BaseSelectorEventLoop._close_self_pipe  # type: ignore[attr-defined]
 
     def close_and_signal(loop: BaseSelectorEventLoop) -> None:
@@ -128,7 +128,7 @@ def test_a_signal_while_the_event_loop_is_closed(
 
 @pytest.mark.parametrize("arguments", [("demo", "--seconds", "60"), ("ingest", "--name", "app")])
 def test_ctrl_c_as_soon_as_there_is_a_server(folder: Path, arguments: tuple[str, ...]) -> None:
-    """Its start is waited for, and it is stopped."""
+    """The server is stopped once it has started."""
     terminal = Terminal(folder, *arguments)
     deadline = time.monotonic() + DEADLINE
     while not (folder / "data" / "start.lock").exists():
@@ -144,7 +144,7 @@ def test_ctrl_c_as_soon_as_there_is_a_server(folder: Path, arguments: tuple[str,
 
 @pytest.mark.parametrize("command", ["demo", "follow"])
 def test_a_closed_terminal(folder: Path, command: str) -> None:
-    """The command ends, and its server with it."""
+    """The command ends and stops its server."""
     log = folder / "log"
     log.write_text("a\n")
     if command == "demo":
@@ -171,7 +171,7 @@ def _wait_for_server(folder: Path) -> None:
 def test_any_signal_stops_the_server(
     folder: Path, command: tuple[str, ...], number: signal.Signals
 ) -> None:
-    """The exit code names it; a second and another one in between change nothing."""
+    """The exit code names the first signal; later ones change nothing."""
     with subprocess.Popen(
         [*COMMAND, *command],
         env=environment(f"embedded:{folder}/data"),
@@ -190,7 +190,7 @@ def test_any_signal_stops_the_server(
 
 
 def test_following_under_nohup(folder: Path) -> None:
-    """A signal that was ignored when the command was started does not end it."""
+    """A signal that was ignored when the command started does not end it."""
     (folder / "log").write_text("a\n")
     with subprocess.Popen(
         [

@@ -37,7 +37,7 @@ def _console(width: int) -> Console:
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("message", [NASTY, "x" * 2000, "界" * 2000])
 def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
-    """No message makes a line too long or acts on the terminal, and the numbers stay whole."""
+    """No message makes a line too long or controls the terminal, and no number is cut."""
     console = _console(width)
     rows = [CommonRow(1_234_567, message, DESTINATION)]
     print_titled(console, "api " + message, common_table(console, rows, with_name=True))
@@ -53,7 +53,7 @@ def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:
-    """Of the most common message; the rarest has a bar as well."""
+    """A bar is relative to the most common message, and even the rarest message has one."""
     console = _console(80)
     rows = [CommonRow(count, "x", DESTINATION) for count in (1000, 500, 1)]
     console.print(common_table(console, rows, with_name=False))
@@ -61,7 +61,7 @@ def test_a_bar_is_as_long_as_its_share() -> None:
 
 
 def test_a_long_message_is_shown_by_its_beginning() -> None:
-    """A thousand letters don't push everything else off the screen."""
+    """A thousand characters don't push everything else off the screen."""
     console = _console(80)
     rows = [CommonRow(1, "x" * 1000, DESTINATION), CommonRow(1, "y", DESTINATION)]
     console.print(common_table(console, rows, with_name=False))
@@ -69,7 +69,7 @@ def test_a_long_message_is_shown_by_its_beginning() -> None:
 
 
 def test_times_of_another_day_have_their_date() -> None:
-    """Yesterday's 21:10 is not taken for today's; an unknown time is left blank."""
+    """Yesterday's 21:10 is not mistaken for today's, and an unknown time is left blank."""
     yesterday = NOW.replace(day=22)
     console = _console(80)
     rows = [
@@ -84,7 +84,7 @@ def test_times_of_another_day_have_their_date() -> None:
 
 
 def test_an_empty_message_can_be_seen() -> None:
-    """A blank line that was counted does not look like a fault of the table."""
+    """A message without characters does not look like a broken table."""
     console = _console(80)
     rows = [CommonRow(3, "", DESTINATION)]
     console.print(common_table(console, rows, with_name=False))
@@ -92,7 +92,7 @@ def test_an_empty_message_can_be_seen() -> None:
 
 
 def test_destinations_say_how_old_they_are() -> None:
-    """The newest hour of each is named by its age."""
+    """The newest hour of each destination is shown by its age."""
     console = _console(80)
     held = {
         DESTINATION: [NOW.replace(hour=18, minute=0, second=0)],
@@ -115,11 +115,11 @@ def test_destinations_say_how_old_they_are() -> None:
     ],
 )
 def test_an_hour_is_described_with_its_age(age: int, text: str) -> None:
-    """An old hour, or one of a wrong clock, is never taken for the current one."""
+    """An old hour, or one of a wrong clock, is not mistaken for the current one."""
     assert describe_hour(THIS_HOUR - timedelta(hours=age), NOW) == text
 
 
 @given(st.integers(-1000, 1000), st.integers(0, 3599))
 def test_age_is_counted_in_whole_hours(age: int, second: int) -> None:
-    """It does not depend on how much of this hour has passed."""
+    """The age does not depend on how much of this hour has passed."""
     assert hours_ago(THIS_HOUR - timedelta(hours=age), THIS_HOUR + timedelta(seconds=second)) == age

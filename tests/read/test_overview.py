@@ -28,7 +28,7 @@ async def log(valkey: Redis, clock: HandClock) -> AsyncIterator[CommonLog]:
 
 
 class TurningReader(Reader):
-    """Lets something happen before each of its round trips."""
+    """Counts its round trips, and calls `before` in front of each."""
 
     def __init__(self, client: Redis) -> None:
         super().__init__(client, Settings(clock=HandClock()))
@@ -44,7 +44,7 @@ class TurningReader(Reader):
 
 
 async def _counted(valkey: Redis, name: str, start: datetime, previous: datetime | None) -> None:
-    """Store a destination whose sets hold these hours."""
+    """Store a destination with counts of these hours."""
     await valkey.zadd(f"common:{name}:info", {f"at {start.hour}": 1})
     await valkey.set(f"common:{name}:info:start", f"{start:%Y-%m-%dT%H:%M:%S}")
     if previous:
@@ -54,7 +54,7 @@ async def _counted(valkey: Redis, name: str, start: datetime, previous: datetime
 
 
 async def _turn(valkey: Redis, name: str, start: datetime, previous: datetime | None) -> None:
-    """Let the next hour begin, as a producer does."""
+    """Turn to the next hour, as a producer does."""
     keys = f"common:{name}:info"
     if previous:
         await valkey.rename(f"{keys}:last", f"{keys}:{previous:%Y-%m-%dT%H:%M:%S}")
@@ -83,7 +83,7 @@ async def test_destinations_are_chosen_by_name_and_severity(log: CommonLog) -> N
 
 
 async def test_without_a_severity_info_is_read(log: CommonLog) -> None:
-    """A call that names no severity reads what one that names none has logged, and no more."""
+    """A call without a severity reads what was logged without a severity."""
     await log.log_common("api", "of info")
     await log.log_common("api", "of error", "error")
     assert [row.message for row in await log.top("api")] == ["of info"]
@@ -107,7 +107,7 @@ async def test_what_the_book_has_written_is_found(log: CommonLog, valkey: Redis)
 
 
 async def test_the_newest_hour_is_that_of_any_destination(log: CommonLog, clock: HandClock) -> None:
-    """A severity that was quiet does not hide what another one has logged since."""
+    """A quiet severity does not hide what another one has logged since."""
     await log.log_common("api", "x", "error")
     clock.turn(2)
     await log.log_common("api", "x", "info")
@@ -118,7 +118,7 @@ async def test_the_newest_hour_is_that_of_any_destination(log: CommonLog, clock:
 
 
 async def test_counts_of_several_destinations_are_merged(log: CommonLog, clock: HandClock) -> None:
-    """The most common of all come first, and each keeps its destination."""
+    """The most common messages of all come first, each with its destination."""
     for name, severity, message, count in (
         ("api", "info", "often", 5),
         ("api", "error", "sometimes", 3),
@@ -140,7 +140,7 @@ async def test_counts_of_several_destinations_are_merged(log: CommonLog, clock: 
 
 
 async def test_equal_counts_have_an_order(log: CommonLog) -> None:
-    """They come in the order of destinations, so a page that reads again does not jump."""
+    """Equal counts come in the order of destinations, so a page that reads again doesn't jump."""
     for name in ("web", "api", "jobs"):
         await log.log_common(name, "x")
         await log.log_common(name, "y")
@@ -159,7 +159,7 @@ async def test_equal_counts_have_an_order(log: CommonLog) -> None:
 async def test_entries_of_several_destinations_are_merged_by_time(
     log: CommonLog, clock: HandClock
 ) -> None:
-    """The newest first; within a second, destinations take turns."""
+    """The newest come first; within a second, destinations take turns."""
     for message in ("1", "2", "3"):
         clock.now += 1
         await log.log_common("api", f"info {message}", "info")
@@ -179,14 +179,14 @@ async def test_entries_of_several_destinations_are_merged_by_time(
 
 
 async def test_entries_without_a_time_come_last(log: CommonLog, valkey: Redis) -> None:
-    """Another program may have written them in its own way."""
+    """Entries of another program, in a format of its own, come last."""
     await log.log_recent("api", "x")
     await valkey.lpush("recent:api:info", "no time")
     assert [row.message for row in await log.recent(None, None, 5)] == ["x", "no time"]
 
 
 async def test_more_destinations_than_are_read_in_one_write(log: CommonLog) -> None:
-    """Each of them is read."""
+    """All of 150 destinations are read."""
     names = [f"service-{number:03}" for number in range(150)]
     for name in names:
         log.log_common_nowait(name, "x")
@@ -199,7 +199,7 @@ async def test_more_destinations_than_are_read_in_one_write(log: CommonLog) -> N
 
 
 async def test_several_destinations_take_no_more_round_trips_than_one(valkey: Redis) -> None:
-    """A distant server is waited for once, besides asking which destinations there are."""
+    """Many destinations take one round trip, besides the one for their names."""
     for number in range(16):
         await _counted(valkey, f"service-{number}", NOON, NOON - HOUR)
     reader = TurningReader(valkey)
@@ -208,7 +208,7 @@ async def test_several_destinations_take_no_more_round_trips_than_one(valkey: Re
 
 
 async def test_an_hour_that_turns_during_a_read_is_counted_once(valkey: Redis) -> None:
-    """Each destination is seen before the turn or after it, never half of both."""
+    """Each destination is seen before the turn or after it, never halfway."""
 
     class Reading(TurningReader):
         async def before(self, round_trip: int) -> None:
@@ -225,7 +225,7 @@ async def test_an_hour_that_turns_during_a_read_is_counted_once(valkey: Redis) -
 
 
 async def test_an_hour_that_turns_while_hours_are_looked_for(valkey: Redis) -> None:
-    """The hour that has just left `:last` is found under its own key."""
+    """The hour that was just moved from `:last` is found under its own key."""
 
     class Reading(TurningReader):
         async def before(self, round_trip: int) -> None:
@@ -242,8 +242,8 @@ async def test_an_hour_that_turns_while_hours_are_looked_for(valkey: Redis) -> N
     assert reader.round_trips == 4
 
 
-async def test_hours_that_keep_turning_don_t_keep_a_reader(valkey: Redis) -> None:
-    """A backlog may turn an hour at each look; the last look stands then."""
+async def test_hours_that_keep_turning_do_not_keep_a_reader(valkey: Redis) -> None:
+    """If the hour turns at every look, the last look is returned."""
 
     class Reading(TurningReader):
         async def before(self, round_trip: int) -> None:
@@ -276,10 +276,10 @@ async def test_a_key_of_the_wrong_type_hides_no_other_destination(
     assert key in text
 
 
-async def test_destinations_whose_hours_can_t_be_read_are_left_out(
+async def test_destinations_whose_hours_cannot_be_read_are_left_out(
     log: CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The hours of the others are returned, also if there are none."""
+    """The hours of the others are returned, even if they have none."""
     await log.log_recent("api", "x")
     await log.log_common("bad", "x")
     await valkey.delete("common:bad:info:pstart")
@@ -290,10 +290,10 @@ async def test_destinations_whose_hours_can_t_be_read_are_left_out(
 
 
 @pytest.mark.parametrize("name", ["bad", None])
-async def test_what_can_t_be_read_at_all_is_an_error(
+async def test_what_cannot_be_read_at_all_is_an_error(
     log: CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture, name: str | None
 ) -> None:
-    """An empty answer would say that nothing was logged."""
+    """If nothing but unreadable keys was found, an empty answer would be wrong."""
     await log.log_recent("quiet", "x")
     await valkey.sadd("logcommon:destinations", "bad:info")
     for key in ("common:bad:info", "common:bad:info:start", "recent:bad:info"):
@@ -305,7 +305,7 @@ async def test_what_can_t_be_read_at_all_is_an_error(
 
 
 def test_a_client_in_the_background_reads_several_as_well(valkey_url: str) -> None:
-    """Its methods take the same arguments."""
+    """The methods of a client in the background take the same arguments."""
     with logcommon.background(valkey_url) as log:
         log.log_common_nowait("api", "x", "error")
         log.log_common_nowait("web", "y")
