@@ -49,7 +49,7 @@ _AT_ONCE = 16
 """Queries in one write: few round trips, and replies that don't hold up the event loop for long."""
 
 _LOOKS = 4
-"""How often hours are looked for: once to learn the state, then until it stays the same."""
+"""Times that hours are read at most: once to learn the state, then until it stays the same."""
 
 _T = TypeVar("_T")
 
@@ -131,7 +131,7 @@ class Reader:
                 }
             )
             answers.add(look)
-            # If the hour turns at every look, as when a backlog is written, the last one stands.
+            # If the hour turns during every look, as a backlog may make it do, the last look stands.
             assumed = {
                 each: held.state for each, held in look.found.items() if held.state != assumed[each]
             }
@@ -185,7 +185,7 @@ class _Answers(Generic[_T]):
 
 def _parse(query: Query[_T], replies: Sequence[Reply]) -> _T:
     """Return what the replies to a transaction mean; raise the refusal of any command."""
-    # If EXEC was refused, then because a command before it was: that is the one to name.
+    # EXEC is refused only if a command before it was, and that is the one to name.
     results: Sequence[Reply] = replies[-1] if isinstance(replies[-1], list) else replies[1:]
     for command, result in zip((*query.commands, EXEC), results, strict=False):
         if isinstance(result, ResponseError):
