@@ -131,7 +131,7 @@ class Reader:
                 }
             )
             answers.add(look)
-            # If the hour turns during every look, as a backlog may make it do, the last look stands.
+            # A backlog may turn the hour during every look; then the last look stands.
             assumed = {
                 each: held.state for each, held in look.found.items() if held.state != assumed[each]
             }
