@@ -1,4 +1,4 @@
-"""What docs/security.md says of permissions: they are enough, and each of them is needed."""
+"""The permissions in docs/security.md: they are enough, and each of them is needed."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from support.until import until
 
 
 def lessened(permissions: list[str]) -> list[Any]:
-    """Return the permissions without each one of them in turn, or with half of one."""
+    """Return lists of permissions with one removed, or one of `%RW` reduced to `%R` or `%W`."""
     cases = []
     for place, permission in enumerate(permissions):
         before, after = permissions[:place], permissions[place + 1 :]
@@ -34,13 +34,13 @@ def lessened(permissions: list[str]) -> list[Any]:
 
 
 async def refused(valkey: Redis) -> set[str]:
-    """Return what the user was refused, other than telling the name of the library."""
+    """Return what the user was refused, apart from telling the name of the library."""
     log: list[Any] = await valkey.acl_log()
     return {entry["object"] for entry in log if entry["object"] != "client|setinfo"}
 
 
 async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
-    """Do all that a client can do; return what is counted, and what ought to be."""
+    """Do all that a client can do; return the counts in Redis, and the expected ones."""
     clock = HandClock()
     model: Counts = {}
     async with (
@@ -70,7 +70,7 @@ async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
 
 
 async def read_everything(log: logcommon.CommonLog) -> None:
-    """Call every method that reads, where all but the last hour of five have counts."""
+    """Call every method that reads; of five hours, all but the last have counts."""
     assert await log.destinations() == [Destination("api", "info")]
     hours = await log.hours("api")
     assert len(hours) == 5
@@ -82,7 +82,7 @@ async def read_everything(log: logcommon.CommonLog) -> None:
 async def test_the_client_runs_under_the_documented_permissions(
     admit: Admit, valkey: Redis
 ) -> None:
-    """Rotation, history, bounds, reconnecting, reading and closing need nothing else."""
+    """They suffice for rotation, history, limits, reconnecting, reading and closing."""
     using = asyncio.create_task(use_the_client(await admit(WRITER), valkey))
     try:
         assert await refused_or_done(using, valkey) == set()
@@ -97,7 +97,7 @@ async def test_the_client_runs_under_the_documented_permissions(
 async def test_the_client_needs_each_documented_permission(
     admit: Admit, valkey: Redis, permissions: list[str]
 ) -> None:
-    """Without any one of them Redis refuses something; once it is given, the client goes on.
+    """Without any one of them Redis refuses something; once it is granted, the client goes on.
 
     Reading and the functions, which wait for nothing, raise; what is counted is exact.
     """
@@ -110,7 +110,7 @@ async def test_the_client_needs_each_documented_permission(
 
 
 async def refused_or_done(using: "asyncio.Task[Any]", valkey: Redis) -> set[str]:
-    """Return what the user was refused, as soon as that is anything or all is done."""
+    """Return what the user was refused, as soon as something is or the task is done."""
 
     async def is_decided() -> bool:
         return using.done() or bool(await refused(valkey))
@@ -121,7 +121,7 @@ async def refused_or_done(using: "asyncio.Task[Any]", valkey: Redis) -> set[str]
 
 @pytest.fixture
 async def filled(admit: Admit, valkey: Redis) -> Redis:
-    """The Valkey as the use of a client leaves it."""
+    """The Valkey with everything that a client writes."""
     await use_the_client(await admit(["reset", "on", ">PASSWORD", "allkeys", "+@all"]), valkey)
     return valkey
 
@@ -133,7 +133,7 @@ async def use_the_reader(url: str) -> None:
 
 
 async def test_a_reader_needs_only_the_documented_permissions(admit: Admit, filled: Redis) -> None:
-    """The methods that read, and the commands of the terminal that do, are refused nothing."""
+    """All methods and commands that read work with them, and nothing is refused."""
     url = await admit(READER)
     await use_the_reader(url)
     for command in (["top"], ["top", "api"], ["top", "nobody"], ["recent"], ["destinations"]):
@@ -146,14 +146,14 @@ async def test_a_reader_needs_only_the_documented_permissions(admit: Admit, fill
 async def test_a_reader_needs_each_documented_permission(
     admit: Admit, filled: Redis, permissions: list[str]
 ) -> None:
-    """Without any one of them Redis refuses something that a reader does, and that raises."""
+    """Without any one of them, reading raises an error."""
     url = await admit(permissions)
     with pytest.raises(logcommon.ServerRefusedError):
         await use_the_reader(url)
 
 
 async def test_a_reader_cannot_write(admit: Admit, filled: Redis) -> None:
-    """What a reader logs is refused, and what Redis holds stays as it was."""
+    """Entries that a reader logs are refused, and the counts in Redis do not change."""
     before = await read_counts(filled)
     async with logcommon.connect(await admit(READER), drain_timeout=0) as log:
         log.log_common_nowait("api", "a")
@@ -177,7 +177,7 @@ async def test_a_reader_cannot_write(admit: Admit, filled: Redis) -> None:
 async def test_nothing_else_is_permitted(
     admit: Admit, valkey: Redis, permissions: list[str], command: tuple[str, ...]
 ) -> None:
-    """Neither user gets at other keys, other commands or channels."""
+    """Neither user may use other keys, other commands or channels."""
     await admit(permissions)
     verdict = await valkey.execute_command("ACL", "DRYRUN", "tested", *command)
     assert b"has no permissions" in verdict
@@ -197,7 +197,7 @@ async def test_another_database_takes_one_more_permission(admit: Admit, valkey: 
 
 
 async def test_a_service_can_be_kept_to_its_name(admit: Admit, valkey: Redis) -> None:
-    """With the name in the patterns, a service writes its own keys and no others."""
+    """With its name in the key patterns, a service can write only its own keys."""
     url = await admit([re.sub("~(common|recent):", r"~\1:api:", rule) for rule in WRITER])
     async with logcommon.connect(url, drain_timeout=0) as log:
         await log.log_common("api", "m")

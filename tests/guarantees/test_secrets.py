@@ -23,141 +23,145 @@ from support.until import until
 MESSAGE = f"password={SECRET}"
 
 
-class Ear:
-    """Hears what the package says of faults."""
+class Transcript:
+    """Collects the texts that the package shows when something fails."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.texts: list[str] = []
 
-    def hear(self, *said: object) -> None:
-        self.heard += [form(each) for each in said for form in (str, repr)]
+    def add(self, *said: object) -> None:
+        self.texts += [form(each) for each in said for form in (str, repr)]
 
     @contextlib.contextmanager
-    def hears(self, kind: type[BaseException]) -> Iterator[None]:
-        """Expect an error, and hear it with its traceback and all that it was raised under."""
+    def raises(self, kind: type[BaseException]) -> Iterator[None]:
+        """Expect an error; collect its traceback, and its causes and contexts."""
         with pytest.raises(kind) as raised:
             yield
-        self.heard += traceback.format_exception(raised.value)
+        self.texts += traceback.format_exception(raised.value)
         links: list[BaseException | None] = [raised.value]
         while links:
             if error := links.pop():
-                self.hear(error, error.args)
+                self.add(error, error.args)
                 links += [error.__cause__, error.__context__]
 
 
 @pytest.fixture
-def ear(caplog: pytest.LogCaptureFixture) -> Iterator[Ear]:
-    """Fails the test where a secret was heard or logged."""
-    ear = Ear()
+def transcript(caplog: pytest.LogCaptureFixture) -> Iterator[Transcript]:
+    """Fails the test if a secret was collected or logged."""
+    transcript = Transcript()
     with caplog.at_level(logging.DEBUG):
-        yield ear
-    ear.hear(caplog.text)
-    assert len(ear.heard) > 10
-    assert [text for text in ear.heard if SECRET in text] == []
+        yield transcript
+    transcript.add(caplog.text)
+    assert len(transcript.texts) > 10
+    assert [text for text in transcript.texts if SECRET in text] == []
 
 
-async def try_everything(ear: Ear, url: str, read: type[BaseException]) -> None:
+async def try_everything(transcript: Transcript, url: str, read: type[BaseException]) -> None:
     """Log, read and close while Redis can't be written to; reading raises `read`."""
     async with logcommon.connect(url, drain_timeout=0.05, commit_timeout=0.2) as log:
-        ear.hear(log, log.stats)
+        transcript.add(log, log.stats)
         log.log_common_nowait("api", MESSAGE)
         waiting = asyncio.ensure_future(log.log_common("api", MESSAGE))
-        with ear.hears(read):
+        with transcript.raises(read):
             await log.recent("api")
         await until(lambda: log.stats.failures > 0)
-        ear.hear(log.stats)
+        transcript.add(log.stats)
 
-    with ear.hears(logcommon.NotWrittenError):
+    with transcript.raises(logcommon.NotWrittenError):
         await waiting
-    with ear.hears(logcommon.ClientClosedError):
+    with transcript.raises(logcommon.ClientClosedError):
         await log.flush()
-    ear.hear(log, log.stats)
+    transcript.add(log, log.stats)
 
     assert log.stats.dropped_unwritten == 2
     async with Redis.from_url(url) as conn:
-        with ear.hears(logcommon.LogCommonError):
+        with transcript.raises(logcommon.LogCommonError):
             await logcommon.log_common(conn, "api", MESSAGE, timeout=0.05)
-        with ear.hears(logcommon.LogCommonError):
+        with transcript.raises(logcommon.LogCommonError):
             await logcommon.log_recent(conn, "api", MESSAGE)
 
 
-async def test_a_wrong_password_is_not_repeated(ear: Ear, admit: Admit) -> None:
-    """A login that Redis refuses is reported without what was tried."""
+async def test_a_wrong_password_is_not_repeated(transcript: Transcript, admit: Admit) -> None:
+    """The error of a refused login does not contain the password that was tried."""
     url = await admit(WRITER, "resetpass", ">another")
-    await try_everything(ear, url, logcommon.LoginRefusedError)
+    await try_everything(transcript, url, logcommon.LoginRefusedError)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
-async def test_an_unreachable_server_is_named_without_the_password(ear: Ear, scheme: str) -> None:
-    """Nobody listens: the host is named, and nothing else of the URL."""
+async def test_an_unreachable_server_is_named_without_the_password(
+    transcript: Transcript, scheme: str
+) -> None:
+    """The error names the host and nothing else of the URL."""
     url = f"{scheme}://user:{SECRET}@127.0.0.1:1/0"
-    await try_everything(ear, url, logcommon.ServerUnavailableError)
+    await try_everything(transcript, url, logcommon.ServerUnavailableError)
 
 
 @pytest.mark.parametrize("command", ["HELLO", "WATCH", "ZINCRBY", "LPUSH"])
 async def test_a_server_that_repeats_what_it_was_sent_is_not_repeated(
-    ear: Ear, tmp_path: Path, command: str
+    transcript: Transcript, tmp_path: Path, command: str
 ) -> None:
-    """A command that the server doesn't know is answered with its arguments, the password too."""
+    """A server quotes the arguments of a command that it does not know, even a password."""
     with ValkeyServer(data_dir=tmp_path, config={"rename-command": f'{command} ""'}) as server:
         url = f"redis://:{SECRET}@127.0.0.1:{server.port}"
         async with logcommon.connect(url, drain_timeout=0) as log:
             log.log_common_nowait("api", MESSAGE)
             await until(lambda: log.stats.refusals > 0)
             if command == "HELLO":
-                with ear.hears(logcommon.LogCommonError):
+                with transcript.raises(logcommon.LogCommonError):
                     await log.recent("api")
-            ear.hear(log.stats)
+            transcript.add(log.stats)
         async with Redis.from_url(url) as conn:
-            with ear.hears(logcommon.LogCommonError):
+            with transcript.raises(logcommon.LogCommonError):
                 await logcommon.log_common(conn, "api", MESSAGE)
             if command in ("HELLO", "LPUSH"):
-                with ear.hears(logcommon.LogCommonError):
+                with transcript.raises(logcommon.LogCommonError):
                     await logcommon.log_recent(conn, "api", MESSAGE)
 
-    assert command.lower() in " ".join(ear.heard).lower()
+    assert command.lower() in " ".join(transcript.texts).lower()
 
 
-async def test_missing_permissions_are_named_without_the_message(ear: Ear, admit: Admit) -> None:
-    """NOPERM names the command, and not what it was to write."""
-    await try_everything(ear, await admit(WRITER, "-@all"), logcommon.ServerRefusedError)
+async def test_missing_permissions_are_named_without_the_message(
+    transcript: Transcript, admit: Admit
+) -> None:
+    """The error names the refused command without its arguments."""
+    await try_everything(transcript, await admit(WRITER, "-@all"), logcommon.ServerRefusedError)
 
 
 async def test_a_key_of_another_type_is_named_without_the_message(
-    ear: Ear, valkey_url: str, valkey: Redis
+    transcript: Transcript, valkey_url: str, valkey: Redis
 ) -> None:
-    """What Redis refuses inside EXEC is reported by its key."""
+    """The error of a command that fails inside EXEC names its key."""
     await valkey.mset({f"{kind}:api:info": "text" for kind in ("common", "recent")})
     async with logcommon.connect(valkey_url) as log:
-        with ear.hears(logcommon.NotWrittenError):
+        with transcript.raises(logcommon.NotWrittenError):
             await log.log_common("api", MESSAGE)
-        with ear.hears(logcommon.ServerRefusedError):
+        with transcript.raises(logcommon.ServerRefusedError):
             await log.recent("api")
-        with ear.hears(logcommon.ServerRefusedError):
+        with transcript.raises(logcommon.ServerRefusedError):
             await logcommon.log_common(valkey, "api", MESSAGE)
-        ear.hear(log.stats)
+        transcript.add(log.stats)
 
         assert "api:info" in str(log.stats.last_error)
 
 
 async def test_lost_replies_and_time_outs_say_nothing_of_the_message(
-    ear: Ear, proxy: Proxy, admit: Admit
+    transcript: Transcript, proxy: Proxy, admit: Admit
 ) -> None:
-    """The function's two errors of a network name the key; the client names the fault."""
+    """The function's errors name the key, and the client's statistics name the fault."""
     url = (await admit(WRITER)).rpartition(":")[0] + ":" + proxy.url.rpartition(":")[2]
     proxy.faults.extend(["drop reply"])
     async with Redis.from_url(url) as conn:
-        with ear.hears(logcommon.OutcomeUnknownError):
+        with transcript.raises(logcommon.OutcomeUnknownError):
             await logcommon.log_common(conn, "api", MESSAGE)
     proxy.holds = True
     proxy.gate.clear()
     async with Redis.from_url(url) as conn:
-        with ear.hears(logcommon.CommitTimeoutError):
+        with transcript.raises(logcommon.CommitTimeoutError):
             await logcommon.log_common(conn, "api", MESSAGE, timeout=0.05)
     async with logcommon.connect(url, drain_timeout=0, commit_timeout=0.05) as log:
         log.log_common_nowait("api", MESSAGE)
         await until(lambda: log.stats.timeouts > 0)
-    ear.hear(log.stats)
+    transcript.add(log.stats)
 
 
 @pytest.mark.parametrize(
@@ -172,15 +176,15 @@ async def test_lost_replies_and_time_outs_say_nothing_of_the_message(
     ],
 )
 async def test_arguments_that_cannot_be_used_are_not_repeated(
-    ear: Ear, valkey_url: str, arguments: tuple[Any, ...]
+    transcript: Transcript, valkey_url: str, arguments: tuple[Any, ...]
 ) -> None:
-    """What is wrong with an argument is said without the argument."""
+    """The error says what is wrong with an argument without quoting it."""
     async with logcommon.connect(valkey_url) as log:
         for call in (log.log_common_nowait, log.log_recent_nowait):
-            with ear.hears(logcommon.InvalidArgumentError):
+            with transcript.raises(logcommon.InvalidArgumentError):
                 call(*arguments)
         for waits in (log.log_common, log.log_recent):
-            with ear.hears(logcommon.InvalidArgumentError):
+            with transcript.raises(logcommon.InvalidArgumentError):
                 await waits(*arguments)
 
 
@@ -209,30 +213,34 @@ BAD_URLS = [
 
 
 @pytest.mark.parametrize("kind", [redis.Redis, redis.asyncio.RedisCluster])
-def test_a_client_that_cannot_be_used_is_not_repeated(ear: Ear, kind: type[Any]) -> None:
-    """What is wrong with it is said without what it holds."""
-    with ear.hears(logcommon.InvalidArgumentError):
+def test_a_client_that_cannot_be_used_is_not_repeated(
+    transcript: Transcript, kind: type[Any]
+) -> None:
+    """The error says what is wrong with the client without showing its settings."""
+    with transcript.raises(logcommon.InvalidArgumentError):
         logcommon.connect(kind(host="localhost", password=SECRET))
 
 
 async def test_what_is_foreign_is_named_without_the_message(
-    ear: Ear, valkey_url: str, valkey: Redis
+    transcript: Transcript, valkey_url: str, valkey: Redis
 ) -> None:
-    """A key that can't be read is reported by its name."""
+    """The error of a key that can't be read names the key alone."""
     for key in ("common:api:info", "common:web:info:start", "logcommon:destinations"):
         await valkey.hset(key, MESSAGE, MESSAGE)
     async with logcommon.connect(valkey_url) as log:
         for name in ("api", "web"):
-            with ear.hears(logcommon.ServerRefusedError):
+            with transcript.raises(logcommon.ServerRefusedError):
                 await log.top(name)
-        with ear.hears(logcommon.ServerRefusedError):
+        with transcript.raises(logcommon.ServerRefusedError):
             await log.destinations()
-        with ear.hears(logcommon.InvalidArgumentError):
+        with transcript.raises(logcommon.InvalidArgumentError):
             await log.top("api", hour=MESSAGE)  # type: ignore[arg-type]
 
 
-async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Path) -> None:
-    """Neither those who wait nor the warning see what was to be written."""
+async def test_a_cluster_is_reported_without_the_message(
+    transcript: Transcript, tmp_path: Path
+) -> None:
+    """Neither the error of a call that waits nor the warning contains the message."""
     with valkey_server(tmp_path, cluster_enabled="yes", cluster_port=str(free_port())) as server:
         url = f"redis://:{SECRET}@127.0.0.1:{server.port}"
         async with Redis(port=server.port) as node:
@@ -240,34 +248,34 @@ async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Pat
 
         async with logcommon.connect(url) as log:
             log.log_common_nowait("api", MESSAGE)
-            with ear.hears(logcommon.ClusterUnsupportedError):
+            with transcript.raises(logcommon.ClusterUnsupportedError):
                 await log.log_common("api", MESSAGE)
-            with ear.hears(logcommon.ClusterUnsupportedError):
+            with transcript.raises(logcommon.ClusterUnsupportedError):
                 await log.top("api")
-            ear.hear(log.stats)
+            transcript.add(log.stats)
 
         async with Redis.from_url(url) as conn:
-            with ear.hears(logcommon.ClusterUnsupportedError):
+            with transcript.raises(logcommon.ClusterUnsupportedError):
                 await logcommon.log_common(conn, "api", MESSAGE)
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_url_that_cannot_be_used_is_not_repeated(ear: Ear, url: str) -> None:
-    """What a URL must be like is said without the URL."""
-    with ear.hears(logcommon.InvalidArgumentError):
+def test_a_url_that_cannot_be_used_is_not_repeated(transcript: Transcript, url: str) -> None:
+    """The error says what a URL must be like without quoting it."""
+    with transcript.raises(logcommon.InvalidArgumentError):
         logcommon.connect(url)
 
 
-def test_a_client_and_its_statistics_show_no_url(ear: Ear) -> None:
-    """Neither has the password in its text."""
+def test_a_client_and_its_statistics_show_no_url(transcript: Transcript) -> None:
+    """Neither contains the password."""
     log = logcommon.connect(f"redis://user:{SECRET}@localhost")
     log.log_common_nowait("api", MESSAGE)
-    ear.hear(log, log.stats, log.log_common_nowait, log.log_common, log.stats.pending)
+    transcript.add(log, log.stats, log.log_common_nowait, log.log_common, log.stats.pending)
 
 
 @pytest.mark.parametrize("url", [f"redis://user:{SECRET}@127.0.0.1:1", BAD_URLS[2], "wrong"])
 async def test_the_terminal_does_not_repeat_the_url(admit: Admit, url: str) -> None:
-    """A command that fails says why without the password, and so does its traceback."""
+    """Neither the error of a command nor its traceback contains the password."""
     if url == "wrong":
         url = await admit(READER, "resetpass", ">another")
     for chosen, options in ((None, ["--url", url]), (url, [])):

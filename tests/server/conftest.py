@@ -12,7 +12,7 @@ from support.embedded import Programs, crash_server, is_alive
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """Give a directory with a path short enough for a unix socket, which `tmp_path` may not be."""
+    """A directory whose path is short enough for a unix socket, which `tmp_path` may not be."""
     path = Path(tempfile.mkdtemp(prefix="lc-"))
     yield path
     left_over = [file.parent for file in path.rglob("server.pid") if is_alive(file.parent)]
@@ -24,7 +24,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def programs(directory: Path) -> Iterator[Programs]:
-    """Give a way to run programs that end with the test."""
+    """Runs programs that end with the test."""
     programs = Programs(directory)
     yield programs
     programs.close()

@@ -1,4 +1,4 @@
-"""A node of a Redis Cluster, which is not supported yet: users learn so at once."""
+"""A node of a Redis Cluster, which is not supported yet: users are told so at once."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ SAID = "Redis Cluster is not supported yet: connect to"
 
 
 def valkey_node(directory: Path) -> AbstractContextManager[ValkeyServer]:
-    """Run a node; its second port is given, as the usual one may be in use for a connection."""
+    """Run a node. Its bus port is chosen here, as the default one may be in use."""
     return valkey_server(directory, cluster_enabled="yes", cluster_port=str(free_port()))
 
 
@@ -40,7 +40,7 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def test_a_call_that_waits_is_told_at_once(
     cluster_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """So is a flush, each time; what is not written is a number, and a warning says why."""
+    """A call and a flush raise each time; `stats` counts what is lost, and a warning says why."""
     async with logcommon.connect(cluster_url, commit_timeout=3600, drain_timeout=3600) as log:
         for _ in range(2):
             with anyio.fail_after(30), pytest.raises(ClusterUnsupportedError, match=SAID):
@@ -60,7 +60,7 @@ async def test_a_call_that_waits_is_told_at_once(
 async def test_calls_that_nobody_waits_for_are_warned_of(
     cluster_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first commit that fails says what is wrong."""
+    """The first commit that fails logs a warning."""
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         async with logcommon.connect(cluster_url, drain_timeout=3600) as log:
             log.log_common_nowait("api", "m")
@@ -70,7 +70,7 @@ async def test_calls_that_nobody_waits_for_are_warned_of(
 async def test_what_waits_is_written_once_the_server_is_another(
     cluster_url: str, valkey: Redis, valkey_url: str, tmp_path: Path
 ) -> None:
-    """With a spool, entries survive the mistake: the right URL counts them, once."""
+    """With a spool, entries survive the wrong URL: with the right one they are counted once."""
     spool = tmp_path / "spool"
     async with logcommon.connect(cluster_url, spool=spool) as log:
         with anyio.fail_after(30), pytest.raises(ClusterUnsupportedError):
@@ -82,7 +82,7 @@ async def test_what_waits_is_written_once_the_server_is_another(
 
 
 async def test_reading_says_so(cluster_url: str) -> None:
-    """Whatever is read takes keys of several slots, or says nothing that is wrong."""
+    """Every method that reads keys of several slots raises."""
     async with logcommon.connect(cluster_url) as log:
         with pytest.raises(ClusterUnsupportedError, match=SAID):
             await log.top("api")
@@ -91,7 +91,7 @@ async def test_reading_says_so(cluster_url: str) -> None:
 
 
 async def test_the_functions_say_so(cluster_url: str) -> None:
-    """One transaction needs keys of several slots; nothing is counted."""
+    """Their one transaction has keys of several slots, so they raise and count nothing."""
     async with Redis.from_url(cluster_url) as conn:
         for call in (logcommon.log_common, logcommon.log_recent):
             with pytest.raises(ClusterUnsupportedError, match=SAID):
@@ -100,7 +100,7 @@ async def test_the_functions_say_so(cluster_url: str) -> None:
 
 
 async def test_a_node_that_has_moved_the_slot(cluster_url: str, tmp_path: Path) -> None:
-    """A node without slots answers CLUSTERDOWN or MOVED, which is a cluster as well."""
+    """A node without slots answers CLUSTERDOWN or MOVED, and that is recognized as well."""
     with valkey_node(tmp_path) as server:
         async with logcommon.connect(f"redis://127.0.0.1:{server.port}") as log:
             with pytest.raises(ClusterUnsupportedError, match=SAID):
@@ -127,7 +127,7 @@ async def test_a_node_that_has_moved_the_slot(cluster_url: str, tmp_path: Path) 
 
 
 def test_ingest_ends(cluster_url: str) -> None:
-    """With the sentence, and the exit code of a server that can't be used."""
+    """It prints the error and exits with the code for a server that can't be used."""
     done = run("ingest", "--name", "api", url=cluster_url, stdin="one\ntwo\n")
     assert done.returncode == 3, done.stderr
     assert f"error: {SAID}" in done.stderr

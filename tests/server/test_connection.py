@@ -1,4 +1,4 @@
-"""One connection, driven by hand."""
+"""Of `logcommon.server.connection`: many commands in one write, and nothing that acts by itself."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from logcommon.server.connection import dedicated_connection, exchange, is_usabl
 
 
 async def test_replies_come_in_order_and_errors_are_replies(valkey: Redis) -> None:
-    """Many commands in one write get a reply each, an error among them."""
+    """Each of many commands in one write gets a reply; an error is one of them."""
     connection = dedicated_connection(valkey)
     await connection.connect()
     replies = await exchange(
@@ -36,7 +36,7 @@ async def test_a_closed_connection_is_not_opened_again(valkey: Redis) -> None:
 
 
 async def test_a_cancelled_exchange_disconnects(valkey: Redis) -> None:
-    """A connection with a reply under way can't be mistaken for a clean one."""
+    """A connection with a reply still to come must not be used again."""
     connection = dedicated_connection(valkey)
     await connection.connect()
     task = asyncio.create_task(exchange(connection, [(b"BLPOP", b"nothing", 0)]))
@@ -47,7 +47,7 @@ async def test_a_cancelled_exchange_disconnects(valkey: Redis) -> None:
 
 
 async def test_nothing_in_a_dedicated_connection_acts_by_itself(valkey_url: str) -> None:
-    """Whatever the client is set to, its retries and health checks don't reach our connection."""
+    """The client's retries, health checks and time-outs do not apply to our connection."""
     async with Redis.from_url(
         valkey_url, retry_on_timeout=True, health_check_interval=1, socket_timeout=1
     ) as client:
@@ -59,7 +59,7 @@ async def test_nothing_in_a_dedicated_connection_acts_by_itself(valkey_url: str)
 
 
 async def test_hiredis_is_given_no_numbers(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It crashes the process if a signal handler raises while it makes text of a number."""
+    """It crashes the process if a signal handler raises while it formats a number."""
     packed = []
 
     def pack(command: tuple[Any, ...]) -> bytes:

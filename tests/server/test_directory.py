@@ -1,4 +1,4 @@
-"""Of `logcommon.server.directory`: which directories are refused, so that nobody else gets in."""
+"""Which directories an embedded server can use, and which are refused."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ def refused(directory: Path, match: str) -> None:
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o1777])
 def test_a_directory_that_others_can_write_to(directory: Path, mode: int) -> None:
-    """It is refused with the remedies, and both of them work."""
+    """It is refused, and both remedies in the error work."""
     shared = directory / "shared"
     shared.mkdir()
     shared.chmod(mode)
@@ -43,7 +43,7 @@ def test_a_directory_that_others_can_write_to(directory: Path, mode: int) -> Non
     "name", ["start.lock", "users.lock", "server.lock", "server.log", "server.pid", "unknown"]
 )
 def test_a_symbolic_link_in_the_directory(directory: Path, name: str) -> None:
-    """It is refused, and what it points to is left alone."""
+    """It is refused, and the file it points to is left alone."""
     (directory / "data").mkdir(mode=0o700)
     target = directory / "target"
     target.write_text("precious")
@@ -53,7 +53,7 @@ def test_a_symbolic_link_in_the_directory(directory: Path, name: str) -> None:
 
 
 def test_a_symbolic_link_among_the_data(directory: Path) -> None:
-    """The server's own folder is looked into as well."""
+    """The server's own data folder is checked too."""
     with EmbeddedServer(directory):
         pass
     (directory / "appendonlydir" / "link").symlink_to(directory / "start.lock")
@@ -61,7 +61,7 @@ def test_a_symbolic_link_among_the_data(directory: Path) -> None:
 
 
 def test_a_lock_is_never_opened_through_a_link(directory: Path) -> None:
-    """Nor when the link appears after the directory was looked at."""
+    """Even if the link appears after the directory was checked."""
     server = EmbeddedServer(directory)
     server.start()
     (directory / "start.lock").rename(directory / "aside")
@@ -73,7 +73,7 @@ def test_a_lock_is_never_opened_through_a_link(directory: Path) -> None:
 
 
 def test_a_link_to_the_directory(directory: Path) -> None:
-    """One of the user's own is followed: it may be there to make a long path short."""
+    """The user's own link is followed: it may be there to make a long path short."""
     (directory / "data").mkdir(mode=0o700)
     (directory / "short").symlink_to(directory / "data")
     with EmbeddedServer(directory / "short"):
@@ -83,7 +83,7 @@ def test_a_link_to_the_directory(directory: Path) -> None:
 @only_root
 @pytest.mark.parametrize("name", [".", "server.log", "appendonlydir"])
 def test_what_belongs_to_another_user(directory: Path, name: str) -> None:
-    """The directory, or something in it: refused, with what to do."""
+    """The directory, or something in it, is refused with an error that says what to do."""
     folder = directory / "data"
     with EmbeddedServer(folder):
         pass
@@ -93,7 +93,7 @@ def test_what_belongs_to_another_user(directory: Path, name: str) -> None:
 
 @only_root
 def test_a_link_of_another_user_to_the_directory(directory: Path) -> None:
-    """It is refused: its owner could have us write to any directory of ours."""
+    """It is refused: its owner could make us write to any directory that we can write to."""
     (directory / "data").mkdir(mode=0o700)
     (directory / "link").symlink_to(directory / "data")
     os.chown(directory / "link", SOMEBODY, -1, follow_symlinks=False)
@@ -102,7 +102,7 @@ def test_a_link_of_another_user_to_the_directory(directory: Path) -> None:
 
 @pytest.mark.parametrize("name", ["with a space", 'it\'s "quoted"', "q?a#b%20;c", "ünïcode"])
 def test_any_character_in_the_path(directory: Path, name: str) -> None:
-    """The directory's name reaches the server and, through the URL, the client as it is."""
+    """The server and, through the URL, the client use the directory's exact name."""
     with EmbeddedServer(directory / name) as server, client_of(server) as client:
         client.set("key", "value")
         assert (directory / name / "server.sock").is_socket()
@@ -110,7 +110,7 @@ def test_any_character_in_the_path(directory: Path, name: str) -> None:
 
 
 def test_a_path_too_long_for_a_socket(directory: Path) -> None:
-    """A long path is refused with the remedy, and nothing is made; the longest allowed works."""
+    """The error says what to do, and nothing is created; the longest path allowed works."""
     room = embedded._LONGEST_SOCKET - len(os.fsencode(directory / "x" / "server.sock")) + 1
     with pytest.raises(EmbeddedServerError, match="choose a shorter directory"):
         EmbeddedServer(directory / ("x" * (room + 1))).start()
@@ -120,7 +120,7 @@ def test_a_path_too_long_for_a_socket(directory: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_made(directory: Path) -> None:
-    """Where the directory can't be, the error is one line with the reason."""
+    """The error is one line with the reason."""
     (directory / "file").touch()
     with pytest.raises(EmbeddedServerError, match=r"^can't use .*/file/below: Not a directory$"):
         EmbeddedServer(directory / "file" / "below").start()
@@ -133,17 +133,18 @@ from logcommon.server import embedded
 from logcommon.server.embedded import EmbeddedServer
 from logcommon.exceptions import EmbeddedServerError
 os.environ.pop("HOME", None)
-os.setuid(int(sys.argv[1]))
+os.setresuid(int(sys.argv[1]), int(sys.argv[1]), 0)
 try:
     EmbeddedServer()
 except EmbeddedServerError as error:
     print(error)
+os.setresuid(0, 0, 0)  # what measures coverage writes its file as this user
 """
 
 
 @only_root
 def test_a_user_without_a_home() -> None:
-    """A container's numeric user gets an error that says what to do."""
+    """For a container's numeric user, the error says what to do."""
     finished = run(NO_HOME, str(SOMEBODY))
     assert finished.stderr == ""
     assert finished.stdout == (
@@ -153,7 +154,7 @@ def test_a_user_without_a_home() -> None:
 
 
 def test_a_home_that_is_not_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Older versions of platformdirs give a path that begins with ~, where data never belongs."""
+    """It is refused: older versions of platformdirs return a path that begins with ~."""
     monkeypatch.setattr("platformdirs.user_data_path", lambda _: Path("~/.local/share/logcommon"))
     with pytest.raises(EmbeddedServerError, match="no home directory"):
         EmbeddedServer()

@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from logcommon.exceptions import EmbeddedServerError
 from logcommon.server import embedded
 from logcommon.server.embedded import EmbeddedServer
+from logcommon.server.locks import FileLock
 from support.embedded import (
     client_of,
     crash_server,
@@ -22,7 +24,7 @@ from support.embedded import (
 
 
 def test_starts_answers_and_stops(directory: Path) -> None:
-    """A server is there between start and stop, and neither process nor socket after it."""
+    """The server runs between start and stop, and leaves neither process nor socket behind."""
     server = EmbeddedServer(directory)
     server.start()
     with client_of(server) as client:
@@ -34,7 +36,7 @@ def test_starts_answers_and_stops(directory: Path) -> None:
 
 
 def test_data_survives_a_stop(directory: Path) -> None:
-    """What was written before a clean stop is there after the next start."""
+    """Data written before a stop is there after the next start."""
     with EmbeddedServer(directory) as server, client_of(server) as client:
         client.set("key", "value")
     with EmbeddedServer(directory) as server, client_of(server) as client:
@@ -42,7 +44,7 @@ def test_data_survives_a_stop(directory: Path) -> None:
 
 
 def test_is_for_its_user_alone(directory: Path) -> None:
-    """There is no TCP port, and no one else can open the folder or anything in it."""
+    """It has no TCP port, and no other user can open its folder or anything in it."""
     folder = directory / "deep" / "folder"
     with EmbeddedServer(folder) as server, client_of(server) as client:
         client.set("key", "value")
@@ -52,7 +54,7 @@ def test_is_for_its_user_alone(directory: Path) -> None:
 
 
 def test_logs_do_not_pile_up(directory: Path) -> None:
-    """The logs of the last two runs are kept, each in its file."""
+    """Only the logs of the last two runs are kept, each in its file."""
     for _ in range(3):
         with EmbeddedServer(directory):
             pass
@@ -62,7 +64,7 @@ def test_logs_do_not_pile_up(directory: Path) -> None:
 
 
 def test_has_a_session_of_its_own(directory: Path) -> None:
-    """Ctrl-C in the terminal of the program can't reach the server."""
+    """So Ctrl-C in the program's terminal does not reach the server."""
     with EmbeddedServer(directory):
         pid = server_pid(directory)
         assert os.getsid(pid) == pid
@@ -70,7 +72,7 @@ def test_has_a_session_of_its_own(directory: Path) -> None:
 
 
 def test_data_survives_a_killed_server(directory: Path) -> None:
-    """A killed server is replaced by the next start, with all that it had acknowledged."""
+    """The next start replaces a killed server, with all data that it had acknowledged."""
     with EmbeddedServer(directory) as server, client_of(server) as client:
         for number in range(1000):
             client.rpush("list", number)
@@ -80,7 +82,7 @@ def test_data_survives_a_killed_server(directory: Path) -> None:
 
 
 def test_start_revives_a_killed_server(directory: Path) -> None:
-    """A user whose server was killed gets another by calling start again."""
+    """If the server was killed, calling `start` again starts another."""
     with EmbeddedServer(directory) as server:
         crash_server(directory)
         server.start()
@@ -89,7 +91,7 @@ def test_start_revives_a_killed_server(directory: Path) -> None:
 
 
 def test_a_stale_socket_is_replaced(directory: Path) -> None:
-    """A socket file that nobody listens on does not get in the way of a start."""
+    """A socket file that no server listens on does not prevent a start."""
     with EmbeddedServer(directory):
         crash_server(directory)
     assert (directory / "server.sock").exists()
@@ -100,7 +102,7 @@ def test_a_stale_socket_is_replaced(directory: Path) -> None:
 def test_a_deleted_socket_makes_no_second_server(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a server lives that can't be reached, a start fails: two would ruin the data."""
+    """If a server runs that can't be reached, a start fails: two servers would ruin the data."""
     monkeypatch.setattr(embedded, "_TIMEOUT", 0.5)
     first, hidden = EmbeddedServer(directory), directory / "hidden"
     first.start()
@@ -112,7 +114,7 @@ def test_a_deleted_socket_makes_no_second_server(
 
 
 def test_a_loading_server_is_waited_for(directory: Path) -> None:
-    """A server that is still loading its data is not yet one that answers."""
+    """A start returns when the server has loaded its data, and not before."""
     loading = b"-LOADING Valkey is loading the dataset in memory\r\n"
     server = EmbeddedServer(directory)
     with pretended_server(directory, [loading, loading, loading, b"+PONG\r\n", b""]):
@@ -121,7 +123,7 @@ def test_a_loading_server_is_waited_for(directory: Path) -> None:
 
 
 def test_a_server_that_refuses_to_stop(directory: Path) -> None:
-    """A server that can't save its data says so, and the error with it."""
+    """If the server can't save its data, the error quotes what it says."""
     server = EmbeddedServer(directory)
     refusal = b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"
     with pretended_server(directory, [b"+PONG\r\n", refusal]):
@@ -133,7 +135,7 @@ def test_a_server_that_refuses_to_stop(directory: Path) -> None:
 def test_stop_waits_until_the_server_is_gone(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that can't get to its end is an error of the stop, which does not just return."""
+    """If the server does not end, `stop` raises instead of returning."""
     server = EmbeddedServer(directory)
     server.start()
     pid = server_pid(directory)
@@ -150,10 +152,35 @@ def test_stop_waits_until_the_server_is_gone(
         assert server_pid(directory) != pid
 
 
+def test_there_is_none_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to use instead."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EmbeddedServerError, match="give the URL of a server"):
+        EmbeddedServer()
+
+
+def test_a_user_that_is_stuck_while_leaving(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start ends in an error, and works again once that user has left."""
+    leaving = FileLock(directory / "users.lock")
+    assert leaving.acquire()
+    monkeypatch.setattr(embedded, "_TIMEOUT", 0.5)
+    with (
+        pretended_server(directory, [b"+PONG\r\n"]),
+        pytest.raises(EmbeddedServerError, match="is being left by a process that is stuck"),
+    ):
+        EmbeddedServer(directory).start()
+    leaving.release()
+    monkeypatch.undo()
+    with EmbeddedServer(directory):
+        assert is_alive(directory)
+
+
 def test_a_process_that_is_stuck_blocks_nobody_for_ever(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where another process never finishes its start or stop, ours ends in an error."""
+    """If another process never finishes its start or stop, ours raises an error."""
     monkeypatch.setattr(embedded, "_TIMEOUT", 0.1)
     with (directory / "start.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""One embedded server for many users: threads, processes, killed ones and forked ones."""
+"""One embedded server with many users: objects, processes, killed and forked ones."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ os.waitpid(child, 0)
 
 
 def test_two_users_share_and_the_last_one_stops(directory: Path) -> None:
-    """The first of two users leaves and the server stays; the second leaves and it is gone."""
+    """When the first of two users leaves, the server stays; when the second leaves, it ends."""
     first, second = EmbeddedServer(directory), EmbeddedServer(directory)
     first.start()
     second.start()
@@ -82,7 +82,7 @@ def test_starting_and_stopping_again_changes_nothing(directory: Path) -> None:
 
 
 def test_processes_share_one_server(directory: Path, programs: Programs) -> None:
-    """Processes that start at the same moment get one server, which stays until all have left."""
+    """Processes that start at the same moment get one server, which runs until all have left."""
     users = [programs.run(USER) for _ in range(PROCESSES)]
     for user in users:
         assert line_of(user) == "started\n"
@@ -98,7 +98,7 @@ def test_processes_share_one_server(directory: Path, programs: Programs) -> None
 
 
 def test_processes_that_come_and_go_lose_nothing(directory: Path, programs: Programs) -> None:
-    """While processes start and stop it in each other's way, every one has its server."""
+    """Processes that start and stop it at the same time always get a server, with all data."""
     users = [programs.run(CHURN) for _ in range(PROCESSES)]
     for user in users:
         assert user.communicate(timeout=2 * DEADLINE)[1] == ""
@@ -108,7 +108,7 @@ def test_processes_that_come_and_go_lose_nothing(directory: Path, programs: Prog
 
 
 def test_a_killed_user_does_not_keep_the_server(directory: Path, programs: Programs) -> None:
-    """A user killed without a chance to leave is no user: the next one joins, leaves and stops."""
+    """A killed user is no user any more: the next one joins, leaves and stops the server."""
     user = programs.run_user()
     pid = server_pid(directory)
     user.kill()
@@ -119,7 +119,7 @@ def test_a_killed_user_does_not_keep_the_server(directory: Path, programs: Progr
 
 
 def test_a_killed_user_does_not_take_the_server_along(directory: Path, programs: Programs) -> None:
-    """The one who started the server is killed, and the others still have it."""
+    """If the user that started the server is killed, the others still have it."""
     user = programs.run_user()
     with EmbeddedServer(directory) as server, client_of(server) as client:
         user.kill()
@@ -128,7 +128,7 @@ def test_a_killed_user_does_not_take_the_server_along(directory: Path, programs:
 
 
 def test_a_forked_child_is_no_user(directory: Path, programs: Programs) -> None:
-    """A child's stop leaves the parent its server; one that lives on keeps nothing locked."""
+    """A child's `stop` leaves the parent its server, and a child that lives on holds no lock."""
     parent = programs.run(FORK)
     assert line_of(parent) == "stopped\n"
     assert not is_alive(directory)
@@ -141,7 +141,7 @@ def test_a_forked_child_is_no_user(directory: Path, programs: Programs) -> None:
 
 
 def test_a_child_may_become_a_user(directory: Path, programs: Programs) -> None:
-    """The parent's object, started again in a child, keeps the server when the parent leaves."""
+    """If the child calls `start` itself, the server stays when the parent leaves."""
     child = programs.run(CHILD_USER)
     assert line_of(child) == "started\n"
     assert line_of(child) == "parent left\n"

@@ -1,4 +1,4 @@
-"""Of `logcommon.server.locks`: file locks, which the kernel keeps."""
+"""Of `logcommon.server.locks`: locks on files, between processes."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from logcommon.server.locks import FileLock
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the lock is."""
+    """The file of the lock."""
     return tmp_path / "test.lock"
 
 
@@ -27,7 +27,7 @@ def test_an_exclusive_lock_has_one_holder(path: Path) -> None:
 
 
 def test_a_shared_lock_has_any_number_of_holders(path: Path) -> None:
-    """None of them can have it exclusively until the others have released it."""
+    """None of them can take it exclusively until the others have released it."""
     first, second = FileLock(path), FileLock(path)
     assert first.acquire(shared=True)
     assert second.acquire(shared=True)
@@ -49,7 +49,7 @@ def test_a_lock_that_cannot_be_exchanged_is_given_up(path: Path) -> None:
 
 
 def test_a_process_with_a_copy_keeps_the_lock(path: Path) -> None:
-    """Closing our copy does not release it; the end of that process does, however it ends."""
+    """Closing our copy does not release it, but the end of that process does."""
     ours, other = FileLock(path), FileLock(path)
     assert ours.acquire()
     program = [sys.executable, "-c", "input()"]
@@ -74,7 +74,7 @@ def test_a_release_holds_for_all_copies(path: Path) -> None:
 
 
 def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
-    """Nothing is made where it points."""
+    """Nothing is created where it points."""
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic link"):
         FileLock(path)

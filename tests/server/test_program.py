@@ -1,4 +1,4 @@
-"""The program that runs for `embedded:`, and what a failed start says."""
+"""Which program runs for `embedded:`, and the errors if it does not start."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from support.requirements import required
 
 
 def no_wheel(name: str) -> None:
-    """Stand for `metadata.files` where the wheel is not installed."""
+    """Act as `metadata.files` if the wheel is not installed."""
     raise metadata.PackageNotFoundError(name)
 
 
@@ -45,7 +45,7 @@ def test_a_server_on_the_path_serves_too(
 def test_a_refused_start_quotes_the_server(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that fails at once is quoted in the error."""
+    """The error quotes a program that fails at once."""
     program = directory / "valkey-server"
     program.write_text("#!/bin/sh\necho 'no memory for this' >&2\nexit 1\n")
     program.chmod(0o700)
@@ -55,10 +55,21 @@ def test_a_refused_start_quotes_the_server(
         EmbeddedServer(directory).start()
 
 
+def test_a_program_that_cannot_be_run(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the program and the reason."""
+    program = directory / "valkey-server"
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o700)
+    monkeypatch.setattr(metadata, "files", no_wheel)
+    monkeypatch.setenv("PATH", str(directory))
+    with pytest.raises(EmbeddedServerError, match=r"can't run .*/valkey-server: Exec format error"):
+        EmbeddedServer(directory).start()
+
+
 def test_a_start_that_a_signal_ends_is_repeated(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C reaches the server as well, until it has a session of its own."""
+    """Ctrl-C reaches the starting server too, until it has a session of its own."""
     program = directory / "valkey-server"
     killed = f"[ -e {directory}/once ] || {{ touch {directory}/once; kill -INT $$; }}"
     program.write_text(f'#!/bin/sh\n{killed}\nexec {find_program()} "$@"\n')
@@ -71,7 +82,7 @@ def test_a_start_that_a_signal_ends_is_repeated(
 
 
 def test_a_failed_start_quotes_the_log(directory: Path) -> None:
-    """A server that ends while loading its data fails the start at once, with its last words."""
+    """If the server ends while it loads its data, the start fails at once and quotes its log."""
     with EmbeddedServer(directory) as server, client_of(server) as client:
         client.set("key", "value")
     for file in (directory / "appendonlydir").glob("*.incr.aof"):

@@ -1,4 +1,4 @@
-"""A target becomes a client, and is given back."""
+"""Of `logcommon.server.target`: a target is opened, described and closed."""
 
 import asyncio
 from pathlib import Path
@@ -23,8 +23,8 @@ SECRET = "hunter2"
         (42, "a URL or a redis.asyncio client, not int"),
     ],
 )
-def test_something_else_than_a_target_is_refused(target: Any, said: str) -> None:
-    """The error names its type, and nothing that may be secret."""
+def test_anything_but_a_target_is_refused(target: Any, said: str) -> None:
+    """The error says what to give instead, and nothing that may be secret."""
     with pytest.raises(InvalidArgumentError, match=said) as caught:
         logcommon.connect(target)
     assert SECRET not in str(caught.value)
@@ -32,7 +32,7 @@ def test_something_else_than_a_target_is_refused(target: Any, said: str) -> None
 
 
 async def test_a_client_of_a_cluster_is_refused() -> None:
-    """It has no connection of its own to commit through."""
+    """A cluster's client is an error that says clusters are not supported."""
     with pytest.raises(InvalidArgumentError, match="Redis Cluster is not supported"):
         logcommon.connect(RedisCluster(host="localhost"))  # type: ignore[arg-type]
 
@@ -49,12 +49,12 @@ async def test_a_client_of_a_cluster_is_refused() -> None:
     ],
 )
 def test_its_text_names_the_place_without_credentials(target: object, text: str) -> None:
-    """A user who reads it knows where the data goes, and learns no password."""
+    """It says where the data goes, and contains no password."""
     assert str(Target(target)) == text
 
 
 async def test_the_callers_client_stays_open(valkey: Redis) -> None:
-    """A client that was given is used as it is, and is the caller's to close."""
+    """The caller's client is used as it is, and closing the target does not close it."""
     async with Target(valkey).opened() as client:
         assert client is valkey
         assert await client.ping()
@@ -62,7 +62,7 @@ async def test_the_callers_client_stays_open(valkey: Redis) -> None:
 
 
 async def test_a_client_for_a_url_is_closed(valkey_url: str) -> None:
-    """One that was made for a URL leaves no connection behind."""
+    """A client that was made for a URL leaves no connection behind."""
     async with Target(valkey_url).opened() as client:
         connection = await client.connection_pool.get_connection()
         assert connection.is_connected
@@ -82,7 +82,7 @@ async def test_a_client_is_closed_if_a_scope_is_cancelled(valkey_url: str) -> No
 
 @pytest.mark.parametrize("during", ["start", "use"])
 async def test_a_cancellation_leaves_no_embedded_server(directory: Path, during: str) -> None:
-    """Cancelled while it starts or is used, the embedded server is stopped."""
+    """If its user is cancelled while it starts or runs, the embedded server is stopped."""
     used = asyncio.Event()
 
     async def use() -> None:

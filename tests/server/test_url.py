@@ -20,7 +20,7 @@ SECRET = "hunter2"
     ],
 )
 def test_a_scheme_of_valkey_is_one_of_redis(url: str, same: str) -> None:
-    """It connects to the same place, in the same way."""
+    """Both schemes connect to the same place, in the same way."""
     pools = [client_for_url(each).connection_pool for each in (url, same)]
     assert pools[0].connection_class is pools[1].connection_class
     for name in ("host", "port", "db", "username", "password"):
@@ -28,7 +28,7 @@ def test_a_scheme_of_valkey_is_one_of_redis(url: str, same: str) -> None:
 
 
 async def test_a_url_of_valkey_is_written_to(valkey: Redis, server: ValkeyServer) -> None:
-    """With `valkey://` entries reach the server."""
+    """Entries logged to a `valkey://` URL reach the server."""
     async with logcommon.connect(f"valkey://127.0.0.1:{server.port}/0") as log:
         await log.log_common("api", "m")
     assert await valkey.zscore("common:api:info", "m") == 1
@@ -61,7 +61,7 @@ async def test_a_url_of_valkey_is_written_to(valkey: Redis, server: ValkeyServer
     ],
 )
 def test_an_error_says_what_is_wrong_without_the_password(url: str, said: str) -> None:
-    """The wrong part of the URL is named at once, and nothing that may be secret."""
+    """The error names the wrong part of the URL, and contains nothing that may be secret."""
     with pytest.raises(InvalidArgumentError, match=said) as caught:
         logcommon.connect(url)
     assert SECRET not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Users of an embedded server in processes of their own, and looks at it from outside."""
+"""Programs that use an embedded server, and functions that look at it from outside."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ server.stop()
 
 
 class Programs:
-    """Runs scripts in processes of their own, with the directory as their argument."""
+    """Runs scripts in processes of their own, with the server's directory as argument."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -55,13 +55,13 @@ class Programs:
         return program
 
     def run_user(self) -> subprocess.Popen[str]:
-        """Start a user, and return when it has its server."""
+        """Start a user, and return once it has its server."""
         user = self.run(USER)
         assert line_of(user) == "started\n"
         return user
 
     def close(self) -> None:
-        """Leave no process behind, whatever became of the test."""
+        """Kill all processes that still run."""
         for program in self._running:
             program.kill()
             with program:  # closes its pipes and waits
@@ -75,17 +75,17 @@ def line_of(program: subprocess.Popen[str]) -> str:
 
 
 def client_of(server: EmbeddedServer) -> redis.Redis:
-    """Connect as a user of the server would, by its URL."""
+    """Return a client for the server's URL."""
     return redis.Redis.from_url(server.url, decode_responses=True)
 
 
 def server_pid(directory: Path) -> int:
-    """Read which process the server is."""
+    """Return the process id of the server."""
     return int((directory / "server.pid").read_text())
 
 
 def is_alive(directory: Path) -> bool:
-    """Tell it from the server's own socket, not from what the module under test believes."""
+    """Tell whether the server answers on its socket, whatever the module under test says."""
     never_again = Retry(NoBackoff(), 0)  # by default it tries for five seconds
     path = str(directory / "server.sock")
     with redis.Redis(unix_socket_path=path, retry=never_again) as client:
@@ -96,7 +96,7 @@ def is_alive(directory: Path) -> bool:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that must come true."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
@@ -111,7 +111,7 @@ def crash_server(directory: Path) -> None:
 
 @contextmanager
 def pretended_server(directory: Path, replies: list[bytes]) -> Iterator[None]:
-    """Stand in for a server that answers each command with the next reply, then is gone."""
+    """Act as a server that answers each command with the next reply, and then ends."""
     with (directory / "server.lock").open("w") as life, socket.socket(socket.AF_UNIX) as listener:
         fcntl.flock(life, fcntl.LOCK_EX)
         listener.bind(str(directory / "server.sock"))

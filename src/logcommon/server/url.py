@@ -1,7 +1,7 @@
 """A URL becomes a redis.asyncio client, or an error that says which part of it is wrong.
 
-No error repeats the URL, or redis-py's own error, as they may contain a password. At most an error
-names the scheme or an option.
+No error repeats the URL or redis-py's own error, as they may contain a password. An error names the
+scheme or an option at most.
 """
 
 import re
@@ -136,8 +136,11 @@ def _fault_of_tls(client: Redis, query: str) -> str | None:
     if not options or not isinstance(connection, SSLConnection):
         return None
 
+    named = f"its option {' or '.join(options)} can't be used"
     try:
         connection.ssl_context.get()
     except OSError as error:  # ssl.SSLError is one
-        return f"its option {' or '.join(options)} can't be used: {error.args[-1]}"
+        return f"{named}: {error.args[-1]}"
+    except (TypeError, ValueError):
+        return named
     return None
