@@ -207,7 +207,7 @@ async def test_a_key_of_the_wrong_type_hides_no_other_service(
     assert finished.returncode == 0
     assert "api" in finished.stdout
     assert finished.stderr.count(key) == 1
-    assert finished.stderr.startswith("logcommon: warning: left out: ")
+    assert finished.stderr.startswith("logcommon: warning: a destination was left out: ")
     if command != "destinations":
         alone = run_command(command, "bad")
         assert (alone.returncode, alone.stdout) == (1, "")

@@ -272,7 +272,7 @@ async def test_a_key_of_the_wrong_type_hides_no_other_destination(
         assert [row.destination.name for row in rows] == ["api"]
 
     (text,) = caplog.messages
-    assert text.startswith("left out: ")
+    assert text.startswith("a destination was left out: ")
     assert key in text
 
 

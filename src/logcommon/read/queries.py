@@ -136,7 +136,7 @@ def _state_commands(keys: DestinationKeys) -> tuple[Command, Command]:
 def _parse_state(keys: DestinationKeys, values: Sequence[bytes | None], found: int) -> HourState:
     if found > sum(value is not None for value in values):
         names = " or ".join(_text(key) for key in (keys.start, keys.previous_start))
-        raise ServerRefusedError(f"{names} can't be read: it is not a string; delete it")
+        raise ServerRefusedError(f"{names} is not a string, so it can't be read: delete it")
     return HourState.read(*values)
 
 

@@ -170,7 +170,7 @@ class Reader:
         if refused and not rows:
             raise next(iter(refused.values()))
         for destination, error in refused.items():
-            self._alarm.warn(f"read {destination}", f"left out: {error}")
+            self._alarm.warn(f"read {destination}", f"a destination was left out: {error}")
 
 
 @dataclass(frozen=True, slots=True)
