@@ -139,6 +139,7 @@ def test_stop_waits_until_the_server_is_gone(
     server = EmbeddedServer(directory)
     server.start()
     pid = server_pid(directory)
+
     os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(embedded, "_TIMEOUT", 0.2)
     try:
@@ -146,6 +147,7 @@ def test_stop_waits_until_the_server_is_gone(
             server.stop()
     finally:
         os.kill(pid, signal.SIGCONT)
+
     eventually(lambda: not is_alive(directory))
     monkeypatch.undo()
     with EmbeddedServer(directory):  # waits for the old one, which may still be writing its log
@@ -171,6 +173,7 @@ def test_a_user_that_is_stuck_while_leaving(
         pytest.raises(EmbeddedServerError, match="is being left by a process that is stuck"),
     ):
         EmbeddedServer(directory).start()
+
     leaving.release()
     monkeypatch.undo()
     with EmbeddedServer(directory):

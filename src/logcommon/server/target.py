@@ -1,7 +1,7 @@
 """Where a client connects: a URL, a client or `embedded:` becomes a server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from logcommon.server.url import check_url, client_for_url, without_credentials
 
 EMBEDDED = "embedded:"
 """A target that begins like this is an embedded server; a directory may follow."""
+
+stand_ins: list[Callable[[str | Redis], Redis]] = []
+"""For tests: the last of these returns the client to use instead of any target."""
 
 
 class Target:
@@ -43,6 +46,17 @@ class Target:
         if self._embedded is not None:
             return self._given
         return without_credentials(self._given)
+
+    @property
+    def client(self) -> Redis | None:
+        """The caller's own client, if the target is one."""
+        return self._given if isinstance(self._given, Redis) else None
+
+    def stand_in(self) -> Redis | None:
+        """Return the client to use instead while a test captures what is logged, else None."""
+        for stand_in in stand_ins[-1:]:  # in one step, as another thread may remove it
+            return stand_in(self._given)
+        return None
 
     async def open(self) -> Redis:
         """Return a client for the target; start the embedded server first, if it is one.
