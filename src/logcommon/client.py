@@ -326,35 +326,46 @@ class CommonLog:
 
     async def top(
         self,
-        name: str,
-        severity: Severity = logging.INFO,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
         n: int = 10,
         hour: datetime | None = None,
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, the most common first.
 
+        Each row says in its `destination` where it was logged. Of several destinations, any that
+        can't be read because a key has the wrong type is left out, with a warning to the logger
+        `logcommon`.
+
         Args:
-            name: The service.
-            severity: A `logging` level, or any text.
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
             n: How many messages at most.
             hour: Any moment of the hour, in UTC if it is naive; None for the current hour,
-                which is empty until something is logged in it. `hours` says which there are.
+                which is empty until something is logged in it. `hours` says which hours there are.
 
         Raises:
             InvalidArgumentError: An argument can't be used.
             ClientClosedError: The client is not open.
             ServerUnavailableError: Redis can't be reached.
-            ServerRefusedError: Redis refused a command; the text names the key.
-            ClusterUnsupportedError: The server is one of a Redis Cluster.
+            ServerRefusedError: Redis refused a command, and nothing else was found; the text names
+                the key.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
 
         """
         session = self._require_session()
         return await session.read(session.reader.top(name, severity, n, hour))
 
     async def recent(
-        self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
+        self,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
+        n: int = RECENT_LENGTH,
     ) -> list[RecentRow]:
-        """Return the `n` newest entries, newest first; raises as `top` does."""
+        """Return the `n` newest entries, newest first; arguments and errors as for `top`.
+
+        Times are whole seconds. Within a second, entries of several destinations take turns.
+        """
         session = self._require_session()
         return await session.read(session.reader.recent(name, severity, n))
 
@@ -363,13 +374,21 @@ class CommonLog:
         session = self._require_session()
         return await session.read(session.reader.destinations())
 
-    async def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
-        """Return the hours that have counts, newest first, in UTC; raises as `top` does.
+    async def hours(
+        self, name: str | None, severity: Severity | None = logging.INFO
+    ) -> list[datetime]:
+        """Return the hours that have counts, newest first; arguments and errors as for `top`.
 
-        Hours before `:last` are found as far back as this client's `history_hours`.
+        An hour is given as its first moment, in UTC. Hours before `:last` are found as far back as
+        this client's `history_hours`.
         """
         session = self._require_session()
         return await session.read(session.reader.hours(name, severity))
+
+    async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        """Return the hours of every destination that was logged to, as `hours` does of some."""
+        session = self._require_session()
+        return await session.read(session.reader.hours_by_destination())
 
     def _require_session(self) -> Session:
         session = self._session

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import redis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
@@ -89,7 +90,8 @@ class Target:
         try:
             yield client
         finally:
-            await self.close(client)
+            with anyio.CancelScope(shield=True):  # a cancelled anyio scope cancels every await
+                await self.close(client)
 
 
 def _checked(given: object) -> "str | Redis":
