@@ -67,7 +67,7 @@ class BackgroundLog:
         self._log = _KeptLog(url, self._settings, self._buffer)
         self._address = str(Target(url))
         self._drain_timeout = self._settings.drain_timeout
-        self.close_timeout = self._drain_timeout + _THREAD_TIMEOUT
+        self.close_timeout: float = self._drain_timeout + _THREAD_TIMEOUT
         """Seconds that `close` may take."""
         self._warnings = RateLimitedWarnings()
         self._keepers = Keepers(
@@ -152,8 +152,8 @@ class BackgroundLog:
 
     def top(
         self,
-        name: str,
-        severity: Severity = logging.INFO,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
         n: int = 10,
         hour: datetime | None = None,
     ) -> list[CommonRow]:
@@ -161,7 +161,10 @@ class BackgroundLog:
         return self._ask(lambda: self._log.top(name, severity, n, hour))
 
     def recent(
-        self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
+        self,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
+        n: int = RECENT_LENGTH,
     ) -> list[RecentRow]:
         """Return the `n` newest entries, as `CommonLog.recent` does."""
         return self._ask(lambda: self._log.recent(name, severity, n))
@@ -170,9 +173,13 @@ class BackgroundLog:
         """Return every destination that was logged to, as `CommonLog.destinations` does."""
         return self._ask(self._log.destinations)
 
-    def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
+    def hours(self, name: str | None, severity: Severity | None = logging.INFO) -> list[datetime]:
         """Return the hours that have counts, as `CommonLog.hours` does."""
         return self._ask(lambda: self._log.hours(name, severity))
+
+    def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        """Return the hours of every destination, as `CommonLog.hours_by_destination` does."""
+        return self._ask(self._log.hours_by_destination)
 
     def close(self) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, and end the thread.

@@ -171,11 +171,9 @@ class CommonLog:
         if self.is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
 
-        client = await self._target.open()
         left = self._session
         abandoned = left.writer if left is not None and left.is_abandoned else None
-        if self._spool is not None and abandoned is None:
-            await run_in_thread(self._spool.open)
+        client = await self._open_target(with_spool=abandoned is None)
         writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
         self._session = Session.start(client, Reader(client, self._settings), writer)
         return self
@@ -188,6 +186,17 @@ class CommonLog:
     ) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
         await self._close(self._settings.drain_timeout)
+
+    async def _open_target(self, *, with_spool: bool) -> Redis:
+        """Return a redis client for the target, and open the spool; on failure leave neither."""
+        client = await self._target.open()
+        try:
+            if self._spool is not None and with_spool:
+                await run_in_thread(self._spool.open)
+        except BaseException:
+            await self._target.close(client)
+            raise
+        return client
 
     async def _close(self, timeout: float) -> None:
         session = self._session
@@ -257,7 +266,7 @@ class CommonLog:
         """
         session = self._require_session()
         logged_at = self._buffer.put(name, message, severity)
-        await session.write((name, severity, logged_at))
+        await session.flush((name, severity, logged_at))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else like `log_common_nowait`."""
@@ -267,7 +276,7 @@ class CommonLog:
         """Put `message` on the recent log without counting it; else like `log_common`."""
         session = self._require_session()
         self._buffer.put_recent(name, message, severity)
-        await session.write((name, severity, None))
+        await session.flush((name, severity, None))
 
     async def flush(self) -> None:
         """Wait until everything logged before this call is in Redis.
@@ -278,7 +287,7 @@ class CommonLog:
             ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
-        await self._require_session().write()
+        await self._require_session().flush()
 
     @property
     def is_open(self) -> bool:
@@ -295,15 +304,15 @@ class CommonLog:
         """What has become of every call so far."""
         session = self._session
         nothing: Step = partial(tuple, ())
-        # All at one moment: a writer in another thread may change any of them at any time.
-        ledger, batches, *snapshot = read_atomically(
-            self._ledger.snapshot(),
-            nothing if session is None else session.writer.snapshot(),
-            *self._buffer.snapshot(),
+        # All as of one moment: a writer in another thread goes on meanwhile.
+        ledger, batches, *values = read_atomically(
+            self._ledger.read_step(),
+            nothing if session is None else session.writer.read_step(),
+            *self._buffer.read_steps(),
         )
 
         account = dict(zip(LEDGER_FIELDS, ledger, strict=True))
-        numbers = self._buffer.numbers(snapshot)
+        numbers = self._buffer.numbers(values)
         pending = numbers.pending + account.pop("replaying") + sum(it.calls for it in batches)
         committed = account.pop("last_commit_at")
         return Stats(
@@ -317,35 +326,46 @@ class CommonLog:
 
     async def top(
         self,
-        name: str,
-        severity: Severity = logging.INFO,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
         n: int = 10,
         hour: datetime | None = None,
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, the most common first.
 
+        Each row says in its `destination` where it was logged. Of several destinations, any that
+        can't be read because a key has the wrong type is left out, with a warning to the logger
+        `logcommon`.
+
         Args:
-            name: The service.
-            severity: A `logging` level, or any text.
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
             n: How many messages at most.
             hour: Any moment of the hour, in UTC if it is naive; None for the current hour,
-                which is empty until something is logged in it. `hours` says which there are.
+                which is empty until something is logged in it. `hours` says which hours there are.
 
         Raises:
             InvalidArgumentError: An argument can't be used.
             ClientClosedError: The client is not open.
             ServerUnavailableError: Redis can't be reached.
-            ServerRefusedError: Redis refused a command; the text names the key.
-            ClusterUnsupportedError: The server is one of a Redis Cluster.
+            ServerRefusedError: Redis refused a command, and nothing else was found; the text names
+                the key.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
 
         """
         session = self._require_session()
         return await session.read(session.reader.top(name, severity, n, hour))
 
     async def recent(
-        self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
+        self,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
+        n: int = RECENT_LENGTH,
     ) -> list[RecentRow]:
-        """Return the `n` newest entries, newest first; raises as `top` does."""
+        """Return the `n` newest entries, newest first; arguments and errors as for `top`.
+
+        Times are whole seconds. Within a second, entries of several destinations take turns.
+        """
         session = self._require_session()
         return await session.read(session.reader.recent(name, severity, n))
 
@@ -354,13 +374,21 @@ class CommonLog:
         session = self._require_session()
         return await session.read(session.reader.destinations())
 
-    async def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
-        """Return the hours that have counts, newest first, in UTC; raises as `top` does.
+    async def hours(
+        self, name: str | None, severity: Severity | None = logging.INFO
+    ) -> list[datetime]:
+        """Return the hours that have counts, newest first; arguments and errors as for `top`.
 
-        Hours before `:last` are found as far back as this client's `history_hours`.
+        An hour is given as its first moment, in UTC. Hours before `:last` are found as far back as
+        this client's `history_hours`.
         """
         session = self._require_session()
         return await session.read(session.reader.hours(name, severity))
+
+    async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        """Return the hours of every destination that was logged to, as `hours` does of some."""
+        session = self._require_session()
+        return await session.read(session.reader.hours_by_destination())
 
     def _require_session(self) -> Session:
         session = self._session
@@ -378,6 +406,6 @@ class CommonLog:
         # Closing the parent's connections here would take them out of its event loop's selector.
         fork.keep_alive(self._session)
         if self._spool is not None:
-            self._spool.abandon()
+            self._spool.close_in_child()
         self._buffer.reset()
         self._reset()

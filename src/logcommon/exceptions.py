@@ -94,8 +94,9 @@ class SpoolError(LogCommonError):
     """
 
     def __init__(self, path: object, problem: object) -> None:
-        self.path, self.problem = str(path), str(problem)
-        super().__init__(self.path, self.problem)  # both, so that it can be copied
+        self.path: str = str(path)
+        self.problem: str = str(problem)
+        super().__init__(self.path, self.problem)  # both, so that a copy of it can be made
 
     def __str__(self) -> str:
         return f"the spool {self.path} can't be used: {self.problem}"

@@ -48,6 +48,8 @@ _SEVERITIES: dict[Severity, str] = {
     logging.ERROR: "error",
     logging.CRITICAL: "critical",
 }
+STANDARD_SEVERITIES = tuple(_SEVERITIES.values())
+"""The names of the levels of `logging`."""
 
 
 class Destination(NamedTuple):
@@ -73,15 +75,27 @@ Group: TypeAlias = tuple[Destination, Hour]
 
 @dataclass(frozen=True, slots=True)
 class CommonRow:
-    """A message, and how often it was logged in an hour."""
+    """A message, how often it was logged in an hour, and where."""
 
     count: int
     message: str
+    destination: Destination
 
 
 @dataclass(frozen=True, slots=True)
 class RecentRow:
-    """An entry of the recent log; `time` is None if another program wrote it in another format."""
+    """An entry of a recent log, and of which one.
+
+    `time` is None if another program wrote the entry in a format of its own.
+    """
+
+    time: datetime | None
+    message: str
+    destination: Destination
+
+
+class RecentEntry(NamedTuple):
+    """What the text of an entry says; `time` is None if it does not begin with one."""
 
     time: datetime | None
     message: str
@@ -204,13 +218,13 @@ def _asctime(second: int) -> str:
     return time.asctime(time.gmtime(second))
 
 
-def parse_recent(text: str) -> RecentRow:
-    """Return what `recent_text` was given, to the second; without a time, all is the message."""
+def parse_recent(text: str) -> RecentEntry:
+    """Return what `recent_text` was given, to the second; text without a time is all message."""
     parsed = parsedate(text[:_ASCTIME_LENGTH])
     if parsed is None or text[_ASCTIME_LENGTH : _ASCTIME_LENGTH + 1] != " ":
-        return RecentRow(None, text)
+        return RecentEntry(None, text)
     try:
         moment = datetime(*parsed[:6], tzinfo=UTC)
-    except (ValueError, OverflowError):  # `parsedate` accepts `Feb 31`
-        return RecentRow(None, text)
-    return RecentRow(moment, text[_ASCTIME_LENGTH + 1 :])
+    except (ValueError, OverflowError):  # `parsedate` knows no calendar: `Feb 31` passes
+        return RecentEntry(None, text)
+    return RecentEntry(moment, text[_ASCTIME_LENGTH + 1 :])

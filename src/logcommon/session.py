@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 
 from logcommon.exceptions import ClientClosedError
-from logcommon.model import Severity
 from logcommon.read.reader import Reader
 from logcommon.runtime.threads import wait_shielded
+from logcommon.write.waiters import Call
 from logcommon.write.writer import Writer
 
 _CHECK_INTERVAL = 1.0
@@ -65,10 +65,10 @@ class Session:
         finally:
             _report_failure(self.host)
 
-    def write(self, call: tuple[str, Severity, float | None] | None = None) -> Awaitable[None]:
-        """Wait as `Writer.write` does; from any event loop."""
-        written = self.writer.write(call)
-        return written if self.is_here else self._await_elsewhere(asyncio.ensure_future(written))
+    def flush(self, call: Call | None = None) -> Awaitable[None]:
+        """Wait as `Writer.flush` does; from any event loop."""
+        flushed = self.writer.flush(call)
+        return flushed if self.is_here else self._await_elsewhere(asyncio.ensure_future(flushed))
 
     async def read(self, rows: Coroutine[Any, Any, _Result]) -> _Result:
         """Read in the session's event loop, also for a caller in another one."""

@@ -153,11 +153,13 @@ async def test_lost_replies_and_time_outs_say_nothing_of_the_message(
     async with Redis.from_url(url) as conn:
         with transcript.raises(logcommon.OutcomeUnknownError):
             await logcommon.log_common(conn, "api", MESSAGE)
+
     proxy.holds = True
     proxy.gate.clear()
     async with Redis.from_url(url) as conn:
         with transcript.raises(logcommon.CommitTimeoutError):
             await logcommon.log_common(conn, "api", MESSAGE, timeout=0.05)
+
     async with logcommon.connect(url, drain_timeout=0, commit_timeout=0.05) as log:
         log.log_common_nowait("api", MESSAGE)
         await until(lambda: log.stats.timeouts > 0)
@@ -227,6 +229,7 @@ async def test_what_is_foreign_is_named_without_the_message(
     """The error of a key that can't be read names the key alone."""
     for key in ("common:api:info", "common:web:info:start", "logcommon:destinations"):
         await valkey.hset(key, MESSAGE, MESSAGE)
+
     async with logcommon.connect(valkey_url) as log:
         for name in ("api", "web"):
             with transcript.raises(logcommon.ServerRefusedError):

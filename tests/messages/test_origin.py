@@ -226,6 +226,7 @@ def test_a_real_program(tmp_path: Path, options: list[str]) -> None:
         "from logcommon.messages.origin import origin_of\n"
         "try:\n    {}['secret']\nexcept KeyError as error:\n    print(origin_of(error))\n"
     )
+
     done = subprocess.run(
         [sys.executable, *options],
         cwd=tmp_path,
@@ -234,5 +235,6 @@ def test_a_real_program(tmp_path: Path, options: list[str]) -> None:
         check=True,
         env={"PYTHONPATH": os.pathsep.join(sys.path)},
     )
+
     expected = "app/orders.py" if "-m" in options else "orders.py"
     assert done.stdout == f"KeyError at {expected}:3\n"

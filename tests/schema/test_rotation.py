@@ -60,6 +60,7 @@ def test_each_entry_counts_in_its_own_hour(hours: list[Hour]) -> None:
         assert run(redis, hour)
         highest = max(highest, hour)
         assert state_of(redis).start == highest
+
     seen = Counter(hours)
     ordered = sorted(seen, reverse=True)
     places = [KEYS.current, KEYS.last, *map(KEYS.hour, ordered[2:])]

@@ -45,11 +45,13 @@ async def test_a_call_that_waits_is_told_at_once(
         for _ in range(2):
             with anyio.fail_after(30), pytest.raises(ClusterUnsupportedError, match=SAID):
                 await log.log_common("api", "secret")
+
         log.log_common_nowait("api", "secret")
         with pytest.raises(ClusterUnsupportedError, match=SAID):
             await log.flush()
         assert log.stats.pending == 3
         assert SAID in str(log.stats.last_error)
+
     assert (log.stats.dropped_unwritten, log.stats.in_doubt, log.stats.pending) == (3, 0, 0)
     first, last = (record.message for record in caplog.records if record.name == "logcommon")
     assert SAID in first

@@ -133,11 +133,12 @@ from logcommon.server import embedded
 from logcommon.server.embedded import EmbeddedServer
 from logcommon.exceptions import EmbeddedServerError
 os.environ.pop("HOME", None)
-os.setuid(int(sys.argv[1]))
+os.setresuid(int(sys.argv[1]), int(sys.argv[1]), 0)
 try:
     EmbeddedServer()
 except EmbeddedServerError as error:
     print(error)
+os.setresuid(0, 0, 0)  # what measures coverage writes its file as this user
 """
 
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from logcommon.exceptions import EmbeddedServerError
 from logcommon.server import embedded
 from logcommon.server.embedded import EmbeddedServer
+from logcommon.server.locks import FileLock
 from support.embedded import (
     client_of,
     crash_server,
@@ -137,6 +139,7 @@ def test_stop_waits_until_the_server_is_gone(
     server = EmbeddedServer(directory)
     server.start()
     pid = server_pid(directory)
+
     os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(embedded, "_TIMEOUT", 0.2)
     try:
@@ -144,10 +147,37 @@ def test_stop_waits_until_the_server_is_gone(
             server.stop()
     finally:
         os.kill(pid, signal.SIGCONT)
+
     eventually(lambda: not is_alive(directory))
     monkeypatch.undo()
     with EmbeddedServer(directory):  # waits for the old one, which may still be writing its log
         assert server_pid(directory) != pid
+
+
+def test_there_is_none_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to use instead."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EmbeddedServerError, match="give the URL of a server"):
+        EmbeddedServer()
+
+
+def test_a_user_that_is_stuck_while_leaving(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start ends in an error, and works again once that user has left."""
+    leaving = FileLock(directory / "users.lock")
+    assert leaving.acquire()
+    monkeypatch.setattr(embedded, "_TIMEOUT", 0.5)
+    with (
+        pretended_server(directory, [b"+PONG\r\n"]),
+        pytest.raises(EmbeddedServerError, match="is being left by a process that is stuck"),
+    ):
+        EmbeddedServer(directory).start()
+
+    leaving.release()
+    monkeypatch.undo()
+    with EmbeddedServer(directory):
+        assert is_alive(directory)
 
 
 def test_a_process_that_is_stuck_blocks_nobody_for_ever(

@@ -86,6 +86,7 @@ def test_processes_share_one_server(directory: Path, programs: Programs) -> None
     users = [programs.run(USER) for _ in range(PROCESSES)]
     for user in users:
         assert line_of(user) == "started\n"
+
     pid = server_pid(directory)
     for user in users:
         assert is_alive(directory)

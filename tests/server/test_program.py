@@ -55,6 +55,17 @@ def test_a_refused_start_quotes_the_server(
         EmbeddedServer(directory).start()
 
 
+def test_a_program_that_cannot_be_run(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the program and the reason."""
+    program = directory / "valkey-server"
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o700)
+    monkeypatch.setattr(metadata, "files", no_wheel)
+    monkeypatch.setenv("PATH", str(directory))
+    with pytest.raises(EmbeddedServerError, match=r"can't run .*/valkey-server: Exec format error"):
+        EmbeddedServer(directory).start()
+
+
 def test_a_start_that_a_signal_ends_is_repeated(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import redis
 from redis.asyncio import Redis, RedisCluster
@@ -70,6 +71,17 @@ async def test_a_client_for_a_url_is_closed(valkey_url: str) -> None:
     async with Target(valkey_url).opened() as client:
         connection = await client.connection_pool.get_connection()
         assert connection.is_connected
+    assert not connection.is_connected
+
+
+async def test_a_client_is_closed_if_a_scope_is_cancelled(valkey_url: str) -> None:
+    """A cancelled scope of anyio cancels every await in it, but not the closing."""
+    with anyio.CancelScope() as scope:
+        async with Target(valkey_url).opened() as client:
+            connection = await client.connection_pool.get_connection()
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
     assert not connection.is_connected
 
 

@@ -58,6 +58,7 @@ class TlsProxy:
         link = asyncio.current_task()
         assert link is not None
         self._links.add(link)
+
         server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
         back = asyncio.create_task(self._pump(server, to_client))
         try:
@@ -131,6 +132,7 @@ async def test_a_wrong_certificate_gets_nothing(
             await log.destinations()
         assert (log.stats.pending, log.stats.connects, tls_proxy.received) == (100, 0, 0)
         assert fault in str(log.stats.last_error)
+
         tls_proxy.show(tls_proxy.authority)
         await valkey.config_set("requirepass", SECRET)
         try:
@@ -138,6 +140,7 @@ async def test_a_wrong_certificate_gets_nothing(
         finally:
             await valkey.config_set("requirepass", "")
         assert (log.stats.counted, log.stats.pending) == (100, 0)
+
     assert [fault in text for text in caplog.messages] == [True]
     assert SECRET not in caplog.text
     assert await total(valkey) == 100
@@ -184,6 +187,7 @@ async def test_a_client_shows_its_certificate(
     async with logcommon.connect(trusted, drain_timeout=0) as log:
         with pytest.raises(logcommon.ServerUnavailableError):
             await log.destinations()
+
     mine = tls_proxy.authority.issue_cert("client.test")
     mine.private_key_pem.write_to_path(tmp_path / "me.key")
     mine.cert_chain_pems[0].write_to_path(tmp_path / "me.pem")

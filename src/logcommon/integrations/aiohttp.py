@@ -35,10 +35,10 @@ from logcommon.integrations.requests import choose as _usual_choice
 try:
     from aiohttp import WSCloseCode, hdrs, web
     from aiohttp.typedefs import Handler, Middleware
-except ModuleNotFoundError as missing:
-    if missing.name != "aiohttp":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "aiohttp":
         raise
-    raise ImportError("aiohttp is not installed: pip install aiohttp", name="aiohttp") from missing
+    raise ImportError("aiohttp is not installed: pip install aiohttp", name="aiohttp") from _missing
 
 LOG = web.AppKey("LOG", CommonLog)
 """Where the application keeps its client: `request.app[LOG]`, or `request.config_dict[LOG]` in a

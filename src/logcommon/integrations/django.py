@@ -19,10 +19,10 @@ from logcommon.integrations.requests import ERROR, ROUTE
 try:
     from django.core.signals import got_request_exception
     from django.utils.decorators import sync_and_async_middleware
-except ModuleNotFoundError as missing:
-    if missing.name != "django":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "django":
         raise
-    raise ImportError("django is not installed: pip install django", name="django") from missing
+    raise ImportError("django is not installed: pip install django", name="django") from _missing
 
 
 def _route_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -41,6 +41,7 @@ def _route_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any
     return asynchronous if iscoroutinefunction(get_response) else synchronous
 
 
+route_middleware: Callable[[Callable[[Any], Any]], Callable[[Any], Any]]
 route_middleware = sync_and_async_middleware(_route_middleware)
 
 

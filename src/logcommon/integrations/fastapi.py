@@ -21,10 +21,10 @@ from logcommon.client import CommonLog
 try:
     from fastapi import Depends
     from fastapi.requests import HTTPConnection
-except ModuleNotFoundError as missing:
-    if missing.name != "fastapi":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "fastapi":
         raise
-    raise ImportError("fastapi is not installed: pip install fastapi", name="fastapi") from missing
+    raise ImportError("fastapi is not installed: pip install fastapi", name="fastapi") from _missing
 
 
 async def get_log(connection: HTTPConnection) -> CommonLog:

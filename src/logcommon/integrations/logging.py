@@ -71,7 +71,7 @@ class CommonLogHandler(logging.Handler):
         self._alone = message is None and self._log.settings.redact is None
         self._names: dict[str, str | None] = {}
         self._careful = _Careful()
-        self.ignored = 0
+        self.ignored: int = 0
         """Records not counted, because writing to Redis or the handler itself caused them."""
 
     @property
@@ -81,7 +81,7 @@ class CommonLogHandler(logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802  # logging's name
         """Make no lock: a call is safe from any thread as it is."""
-        self.lock = None
+        self.lock: None = None
 
     def handle(self, record: logging.LogRecord) -> "bool | logging.LogRecord":  # type: ignore[override]
         """Count a record unless a filter is against it, as every handler does, but without a lock.

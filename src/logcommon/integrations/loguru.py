@@ -21,10 +21,10 @@ from logcommon.stats import Stats
 
 try:
     import loguru
-except ModuleNotFoundError as missing:
-    if missing.name != "loguru":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "loguru":
         raise
-    raise ImportError("loguru is not installed: pip install loguru", name="loguru") from missing
+    raise ImportError("loguru is not installed: pip install loguru", name="loguru") from _missing
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -71,7 +71,7 @@ class CommonLogSink:
         self._log = log_for(target, settings)
         self._service = service
         self._message = message or _message
-        self.ignored = 0
+        self.ignored: int = 0
         """Records not counted, because writing to Redis caused them."""
 
     @property

@@ -27,13 +27,13 @@ from logcommon.stats import Stats
 try:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
-except ImportError as missing:  # also where these have other names, as they had before 1.39
-    if (missing.name or "").partition(".")[0] != "opentelemetry":
+except ImportError as _missing:  # also where these have other names, as they had before 1.39
+    if (_missing.name or "").partition(".")[0] != "opentelemetry":
         raise
     raise ImportError(
         "opentelemetry-sdk 1.39 or newer is not installed: pip install 'opentelemetry-sdk>=1.39'",
-        name=missing.name,
-    ) from missing
+        name=_missing.name,
+    ) from _missing
 
 _UNKNOWN = "unknown_service"
 """What the SDK begins the name of a service with that has not been given one."""
@@ -90,7 +90,7 @@ class CommonLogExporter(LogRecordExporter):
         self._service = service
         self._message: Callable[[ReadableLogRecord], str | None] = message or _message
         self._busy = threading.local()
-        self.ignored = 0
+        self.ignored: int = 0
         """Records not counted: writing to Redis caused them, or there is no message to be had."""
 
     @property

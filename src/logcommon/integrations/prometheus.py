@@ -27,13 +27,13 @@ from logcommon.stats import Stats
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
-except ModuleNotFoundError as missing:
-    if missing.name != "prometheus_client":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "prometheus_client":
         raise
     raise ImportError(
         "prometheus_client is not installed: pip install prometheus-client",
         name="prometheus_client",
-    ) from missing
+    ) from _missing
 
 
 class _Metric(NamedTuple):

@@ -25,12 +25,12 @@ from logcommon.stats import Stats
 
 try:
     from structlog.typing import EventDict, WrappedLogger
-except ModuleNotFoundError as missing:
-    if missing.name != "structlog":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "structlog":
         raise
     raise ImportError(
         "structlog is not installed: pip install structlog", name="structlog"
-    ) from missing
+    ) from _missing
 
 _SEVERITIES = {
     "debug": "debug",
@@ -82,7 +82,7 @@ class CommonLogProcessor:
             Destination.of(service, "info")  # now, and not with each event, is the time for it
         self._log = log_for(target, settings)
         self._service = service
-        self.ignored = 0
+        self.ignored: int = 0
         """Events not counted: writing to Redis caused them, or there is no message to be had."""
 
     @property

@@ -130,6 +130,7 @@ class EmbeddedServer:
         try:
             if create:
                 make_private(self._directory)
+
             lock = self._open_lock("start.lock")
             try:
                 if not lock.acquire(3 * _TIMEOUT):  # its holder may use up three time-outs

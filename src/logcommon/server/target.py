@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import redis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
@@ -45,6 +46,11 @@ class Target:
             return self._given
         return without_credentials(self._given)
 
+    @property
+    def client(self) -> Redis | None:
+        """The caller's own client, if the target is one."""
+        return self._given if isinstance(self._given, Redis) else None
+
     async def open(self) -> Redis:
         """Return a client for the target; start the embedded server first, if it is one.
 
@@ -84,7 +90,8 @@ class Target:
         try:
             yield client
         finally:
-            await self.close(client)
+            with anyio.CancelScope(shield=True):  # a cancelled anyio scope cancels every await
+                await self.close(client)
 
 
 def _checked(given: object) -> "str | Redis":
