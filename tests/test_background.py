@@ -361,7 +361,7 @@ async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
     """A client is as it is, and has its settings already; a URL is opened in the background."""
     client = logcommon.connect(valkey_url)
     assert log_for(client, {}) is client
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool where it is made"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool there"):
         log_for(client, {"linger": 1, "spool": "secret"})
     assert isinstance(log_for(valkey_url, {"linger": 1}), BackgroundLog)
     with pytest.raises(logcommon.InvalidArgumentError):

@@ -375,7 +375,7 @@ def reject_settings(settings: Mapping[str, Any]) -> None:
     """Raise InvalidArgumentError if there are settings in addition to a client."""
     if settings:
         raise InvalidArgumentError(
-            f"a client has its settings already: give {', '.join(settings)} where it is made"
+            f"a client takes its settings where it is made: give {', '.join(settings)} there"
         )
 
 
