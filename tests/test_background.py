@@ -46,7 +46,7 @@ async def counted(valkey: Redis) -> Counter[str]:
 @pytest.fixture(autouse=True)
 async def not_in_a_hurry() -> None:
     """Wait until it no longer matters that an earlier test has stopped a server in this process."""
-    await until(lambda: not ending.in_hurry())
+    await until(lambda: not ending.must_write_at_once())
 
 
 @pytest.fixture
