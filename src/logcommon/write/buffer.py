@@ -133,6 +133,11 @@ class Buffer:
         if self._wake_requests:
             self._wake_writer()
 
+    @property
+    def settings(self) -> Settings:
+        """The bounds and the clock."""
+        return self._settings
+
     def destination(self, name: str, severity: Severity) -> Destination:
         """Return the destination in which an accepted call with these arguments is counted."""
         destination = Destination.of(name, severity)
