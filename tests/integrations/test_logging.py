@@ -703,7 +703,7 @@ def test_the_thread_that_writes_is_not_waited_for_while_it_waits_for_the_lock(
     handler.flush()
     waited: list[object] = []
     monkeypatch.setattr(handler._log, "close", lambda: waited.append("close"))
-    monkeypatch.setattr(handler._log, "flush", lambda: waited.append("flush"))
+    monkeypatch.setattr(handler._log, "flush", lambda *_: waited.append("flush"))
     with logging._lock:  # type: ignore[attr-defined]
         handler.flush()
         handler.close()

@@ -158,10 +158,10 @@ async def test_a_loguru_of_another_kind(
 ) -> None:
     """Where a call can't be looked into, messages are counted as loguru shows them."""
     with monkeypatch.context() as patch:
-        patch.setattr(integration, "_CALL", None)
+        patch.setattr(integration, "_LOG_CODE", None)
         logger.info("{}", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(integration, "_CALL", fail.__code__)
+        patch.setattr(integration, "_LOG_CODE", fail.__code__)
         logger.info("{}", 2)
     with monkeypatch.context() as patch:
         patch.setattr(inspect, "currentframe", lambda: None)

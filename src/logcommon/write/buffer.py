@@ -9,7 +9,6 @@ none, and there is no lock that it could leave behind.
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from functools import partial
@@ -26,6 +25,7 @@ from logcommon.model import (
     plain_text,
 )
 from logcommon.runtime.atomic import Step, atomically, read_atomically
+from logcommon.runtime.reentrancy import ReentrancyGuard
 from logcommon.settings import Settings
 from logcommon.write.batch import Batch, Counts, Entry, Recent, split
 from logcommon.write.fold import ENTRY_BYTES, OVERFLOW, Fold, Room
@@ -93,7 +93,7 @@ class Buffer:
         self._settings = settings
         self._clock = settings.clock if settings.clock is time.time else _checked(settings.clock)
         self._redact = settings.redact
-        self._redacting = _Redacting()
+        self._redacting = ReentrancyGuard()
         self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
         longest = settings.max_message_bytes + ENTRY_BYTES
         self._most_entries = settings.max_pending_bytes // longest
@@ -251,7 +251,6 @@ class Buffer:
             return "<not logged: redact logged it>"  # and would do so for ever
         longest = _READ_BY_REDACT * self._settings.max_message_bytes
         cut_mark = CUT_MARK if len(message) > longest else ""
-        # `with` leaves a lock even if a signal handler raises in here: it enters and leaves in C.
         with self._redacting.lock:
             try:
                 return plain_text(str(self._redact(message[:longest]))) + cut_mark
@@ -384,13 +383,6 @@ def _removing(taken: list[Entry], entries: list[Entry]) -> Step:
 def _checked(clock: Clock) -> Clock:
     """Return a clock that raises InvalidArgumentError if `clock` returns no time."""
     return lambda: checked_time(clock())
-
-
-class _Redacting(threading.local):
-    """Whether this thread is in the middle of redacting."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
 
 
 def _nobody() -> None:
