@@ -1,6 +1,5 @@
 """What every adapter for a logger does alike."""
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +9,8 @@ from loguru import logger as loguru_logger
 from redis.asyncio import Redis
 
 import logcommon
-from support.fork import in_child
+from support.fork import forking, in_child
 from support.recorders import ADAPTERS, NOWHERE, Adapter, counted, stats_of
-
-forking = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform can't fork")
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -138,7 +135,6 @@ def test_redis_is_down(adapter: Adapter) -> None:
 
 
 @forking
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 async def test_a_fork(adapter: Adapter, valkey_url: str, valkey: Redis) -> None:
     """A child counts its own records, and leaves its parent's to the parent."""
     recorder = adapter.make(valkey_url, "shop")

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.util.types import AnyValue
 
 from logcommon.integrations.opentelemetry import CommonLogExporter
 
@@ -30,14 +30,25 @@ def provider_of(
 
 def emit(
     logger: Logger,
-    body: Any,
+    body: AnyValue,
     severity: SeverityNumber | None = SeverityNumber.INFO,
-    **more: Any,
+    *,
+    severity_text: str | None = None,
+    event_name: str | None = None,
+    attributes: Mapping[str, AnyValue] | None = None,
+    exception: BaseException | None = None,
 ) -> None:
     """Emit one record, as an instrumentation does."""
     now = time.time_ns()
     logger.emit(
         LogRecord(
-            timestamp=now, observed_timestamp=now, severity_number=severity, body=body, **more
+            timestamp=now,
+            observed_timestamp=now,
+            severity_number=severity,
+            severity_text=severity_text,
+            body=body,
+            event_name=event_name,
+            attributes=attributes,
+            exception=exception,
         )
     )
