@@ -63,6 +63,7 @@ async def test_a_client_of_the_application(
     recorder = adapter.make(client)
     log = adapter.attach(recorder)
     log("api", "before")
+    assert not adapter.flush(recorder, 30)
     async with client:
         log("api", "open")
         recorder.close()
