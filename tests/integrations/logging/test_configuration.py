@@ -165,7 +165,7 @@ def test_what_can_not_be_used_is_an_error_at_once(valkey_url: str) -> None:
         CommonLogHandler(valkey_url, service="")
     with pytest.raises(TypeError, match="lingers"):
         CommonLogHandler(valkey_url, lingers=1)
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="give linger"):
         CommonLogHandler(logcommon.connect(valkey_url), linger=1)
     with pytest.raises(ValueError, match="LOUD"):
         CommonLogHandler(valkey_url, level="LOUD")
