@@ -174,7 +174,7 @@ async def test_an_exception_that_is_none(handler: CommonLogHandler, valkey: Redi
 async def test_filters(handler: CommonLogHandler, valkey: Redis) -> None:
     """A filter drops a record or, from Python 3.12 on, replaces it."""
 
-    def choose(record: logging.LogRecord) -> Any:  # noqa: ANN401  # a record from Python 3.12 on
+    def choose(record: logging.LogRecord) -> Any:  # a record from Python 3.12 on
         replaced = copy.copy(record)
         replaced.msg = "replaced"
         return {"out": False, "other": replaced}.get(record.msg, True)
