@@ -31,6 +31,7 @@ async def test_what_writing_causes_is_ignored(
     others = ("redistribution", "redis_of_mine", "asyncio_shop", "shop.redis", "my.redis")
     for name in others:
         log(name, "m")
+
     assert stats_of(recorder) == (5, 5, 5)
     for name in others:
         assert await counted(valkey, name) == {"m": 1}
@@ -69,6 +70,7 @@ async def test_a_client_of_the_application(
         recorder.close()
         await client.log_common("api", "still open")
     log("api", "late")
+
     assert recorder.stats.counted == client.stats.counted == 3
     assert recorder.stats.dropped_closed == 1
     assert await counted(valkey, "api") == {"before": 1, "open": 1, "still open": 1}

@@ -122,6 +122,7 @@ async def test_each_sample_is_its_field(valkey_url: str, monkeypatch: pytest.Mon
         ("logcommon_last_commit_age_total",)
     )
     expected["logcommon_pending",] = expected.pop(("logcommon_pending_total",))
+
     assert samples == expected
 
 
@@ -136,6 +137,7 @@ async def test_both_formats_can_be_read(valkey_url: str) -> None:
     assert "logcommon_calls_total 1.0\n" in text
     assert 'logcommon_dropped_total{cause="closed"} 0.0\n' in text
     families = {family.name: family for family in parse_openmetrics(openmetrics)}  # type: ignore[no-untyped-call]
+
     assert families["logcommon_calls"].type == "counter"
     assert families["logcommon_pending"].type == "gauge"
     assert families["logcommon_last_commit_age_seconds"].unit == "seconds"

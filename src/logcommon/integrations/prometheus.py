@@ -111,6 +111,7 @@ class CommonLogCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, all as of one moment."""
         stats = self._log.stats
+
         for metric in _METRICS:
             labels = ["cause"] if metric.causes else None
             name = f"logcommon_{metric.name}"

@@ -22,6 +22,7 @@ def configuration() -> Iterator[None]:
     root.setLevel(level)
     LOGGER.handlers.clear()
     LOGGER.propagate = True
+
     assert "logcommon" not in {thread.name for thread in threading.enumerate()}
 
 

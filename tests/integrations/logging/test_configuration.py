@@ -24,6 +24,7 @@ def configure(url: str, **more: object) -> CommonLogHandler:
         "level": "INFO",
         "target": url,
     }
+
     logging.config.dictConfig(
         {
             "version": 1,
@@ -32,6 +33,7 @@ def configure(url: str, **more: object) -> CommonLogHandler:
             "loggers": {"api": {"handlers": ["common"], "level": "DEBUG", "propagate": False}},
         }
     )
+
     (made,) = LOGGER.handlers
     assert isinstance(made, CommonLogHandler)
     return made
@@ -101,6 +103,7 @@ kwargs = {{"max_message_bytes": 20}}
     assert isinstance(handler, CommonLogHandler)
     LOGGER.debug("m")
     LOGGER.info("m" * 100)
+
     assert account(handler) == (1, 0)
     assert await counted(valkey, "shop") == Counter({"m" * 17 + "…": 1})
 
@@ -132,6 +135,7 @@ def test_configuring_does_not_wait_for_the_thread_that_writes(
     assert not waited
     handler.flush()
     handler.close()
+
     assert waited == ["flush", "close"]
 
 
@@ -152,6 +156,7 @@ async def test_a_handler_that_a_configuration_has_closed(
         logging.config.fileConfig(file, disable_existing_loggers=False)
     await until(lambda: handler.stats.counted == 1)
     LOGGER.info("after")
+
     assert handler.flush()
     assert await counted(valkey, "api") == Counter(before=1, after=1)
 
@@ -169,4 +174,5 @@ def test_what_can_not_be_used_is_an_error_at_once(valkey_url: str) -> None:
         CommonLogHandler(logcommon.connect(valkey_url), linger=1)
     with pytest.raises(ValueError, match="LOUD"):
         CommonLogHandler(valkey_url, level="LOUD")
+
     assert len(logging._handlerList) == handlers, kept  # type: ignore[attr-defined]

@@ -78,10 +78,12 @@ async def test_redis_goes_away_and_comes_back(tmp_path: Path) -> None:
         handler = attached(CommonLogHandler(server.connection_url))
         LOGGER.info("before")
         await until(lambda: handler.stats.counted == 1)
+
         server.terminate()
         for number in range(10_000):
             LOGGER.info("during %s", number)
         await until(lambda: handler.stats.failures > 0)
+
         server.start()
         LOGGER.info("after")
         await until(lambda: handler.stats.counted == 10_002)
@@ -126,6 +128,7 @@ async def test_two_handlers_with_two_servers(valkey_url: str, valkey: Redis) -> 
         LOGGER.addHandler(two)
         LOGGER.info("m")
         LOGGER.warning("m")
+
         assert (account(one), account(two)) == ((2, 0), (1, 0))
         for severity in ("info", "warning"):
             assert await counted(valkey, "api", severity) == Counter(m=1)

@@ -26,6 +26,7 @@ async def test_a_call_is_one_message(handler: CommonLogHandler, valkey: Redis) -
     handler.handle(record)  # pytest's handlers, which put arguments in, would be in the way
     assert handler.stats.calls == 12
     handler.close()
+
     assert await counted(valkey, "api") == Counter(
         {"user %s has %d orders": 5, "user %(name)s": 5, "100%": 1, "too few %s %s": 1}
     )
@@ -44,6 +45,7 @@ async def test_name_and_severity_are_those_of_the_record(
     child = LOGGER.getChild("orders")
     child.error("m")
     handler.close()
+
     for severity in ("debug", "warning", "critical", "notice", "level%207"):
         assert await counted(valkey, "api", severity) == Counter(m=1)
     assert await counted(valkey, "api.orders", "error") == Counter(m=1)
@@ -92,6 +94,7 @@ async def test_more_names_than_there_is_room_for(handler: CommonLogHandler, valk
         for number in range(20_000):
             record.name = f"logger-{number}"
             handler.handle(record)
+
     assert len(handler._names) <= 10_000
     assert account(handler) == (40_000, 0)
     assert handler.stats.other == 38_000
@@ -119,6 +122,7 @@ async def test_requests_of_uvicorn(valkey_url: str, valkey: Redis) -> None:
         plain.handle(record)
     record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, "odd", None, None)
     handler.handle(record)
+
     assert (account(handler), account(plain)) == ((5, 0), (4, 0))
     assert await counted(valkey, "uvicorn.access") == Counter(
         {"GET 200": 2, "POST 200": 1, "<other> 200": 1, "odd": 1, "m": 4}
@@ -137,6 +141,7 @@ async def test_an_exception_is_its_type_and_place(handler: CommonLogHandler, val
     LOGGER.error("order %s failed", 3, exc_info=error)
     LOGGER.error("order %s failed", 4, exc_info=(ValueError, error, error.__traceback__))
     handler.close()
+
     assert await counted(valkey, "api", "error") == Counter({PLACE: 4})
     assert await counted(valkey, "api", "warning") == Counter({PLACE: 1})
 
@@ -206,6 +211,7 @@ async def test_behind_a_queue(handler: CommonLogHandler, valkey: Redis) -> None:
     listener.stop()
     LOGGER.handlers[:] = [handler]  # for the end of the test
     handler.close()
+
     assert await counted(valkey, "api") == Counter(["user bob", "user eve"])
 
 

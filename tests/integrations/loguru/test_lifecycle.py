@@ -66,6 +66,7 @@ def test_other_sinks_are_left_alone(valkey_url: str, url: str | None) -> None:
         logger.remove(last)
         logger.remove()
         outputs.append(output.getvalue())
+
     assert outputs[0] == outputs[1]
     assert outputs[0].count("user 1 u") == 2
 
@@ -92,6 +93,7 @@ async def test_intercepted_records_of_writing_are_ignored(valkey_url: str, valke
         program = f"import logging; logging.getLogger({name!r}).warning('m')"
         exec(program, {"__name__": name})  # noqa: S102
     root.removeHandler(intercept)
+
     assert stats_of_removed(sink) == (1, 1, 3)
     assert await counted(valkey, "redis_of_mine", "warning") == {"m": 1}
 
@@ -134,6 +136,7 @@ def test_a_sink_that_is_removed_while_redis_is_down() -> None:
         logger.info("m {}", number)
     logger.remove()
     assert (sink.stats.calls, sink.stats.dropped_unwritten) == (100, 100)
+
     logger.add(sink, catch=False)
     logger.info("m")
     logger.remove()
@@ -181,6 +184,7 @@ async def test_wait_and_complete(valkey_url: str, valkey: Redis) -> None:
     await logger.complete()
     assert sink.stats.counted == 2
     assert await counted(valkey, "shop") == {"m": 2}
+
     logger.remove()
     passed = CommonLogSink(logcommon.connect(valkey_url), "shop")
     assert passed.wait()

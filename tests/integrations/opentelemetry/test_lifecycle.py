@@ -45,6 +45,7 @@ async def test_it_never_raises(exporter: CommonLogExporter, valkey: Redis) -> No
     emit(logger, Unprintable())  # type: ignore[arg-type]
     emit(logger, "m")
     batch = kept.get_finished_logs()
+
     assert exporter.export([*batch, None]) is LogRecordExportResult.SUCCESS  # type: ignore[list-item]
     assert stats_of(exporter) == (3, 3, 1)
     assert await counted(valkey, "shop") == {
@@ -72,6 +73,7 @@ def test_other_exporters_are_left_alone(valkey_url: str, url: str | None) -> Non
         provider.shutdown()
         logs = [*before.get_finished_logs(), *after.get_finished_logs()]
         results.append([log.to_json() for log in logs])
+
     assert results[0] == results[1]
     assert len(results[0]) == 2
 

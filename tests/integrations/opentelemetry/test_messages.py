@@ -131,6 +131,7 @@ async def test_an_exception_is_its_type_and_place(
             body = f"failed for {number}"
             emit(provider.get_logger("orders"), body, SeverityNumber.ERROR, exception=error)
     provider.shutdown()
+
     assert stats_of(exporter) == (3, 3, 0)
     assert await counted(valkey, "shop", "error") == {PLACE: 3}
 
@@ -153,6 +154,7 @@ async def test_records_of_the_standard_library(exporter: CommonLogExporter, valk
         except ValueError:
             logger.exception("failed")
     logger.removeHandler(handler)
+
     assert stats_of(exporter) == (4, 4, 0)
     assert await counted(valkey, "shop", "warning") == {"user bob": 1}
     assert await counted(valkey, "shop", "error") == {

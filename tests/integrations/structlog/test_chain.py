@@ -61,6 +61,7 @@ def test_the_result_is_the_same(valkey_url: str, chain: str, url: str | None) ->
             log.error("failed", exc_info=ERROR)
         outputs.append(output.getvalue())
     processor.close()
+
     assert outputs[0] == outputs[1] != ""
 
 

@@ -140,6 +140,7 @@ async def test_no_exception_after_all(processor: CommonLogProcessor, valkey: Red
     except ValueError:
         for nothing in (False, None, (), (None, None, None)):
             log.error("handled", exc_info=nothing)
+
     assert stats_of(processor) == (9, 9, 0)
     assert await counted(valkey, "structlog", "error") == {"m": 5, "handled": 4}
 
@@ -154,6 +155,7 @@ async def test_methods_that_are_awaited(processor: CommonLogProcessor, valkey: R
         await log.aexception("m")
         await stdlib.aexception("m")
     await stdlib.ainfo("%s", 1)
+
     assert stats_of(processor) == (103, 103, 0)
     assert await counted(valkey, "structlog") == {"m": 100}
     assert await counted(valkey, "structlog", "error") == {PLACE: 1}
@@ -199,6 +201,7 @@ async def test_records_of_the_standard_library(
     stdlib.warning("of structlog", user="bob")
     logger.removeHandler(handler)
     own = {"of structlog": 1} if in_formatter else {}
+
     assert stats_of(processor) == (11 + len(own), 11 + len(own), 0)
     assert await counted(valkey, "foreign", "warning") == {"user %s is over the limit": 10} | own
     assert await counted(valkey, "foreign", "error") == {PLACE: 1}
