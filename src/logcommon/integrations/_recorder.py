@@ -84,17 +84,20 @@ class Recorder:
 
     def _count(self, name: str | None, record: Any, severity: Severity) -> None:
         """Count a record; ignore one without a name or message, and those that hooks log here."""
-        lock = self._guard.lock
-        if name is None or lock.locked():
+        thread = self._guard.thread
+        if name is None or thread.is_inside:
             self.ignored += 1  # atomic: CPython switches threads only at calls and jumps back
             return
 
-        with lock:
+        try:
+            thread.is_inside = True
             message = self._text(record)
             if message is None:
                 self.ignored += 1
             else:
                 self._log.log_common_nowait(name, message, severity)
+        finally:
+            thread.is_inside = False
 
     def _text(self, record: Any) -> str | None:
         """Return the message of a record, or a marker if that raises."""

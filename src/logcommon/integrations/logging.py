@@ -102,7 +102,7 @@ class CommonLogHandler(Recorder, logging.Handler):
                 or self._has_hooks
                 or record.exc_info
                 or record.msg.__class__ is not str
-                or self._guard.lock.locked()
+                or self._guard.thread.is_inside
             ):
                 self._count(name or self._counted_name(record.name), record, severity)
             else:

@@ -94,6 +94,8 @@ class CommonLogExporter(Recorder, LogRecordExporter):
     def _name_of(self, record: ReadableLogRecord) -> str | None:
         scope = record.instrumentation_scope
         logger = scope.name if scope else ""
+        if self._service is not None:
+            return self._name_for(logger)
         return self._name_for(logger, _service_of(record) or logger or _UNKNOWN)
 
 

@@ -1,15 +1,23 @@
-"""A guard against code that calls itself through a hook of the application."""
+"""A guard against code that calls itself through a hook of the application. No I/O."""
 
 import threading
 
 
-class ReentrancyGuard(threading.local):
-    """Tells a thread that it is already inside a block which it must not enter again.
+class _Thread:
+    __slots__ = ("is_inside",)
 
-    Hold `lock` inside the block, and look at `lock.locked()` before it. Each thread has a lock of
-    its own, so no thread waits for another.
+    def __init__(self) -> None:
+        self.is_inside = False
+
+
+class ReentrancyGuard(threading.local):
+    """Remembers for each thread whether it is inside a block that it must not enter again.
+
+    Before the block, look at `thread.is_inside`. Set it as the first thing in a `try`, and clear it
+    in its `finally`: CPython raises the exception of a signal handler only after calls, so none can
+    leave it set.
     """
 
     def __init__(self) -> None:
-        # Not a flag: `with` releases a lock in C, also if a signal handler raises in the block.
-        self.lock = threading.Lock()
+        self.thread = _Thread()
+        """The state of the current thread."""

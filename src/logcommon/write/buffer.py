@@ -247,15 +247,18 @@ class Buffer:
     def _redacted(self, message: str) -> str:
         if self._redact is None:
             return message
-        if self._redacting.lock.locked():
+        thread = self._redacting.thread
+        if thread.is_inside:
             return "<not logged: redact logged it>"  # and would do so for ever
         longest = _READ_BY_REDACT * self._settings.max_message_bytes
         cut_mark = CUT_MARK if len(message) > longest else ""
-        with self._redacting.lock:
-            try:
-                return plain_text(str(self._redact(message[:longest]))) + cut_mark
-            except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
-                return f"<not logged: redact raised {type(error).__name__}>"
+        try:
+            thread.is_inside = True
+            return plain_text(str(self._redact(message[:longest]))) + cut_mark
+        except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
+            return f"<not logged: redact raised {type(error).__name__}>"
+        finally:
+            thread.is_inside = False
 
     def _wake_up(self) -> None:
         # Taken out last: if a signal handler raises before that, the next put wakes the writer.
