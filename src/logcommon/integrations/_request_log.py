@@ -8,7 +8,7 @@ from logcommon.client import CommonLog
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.integrations.requests import Choose, Entry, Request, What
 from logcommon.integrations.requests import choose as usual_choice
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Destination
 from logcommon.runtime.warnings import Alarm
 
@@ -75,8 +75,8 @@ class RequestLog:
 
     def warn(self, fault: Exception) -> None:
         """Warn of a request that is not counted."""
-        place = type_and_place(fault)
-        self._alarm.warn("choose", f"a request is not counted: choosing failed: {place}")
+        origin = origin_of(fault)
+        self._alarm.warn("choose", f"a request is not counted: choosing failed: {origin}")
 
     def _warn_of_unopened(self) -> None:
         self._unopened = None  # once is enough

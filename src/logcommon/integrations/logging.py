@@ -16,7 +16,7 @@ from typing import Any
 
 from logcommon.client import CommonLog
 from logcommon.integrations._recorder import Recorder
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Severity
 
 _STANDARD_LEVELS = frozenset(
@@ -158,7 +158,7 @@ def _message(record: logging.LogRecord) -> str:
     error = record.msg
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         error = record.exc_info[1]
-    return type_and_place(error) if isinstance(error, BaseException) else str(error)
+    return origin_of(error) if isinstance(error, BaseException) else str(error)
 
 
 def _request(record: logging.LogRecord) -> str:

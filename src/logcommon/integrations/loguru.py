@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.integrations._recorder import Recorder
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 
 with require_extra("loguru>=0.7.3"):
     import loguru
@@ -94,14 +94,14 @@ class CommonLogSink(Recorder):
 def _message(record: "Record") -> str:
     error = record["exception"]
     if error is not None and error.value is not None:
-        return type_and_place(error.value)
+        return origin_of(error.value)
     if error is not None and error.type is not None:  # the value could not be pickled
         return error.type.__qualname__
 
     call = _call(record)
     logged = call.get("message")
     if isinstance(logged, BaseException):
-        return type_and_place(logged)
+        return origin_of(logged)
     if isinstance(logged, str) and (call.get("args") or call.get("kwargs")):
         return logged
     return record["message"]

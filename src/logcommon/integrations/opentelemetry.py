@@ -20,7 +20,7 @@ from typing import Any
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.integrations._recorder import Recorder
-from logcommon.messages.origin import distance_of, type_and_place
+from logcommon.messages.origin import is_application_code, origin_of
 
 with require_extra("opentelemetry-sdk>=1.39"):
     from opentelemetry.sdk._logs import ReadableLogRecord
@@ -116,23 +116,23 @@ def _message(record: ReadableLogRecord) -> str | None:
     log_record = record.log_record
     error = getattr(log_record, "exception", None)  # newer versions keep it
     if error is not None:
-        return type_and_place(error)
+        return origin_of(error)
 
     attributes = log_record.attributes or {}
     if "exception.type" in attributes:
         stacktrace = attributes.get("exception.stacktrace")
-        return _type_and_place(attributes["exception.type"], stacktrace)
+        return _origin_of_text(attributes["exception.type"], stacktrace)
 
     if log_record.event_name or log_record.body is None:
         return log_record.event_name
     return str(log_record.body)
 
 
-def _type_and_place(name: object, stacktrace: object) -> str:
-    """Return what `type_and_place` would, as far as the text of a traceback tells."""
+def _origin_of_text(name: object, stacktrace: object) -> str:
+    """Return what `origin_of` would, as far as the text of a traceback tells."""
     places = _PLACE.findall(str(stacktrace))
     if not places:
         return str(name)
-    in_application = [place for place in places if distance_of(place[0]) == 0]
+    in_application = [place for place in places if is_application_code(place[0])]
     file, line = (in_application or places)[-1]
     return f"{name} at {'/'.join(PurePath(file).parts[-2:])}:{line}"

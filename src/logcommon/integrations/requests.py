@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Severity
 
 NO_ROUTE = "<no route>"
@@ -65,7 +65,7 @@ def choose(request: Request) -> Entry:
     """
     subject = f"{_method(request.method)} {request.route}"
     if request.what == "exception" and request.error is not None:
-        return Entry(request.service, f"{subject} {type_and_place(request.error)}", logging.ERROR)
+        return Entry(request.service, f"{subject} {origin_of(request.error)}", logging.ERROR)
     if request.what == "slow":
         return Entry(request.service, f"{subject} slow", logging.WARNING)
     if request.what == "disconnect":
