@@ -261,7 +261,7 @@ class CommonLog:
         """
         writer = self._require_session().writer
         now = self._buffer.put(name, message, severity)
-        await writer.write((name, severity, now))
+        await writer.flush((name, severity, now))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
@@ -271,7 +271,7 @@ class CommonLog:
         """Put `message` on the recent log without counting it; else as `log_common`."""
         writer = self._require_session().writer
         self._buffer.put_recent(name, message, severity)
-        await writer.write((name, severity, None))
+        await writer.flush((name, severity, None))
 
     async def flush(self) -> None:
         """Wait until everything logged before this call is in Redis.
@@ -282,7 +282,7 @@ class CommonLog:
             ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
-        await self._require_session().writer.write()
+        await self._require_session().writer.flush()
 
     @property
     def stats(self) -> Stats:
@@ -290,14 +290,14 @@ class CommonLog:
         session = self._session
         nothing: Step = partial(tuple, ())
         # All as of one moment: a writer in another thread goes on meanwhile.
-        ledger, batches, *snapshot = read_atomically(
-            self._ledger.snapshot(),
-            nothing if session is None else session.writer.snapshot(),
-            *self._buffer.snapshot(),
+        ledger, batches, *values = read_atomically(
+            self._ledger.read_step(),
+            nothing if session is None else session.writer.read_step(),
+            *self._buffer.read_steps(),
         )
 
         account = dict(zip(LEDGER_FIELDS, ledger, strict=True))
-        numbers = self._buffer.numbers(snapshot)
+        numbers = self._buffer.numbers(values)
         pending = numbers.pending + account.pop("replaying") + sum(it.calls for it in batches)
         committed = account.pop("last_commit_at")
         return Stats(
@@ -383,7 +383,7 @@ class CommonLog:
         """
         session = self._session
         if self._spool is not None:
-            self._spool.abandon()
+            self._spool.close_in_child()
         self._buffer.reset()
         self._begin()
         return session

@@ -75,11 +75,11 @@ class Ledger:
     last_commit_at: float | None = None
     """By the monotonic clock."""
 
-    def snapshot(self) -> Step:
+    def read_step(self) -> Step:
         """Return the step that reads all fields, in the order of `LEDGER_FIELDS`."""
         return partial(attrgetter(*LEDGER_FIELDS), self)
 
-    def adding(self, **amounts: int) -> list[Step]:
+    def add_steps(self, **amounts: int) -> list[Step]:
         """Return the steps that add to fields."""
         return [
             partial(setattr, self, name, getattr(self, name) + amount)
