@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon.background import BackgroundLog, as_log
-from logcommon.runtime import keeper
+from logcommon.runtime import ending, keeper
 from logcommon.server.embedded import EmbeddedServer
 from support.fork import in_child
 from support.layout import read_counts, total
@@ -41,6 +41,12 @@ def threads() -> list[threading.Thread]:
 async def counted(valkey: Redis) -> Counter[str]:
     """Return what Redis has, in all hours together."""
     return sum((await read_counts(valkey)).values(), Counter())
+
+
+@pytest.fixture(autouse=True)
+async def not_in_a_hurry() -> None:
+    """Wait until it no longer matters that an earlier test has stopped a server in this process."""
+    await until(lambda: not ending.in_hurry())
 
 
 @pytest.fixture

@@ -16,7 +16,12 @@ from logcommon.stats import Stats
 from support.examples import Counts, counts_in, examples_of, run_example
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 MODULES = sorted((ROOT / "src").rglob("*.py"))
 TEST_COMMAND = (
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto"
@@ -70,6 +75,16 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     """The command that the README promises is the one that has to pass."""
     assert f"$ {TEST_COMMAND}\n" in PAGES[0].read_text()
     assert f"\n{TEST_COMMAND}\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_session_of_nox_that_is_named_exists() -> None:
+    """Pages and CI name sessions that the noxfile has."""
+    noxfile = (ROOT / "noxfile.py").read_text()
+    sessions = set(re.findall(r"^def (\w+)\(session: nox", noxfile, re.MULTILINE))
+
+    for file in [*PAGES, ROOT / ".ci" / "run"]:
+        for named in re.findall(r"nox .*?-s ([a-z ]+)", file.read_text()):
+            assert set(named.split()) <= sessions, file
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

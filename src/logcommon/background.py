@@ -65,7 +65,7 @@ class BackgroundLog:
         checked = connect(url, **settings)._settings
         self._log = CommonLog(url, checked, buffer=_OpenBuffer)
         self._drain_timeout = checked.drain_timeout
-        self.patience = checked.drain_timeout + _FAREWELL
+        self.patience: float = checked.drain_timeout + _FAREWELL
         """Seconds that `close` may take."""
         self._alarm = Alarm()
         self._begin()

@@ -94,7 +94,8 @@ class SpoolError(LogCommonError):
     """
 
     def __init__(self, path: object, problem: object) -> None:
-        self.path, self.problem = str(path), str(problem)
+        self.path: str = str(path)
+        self.problem: str = str(problem)
         super().__init__(self.path, self.problem)  # both, so that a copy of it can be made
 
     def __str__(self) -> str:

@@ -74,7 +74,7 @@ class Source:
         self._owned = path != STDIN
         self._expander = Expander(CHUNK)
         self._content: Iterator[bytes] | None = None
-        self.bytes_read = 0
+        self.bytes_read: int = 0
         """Bytes read so far, before decompression."""
         with explained(path):
             self._file = opened(path) if self._owned else sys.stdin.fileno()

@@ -1,15 +1,16 @@
 """The options that commands share."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 from logcommon.server.target import EMBEDDED
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-url_option = click.option(
+url_option: _Option = click.option(
     "--url",
     envvar="LOGCOMMON_URL",
     show_envvar=True,
@@ -19,9 +20,11 @@ url_option = click.option(
     "embedded:DIRECTORY.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+json_option: _Option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document."
+)
 
-severity_option = click.option(
+severity_option: _Option = click.option(
     "--severity", help="Only this severity: debug, info, warning, error, critical or another text."
 )
 

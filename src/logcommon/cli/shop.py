@@ -40,9 +40,9 @@ class Shop:
         self._seconds = seconds
         self._opened_at = time.perf_counter()
         self._is_closed = False
-        self.hour_has_turned = False
+        self.hour_has_turned: bool = False
         self.visitors = visitors
-        self.calls = 0
+        self.calls: int = 0
 
     @property
     def share_done(self) -> float:

@@ -27,7 +27,7 @@ class Stop:
     """While a coroutine runs under `run`, a signal cancels `scope`; `signal` says which it was."""
 
     def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope = anyio.CancelScope()
         self.signal: int | None = None
 
     def _listen(self, signals: list[signal.Signals]) -> None:

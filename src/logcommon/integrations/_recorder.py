@@ -38,7 +38,7 @@ class Recorder:
         self._service = service
         self._message = message
         self._guard = ReentrancyGuard()
-        self.ignored = 0
+        self.ignored: int = 0
         """Records not counted: writing to Redis caused them, or they have no message."""
 
     def __repr__(self) -> str:

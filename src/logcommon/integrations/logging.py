@@ -73,7 +73,7 @@ class CommonLogHandler(Recorder, logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802  # logging's name
         """Make no lock: a call is safe from any thread as it is."""
-        self.lock = None
+        self.lock: None = None
 
     def handle(self, record: logging.LogRecord) -> "bool | logging.LogRecord":  # type: ignore[override]
         """Count a record that passes the filters, as every handler does, but without a lock.

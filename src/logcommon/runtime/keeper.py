@@ -70,8 +70,8 @@ class Keeper:
         self._on_failure = failed
         # Made here, and not in the thread: it logs, for which it may need the lock of `logging`
         # that whoever configures `logging` anew holds while it waits for the thread to end.
-        self.loop = _Loop()
-        self.closing = False
+        self.loop: asyncio.AbstractEventLoop = _Loop()
+        self.closing: bool = False
         self._timeout = timeout
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import hiredis
@@ -22,7 +23,7 @@ class MemoryServer:
     """The keys and their values. Its connections may be used in any thread."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[bool] = threading.RLock()
         """Held while commands that were sent together are executed."""
         self.values: dict[bytes, Any] = {}
         self.commits = 0
