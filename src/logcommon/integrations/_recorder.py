@@ -86,18 +86,21 @@ class Recorder:
         """Count a record; ignore one without a name or message, and those that hooks log here."""
         thread = self._guard.thread
         if name is None or thread.is_inside:
-            self.ignored += 1  # atomic: CPython switches threads only at calls and jumps back
+            self._ignore()
             return
 
         try:
             thread.is_inside = True
             message = self._text(record)
             if message is None:
-                self.ignored += 1
+                self._ignore()
             else:
                 self._log.log_common_nowait(name, message, severity)
         finally:
             thread.is_inside = False
+
+    def _ignore(self) -> None:
+        self.ignored += 1  # atomic: CPython switches threads only at calls and jumps back
 
     def _text(self, record: Any) -> str | None:
         """Return the message of a record, or a marker if that raises."""

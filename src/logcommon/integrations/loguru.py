@@ -67,7 +67,7 @@ class CommonLogSink(Recorder):
             name = self._name_for(record["name"] or "loguru")
             self._count(name, record, record["level"].name)
         except Exception:  # noqa: BLE001  # with `catch=False`, the logging call would raise it
-            self.ignored += 1
+            self._ignore()
 
     # Not `flush`: loguru would call a method of that name after every record.
     def wait(self, timeout: float | None = None) -> bool:

@@ -77,7 +77,7 @@ class CommonLogExporter(Recorder, LogRecordExporter):
             try:
                 self._count(self._name_of(record), record, _severity(record))
             except Exception:  # noqa: BLE001  # the others must still be counted
-                self.ignored += 1
+                self._ignore()
         return LogRecordExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

@@ -79,7 +79,7 @@ class CommonLogProcessor(Recorder):
             severity = _severity(method_name, event_dict.get("level"))
             self._count(name, event_dict, severity)
         except Exception:  # noqa: BLE001  # the next processor must get the event
-            self.ignored += 1
+            self._ignore()
         return event_dict
 
     def flush(self, timeout: float | None = None) -> bool:

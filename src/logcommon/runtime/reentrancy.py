@@ -19,5 +19,5 @@ class ReentrancyGuard(threading.local):
     """
 
     def __init__(self) -> None:
-        self.thread = _Thread()
+        self.thread: _Thread = _Thread()
         """The state of the current thread."""
