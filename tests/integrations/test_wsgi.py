@@ -361,7 +361,7 @@ async def test_a_client_that_is_not_open_is_warned_of_once(
 
 def test_an_open_client_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """Nor is one in the background, which opens itself."""
-    requests = RequestLog(wsgi.as_log("redis://127.0.0.1:1", {}), "web", lambda _: None)
+    requests = RequestLog(wsgi.log_for("redis://127.0.0.1:1", {}), "web", lambda _: None)
     requests.note("response", "GET", "/", 0.0, 200)
     assert caplog.records == []
 

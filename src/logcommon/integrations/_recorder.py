@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from logcommon.background import OURS, BackgroundLog, as_log
+from logcommon.background import INTERNAL_LOGGERS, BackgroundLog, log_for
 from logcommon.client import CommonLog
 from logcommon.model import LONGEST_NAME, Destination, Severity
 from logcommon.runtime.reentrancy import ReentrancyGuard
@@ -33,7 +33,7 @@ class Recorder:
     ) -> None:
         if service is not None:
             Destination.of(service, "info")  # refuse a bad name now, not with each record
-        self._log = as_log(target, settings)
+        self._log = log_for(target, settings)
         self._background = self._log if isinstance(self._log, BackgroundLog) else None
         self._service = service
         self._message = message
@@ -78,7 +78,7 @@ class Recorder:
             default: The name if no service was given, None for the logger's.
 
         """
-        if logger.partition(".")[0] in OURS:
+        if logger.partition(".")[0] in INTERNAL_LOGGERS:
             return None
         return self._service or (default or logger)[:LONGEST_NAME]
 

@@ -10,7 +10,7 @@ from logcommon.integrations.requests import Choose, Entry, Request, What
 from logcommon.integrations.requests import choose as usual_choice
 from logcommon.messages.origin import origin_of
 from logcommon.model import Destination
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 
 _LOGGER = logging.getLogger("logcommon")
 
@@ -44,7 +44,7 @@ class RequestLog:
         self._unopened = log if isinstance(log, CommonLog) else None
         self._service = service
         self._choose = choose
-        self._alarm = Alarm()
+        self._alarm = RateLimitedWarnings()
         # Of the usual choice a response's entry follows from these: it is made once for each.
         self._known: dict[tuple[str, str, int | None], Entry] = {}
 
@@ -58,7 +58,7 @@ class RequestLog:
         error: BaseException | None = None,
     ) -> None:
         """Log what is chosen of a request that began at that monotonic time."""
-        if self._unopened is not None and not self._unopened._is_open:
+        if self._unopened is not None and not self._unopened.is_open:
             self._warn_of_unopened()
         try:
             entry: Entry | None = None

@@ -21,7 +21,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic
 from typing import Any, TypeAlias
 
-from logcommon.background import BackgroundLog, as_log
+from logcommon.background import BackgroundLog, log_for
 from logcommon.client import CommonLog
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.integrations._request_log import RequestLog
@@ -86,7 +86,7 @@ class CommonLogMiddleware:
         **settings: Any,
     ) -> None:
         self._app = app
-        self._log = as_log(log, settings)
+        self._log = log_for(log, settings)
         self._requests = RequestLog(self._log, service, choose)
         self._slow_after = math.inf if slow_after is None else slow_after
 
@@ -100,7 +100,7 @@ class CommonLogMiddleware:
             await self._serve_other(scope, receive, send)
             return
         log = self._log
-        scope["logcommon"] = log if isinstance(log, CommonLog) else await log.opened()
+        scope["logcommon"] = log if isinstance(log, CommonLog) else await log.open_async()
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -122,7 +122,7 @@ def _flushing(log: BackgroundLog, send: _Send) -> _Send:
 
     async def flush_and_send(message: _Dict) -> None:
         if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-            await log.written()
+            await log.flush_async()
         await send(message)
 
     return flush_and_send

@@ -61,10 +61,7 @@ class CommonLogHandler(Recorder, logging.Handler):
     ) -> None:
         Recorder.__init__(self, target, service, message or _message, settings)
         logging.Handler.__init__(self, level)
-        redact = (
-            target._settings.redact if isinstance(target, CommonLog) else settings.get("redact")
-        )
-        self._has_hooks = message is not None or redact is not None
+        self._has_hooks = message is not None or self._log.settings.redact is not None
         self._names: dict[str, str | None] = {}
 
     def __repr__(self) -> str:

@@ -84,7 +84,7 @@ class CommonLogSink(Recorder):
     async def complete(self) -> None:
         """Do what `wait` does, in an event loop. `await logger.complete()` calls it."""
         if self._background is not None:
-            await self._background.written()
+            await self._background.flush_async()
 
     def stop(self) -> None:
         """Close. loguru calls it when the sink is removed."""

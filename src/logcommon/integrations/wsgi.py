@@ -20,7 +20,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from logcommon.background import BackgroundLog, as_log
+from logcommon.background import BackgroundLog, log_for
 from logcommon.client import CommonLog
 from logcommon.integrations._request_log import RequestLog
 from logcommon.integrations._routes import wsgi_route_template
@@ -78,7 +78,7 @@ class CommonLogMiddleware:
         **settings: Any,
     ) -> None:
         self._app = app
-        self._log = as_log(log, settings)
+        self._log = log_for(log, settings)
         self._requests = RequestLog(self._log, service, choose)
         self._slow_after = math.inf if slow_after is None else slow_after
         _listen_to_flask()

@@ -12,7 +12,7 @@ import anyio
 
 from logcommon.exceptions import SpoolError
 from logcommon.runtime.atomic import Step
-from logcommon.runtime.threads import outlast, run_in_thread
+from logcommon.runtime.threads import run_in_thread, wait_shielded
 from logcommon.stats import Outcome
 from logcommon.write.batch import BATCH_SIZE, Batch, calls_of
 from logcommon.write.buffer import Buffer
@@ -119,7 +119,7 @@ class Backlog:
 
         leaving = asyncio.create_task(self._close_spool(self._spool))
         try:
-            await outlast(leaving)
+            await wait_shielded(leaving)
         finally:
             if leaving.result():
                 self._reporter.add(self._batches.clear, spooled=self.calls)

@@ -6,7 +6,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 from logcommon.exceptions import SpoolError
 from logcommon.messages.origin import origin_of
 from logcommon.runtime.atomic import Step, atomically
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.server.errors import describe
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
@@ -29,7 +29,7 @@ class Reporter:
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self.ledger = ledger
         self._settings = settings
-        self._alarm = Alarm()
+        self._alarm = RateLimitedWarnings()
 
     def add(self, *steps: Step, **amounts: int) -> None:
         """Take `steps` and add to fields of the ledger, all at one moment."""
