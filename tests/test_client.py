@@ -35,14 +35,14 @@ async def test_the_example_of_the_interface(valkey_url: str) -> None:
 
 
 async def test_an_existing_client_stays_open(fake: FakeAsyncRedis) -> None:
-    """A client of the application's own serves as well, and is not closed with ours."""
+    """The application's own Redis client can be used, and is not closed with ours."""
     async with logcommon.connect(fake) as log:
         await log.log_common("api", "m")
     assert await total(fake) == 1
 
 
 async def test_awaited_calls_share_a_commit(valkey_url: str) -> None:
-    """A thousand calls that wait at the same time take a few commits, and a lone one takes one."""
+    """A thousand calls that wait at the same time share a few commits; a single call takes one."""
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "alone")
         assert log.stats.commits == 1
@@ -77,7 +77,7 @@ async def test_a_call_wakes_the_sleeping_writer(valkey_url: str, valkey: Redis) 
 
 
 async def test_whoever_waited_is_counted(valkey_url: str) -> None:
-    """No call returns before its own entry is in Redis, whenever it joined."""
+    """No call returns before its own entry is in Redis, whenever it was made."""
     returned = 0
 
     async def caller(log: logcommon.CommonLog, pace: int) -> None:
@@ -95,7 +95,7 @@ async def test_whoever_waited_is_counted(valkey_url: str) -> None:
 
 
 async def test_a_waiting_call_ends_the_linger(valkey_url: str) -> None:
-    """A call that waits is sent at once, and takes what lingers with it."""
+    """A call that waits is sent at once, together with everything that is pending."""
     async with logcommon.connect(valkey_url, linger=3600) as log:
         await log.log_common("api", "first")
         log.log_common_nowait("api", "lingers")
@@ -143,7 +143,7 @@ async def test_an_entry_counts_in_the_hour_in_which_it_was_logged(
 async def test_too_late_is_counted_as_such(
     valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
-    """An hour beyond the history is dropped, and both `stats` and the waiting caller know."""
+    """An entry older than the history is dropped; `stats` and the waiting caller are told."""
     async with logcommon.connect(valkey_url, clock=clock, history_hours=0) as log:
         for _ in range(3):
             await log.log_common("api", "m")
@@ -157,7 +157,7 @@ async def test_too_late_is_counted_as_such(
 
 
 async def test_members_in_redis_are_bounded(valkey_url: str, valkey: Redis) -> None:
-    """Past the limit new messages are counted as `<other>`, those known go on, nothing is lost."""
+    """Past the limit only new messages are counted as `<other>`, and nothing is lost."""
     async with logcommon.connect(valkey_url, max_members=10) as log:
         for number in range(25):
             await log.log_common("api", str(number))
@@ -171,7 +171,7 @@ async def test_members_in_redis_are_bounded(valkey_url: str, valkey: Redis) -> N
 async def test_members_of_late_hours_are_bounded_too(
     valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
-    """The bound holds for `:last`, for older hours, and for a set that is new."""
+    """The limit holds for `:last`, for older hours, and for a new set."""
     async with logcommon.connect(valkey_url, clock=clock, max_members=3) as log:
         for turn in (0, 1, 1, -2, 1, 1):
             clock.turn(turn)
@@ -185,7 +185,7 @@ async def test_members_of_late_hours_are_bounded_too(
 
 
 async def test_stats_add_up_at_all_times(valkey_url: str, clock: HandClock) -> None:
-    """Calls are what is counted, counted as other, dropped and pending, whenever one looks."""
+    """At any moment, calls are the sum of counted, other, dropped and pending."""
     async with logcommon.connect(valkey_url, clock=clock, max_pending=5, max_members=5) as log:
         for number in range(300):
             log.log_common_nowait("api", str(number % 12))
@@ -201,7 +201,7 @@ async def test_stats_add_up_at_all_times(valkey_url: str, clock: HandClock) -> N
 
 
 async def test_recent_calls_count_nothing(valkey_url: str, valkey: Redis) -> None:
-    """`log_recent` reaches the recent log alone, waited for or not."""
+    """`log_recent` and `log_recent_nowait` write to the recent log only."""
     async with logcommon.connect(valkey_url) as log:
         log.log_recent_nowait("api", "one")
         await log.log_recent("api", "two")
@@ -211,7 +211,7 @@ async def test_recent_calls_count_nothing(valkey_url: str, valkey: Redis) -> Non
 
 
 async def test_a_wrong_key_is_reported_and_harms_no_other(valkey_url: str, valkey: Redis) -> None:
-    """A key of another type loses its own entries, by number and to the waiting caller."""
+    """A key of the wrong type loses only its own entries; `stats` and the waiting caller know."""
     await valkey.set("common:api:info", "not a set")
     async with logcommon.connect(valkey_url) as log:
         results = await asyncio.gather(
@@ -227,7 +227,7 @@ async def test_a_wrong_key_is_reported_and_harms_no_other(valkey_url: str, valke
 async def test_a_user_without_multi_counts_nothing_until_it_may(
     valkey: Redis, server: ValkeyServer
 ) -> None:
-    """Where MULTI is refused nothing runs outside of a transaction; granted, it counts once."""
+    """If MULTI is refused, nothing runs outside a transaction; once allowed, all is counted."""
     await valkey.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-multi")
     async with logcommon.connect(f"redis://weak:pw@127.0.0.1:{server.port}") as log:
         log.log_common_nowait("api", "m")
@@ -240,7 +240,7 @@ async def test_a_user_without_multi_counts_nothing_until_it_may(
 
 
 def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
-    """What is logged before there is a loop is written once the client is entered."""
+    """What is logged before there is an event loop is written once the client is open."""
     log = logcommon.connect(valkey_url)
     log.log_common_nowait("api", "early")
 
@@ -253,7 +253,7 @@ def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
 
 
 async def test_a_waiting_call_in_other_learns_of_its_loss(valkey_url: str, valkey: Redis) -> None:
-    """A call past the limit of destinations is told where `<other>` could not be counted."""
+    """A call past the limit of destinations is told if `<other>` could not be counted."""
     await valkey.set("common:<other>:<other>", "not a set")
     async with logcommon.connect(valkey_url, max_destinations=1) as log:
         await log.log_common("a", "m")
@@ -271,7 +271,7 @@ async def test_calls_from_threads_wake_the_writer(valkey_url: str, valkey: Redis
 
 
 async def test_a_waiting_call_from_another_loop(valkey_url: str, valkey: Redis) -> None:
-    """Calls that wait are safe from several event loops at once."""
+    """Calls that wait can be made from several event loops at once."""
     async with logcommon.connect(valkey_url) as log:
 
         async def elsewhere() -> None:
@@ -294,7 +294,7 @@ async def test_the_close_drains(valkey_url: str, valkey: Redis) -> None:
 
 
 async def test_a_cancelled_block_drains(valkey_url: str, valkey: Redis) -> None:
-    """Cancelled in the middle, by a native cancellation or by a scope, the client still drains."""
+    """If the block is cancelled, by asyncio or anyio, the client still writes what is pending."""
 
     async def work(entered: asyncio.Event) -> None:
         async with logcommon.connect(valkey_url, linger=3600) as log:
@@ -333,7 +333,7 @@ def test_a_loop_that_ends_without_a_close_drains(valkey_url: str) -> None:
 
 
 async def test_entered_in_one_task_and_closed_in_another(valkey_url: str, valkey: Redis) -> None:
-    """Frameworks open and close in different tasks, which is no fault."""
+    """A client may be opened in one task and closed in another, as frameworks do."""
     log = logcommon.connect(valkey_url)
     await asyncio.create_task(log.__aenter__())
     log.log_common_nowait("api", "m")
@@ -344,7 +344,7 @@ async def test_entered_in_one_task_and_closed_in_another(valkey_url: str, valkey
 async def test_what_could_not_be_written_is_reported(
     unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Past the deadline the close says how much is lost, without a message or a password."""
+    """After the deadline a warning says how much is lost, without a message or a password."""
     url = f"redis://user:hunter2@127.0.0.1:{unused_tcp_port}"
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         async with logcommon.connect(url, drain_timeout=0.05) as log:
@@ -362,7 +362,7 @@ async def test_what_could_not_be_written_is_reported(
 
 
 async def test_after_the_close(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A late call is dropped with a number and one warning; what would wait raises."""
+    """A call after the close is counted as dropped, with one warning; calls that wait raise."""
     async with logcommon.connect(valkey_url) as log:
         log.log_common_nowait("api", "in time")
     assert caplog.messages == []
@@ -404,7 +404,7 @@ def test_a_target_that_cannot_be_used(target: str) -> None:
 
 
 async def test_a_literal_other_and_strange_messages(valkey_url: str) -> None:
-    """Messages of any characters come back as they were, lone surrogates made visible."""
+    """Messages of any characters are read as they were logged; lone surrogates are made visible."""
     messages = ["", OTHER, "tab\there", "nul\0", "größe ✓ 𝄞", "-1 LIMIT", "broken \udc80"]
     async with logcommon.connect(valkey_url) as log:
         for message in messages:
@@ -447,7 +447,7 @@ async def test_a_spool_that_cannot_be_used_leaves_no_server(tmp_path: Path) -> N
 
 
 async def test_a_client_can_be_entered_again(valkey_url: str, valkey: Redis) -> None:
-    """Closed and entered again, a client goes on where it was; it is not entered twice at once."""
+    """A closed client can be opened again and goes on counting; an open one can't be opened."""
     log = logcommon.connect(valkey_url)
     for number in range(1, 4):
         async with log:
@@ -461,7 +461,7 @@ async def test_a_client_can_be_entered_again(valkey_url: str, valkey: Redis) -> 
 
 
 def test_one_client_in_two_event_loops(valkey_url: str) -> None:
-    """`asyncio.run` twice, closed or not the first time, is two sessions without cross-talk."""
+    """Two runs of `asyncio.run` can use one client, even if the first did not close it."""
     log = logcommon.connect(valkey_url)
 
     async def use(*, close: bool) -> None:
@@ -477,7 +477,7 @@ def test_one_client_in_two_event_loops(valkey_url: str) -> None:
 
 
 async def test_late_entries_are_a_number(valkey_url: str, clock: HandClock) -> None:
-    """What is counted in an hour that is over is told apart, and so is when Redis last answered."""
+    """`stats` says how many were counted in a past hour, and when Redis last answered."""
     async with logcommon.connect(valkey_url, clock=clock) as log:
         before = log.stats
         for turn in (0, 1, -1, 0, 1):

@@ -42,13 +42,13 @@ def test_a_setting_out_of_range_is_refused(name: str, value: object) -> None:
 
 
 def test_a_fraction_of_a_whole_number_is_named_as_such() -> None:
-    """1.5 is a number of at least 0, so that can't be what is wrong with it."""
+    """The error for 1.5 says that a whole number is needed."""
     with pytest.raises(InvalidArgumentError, match="history_hours must be a whole number"):
         connect(history_hours=1.5)  # type: ignore[arg-type]
 
 
 def test_a_client_has_the_settings_it_was_made_with() -> None:
-    """They are those given, and defaults for the rest; both kinds of client show them."""
+    """Both kinds of client return the settings that were given, and defaults for the rest."""
     expected = Settings(linger=1, max_pending=5)
     assert connect("redis://host", linger=1, max_pending=5).settings == expected
     assert background("redis://host", linger=1, max_pending=5).settings == expected

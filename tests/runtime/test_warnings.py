@@ -1,4 +1,4 @@
-"""Warnings of our own."""
+"""logcommon's own warnings: few, and never an error."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from support.proxy import Proxy
 
 
 def test_warnings_are_few(caplog: pytest.LogCaptureFixture, clock: HandClock) -> None:
-    """However often something goes wrong, one warning of its kind in the interval is logged."""
+    """Of each kind, one warning is logged per interval, however often something goes wrong."""
     alarm = RateLimitedWarnings(interval=60, monotonic=clock)
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         for _ in range(5):
@@ -28,7 +28,7 @@ def test_warnings_are_few(caplog: pytest.LogCaptureFixture, clock: HandClock) ->
 
 
 class _Broken(logging.Handler):
-    """Raises out of `emit`, as many a handler of an application does."""
+    """Raises in `emit`, as an application's handler may."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise RuntimeError("the handler is broken")
@@ -36,7 +36,7 @@ class _Broken(logging.Handler):
 
 @pytest.fixture
 def broken_handler() -> Iterator[None]:
-    """Have whatever is logged to the logger `logcommon` raise."""
+    """Make everything that is logged to the logger `logcommon` raise."""
     logger, handler = logging.getLogger("logcommon"), _Broken()
     logger.addHandler(handler)
     yield
@@ -59,7 +59,7 @@ def test_a_warning_is_silent_without_stderr(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("broken_handler")
 async def test_a_broken_handler_does_not_end_the_writer(proxy: Proxy, valkey: Redis) -> None:
-    """After a transient fault that is warned of through a broken handler, writing goes on."""
+    """If a logging handler raises for our warning of a fault, writing goes on."""
     proxy.faults.extend(["cut before"])
     async with logcommon.connect(proxy.url) as log:
         for _ in range(2):
