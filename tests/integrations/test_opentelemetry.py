@@ -31,7 +31,6 @@ from logcommon.integrations.opentelemetry import CommonLogExporter
 from support.fork import in_child
 from support.layout import read_counts
 from support.programs import run
-from support.requirements import required
 
 NOWHERE = "redis://127.0.0.1:1"
 PROCESSORS = [SimpleLogRecordProcessor, BatchLogRecordProcessor]
@@ -451,25 +450,6 @@ for number in range(2000):
     logger.emit(body="over the limit", attributes={"user": number})
 """
 
-WITHOUT_THE_PACKAGE = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[1]:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-import logcommon.integrations.opentelemetry
-"""
-
-WITH_AN_OLD_PACKAGE = """
-from opentelemetry.sdk._logs import export
-
-del export.LogRecordExporter
-import logcommon.integrations.opentelemetry
-"""
-
 
 @pytest.mark.parametrize("make", PROCESSORS)
 async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis, make: Make) -> None:
@@ -477,19 +457,3 @@ async def test_a_program_that_just_ends(valkey_url: str, valkey: Redis, make: Ma
     done = await asyncio.to_thread(run, PROGRAM, valkey_url, make.__name__)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert await counted(valkey) == {"over the limit": 2000, "at the exit": 1}
-
-
-@pytest.mark.parametrize(
-    ("program", "absent"),
-    [
-        (WITHOUT_THE_PACKAGE, "opentelemetry"),
-        (WITHOUT_THE_PACKAGE, "opentelemetry.sdk"),
-        (WITH_AN_OLD_PACKAGE, ""),
-    ],
-)
-def test_without_the_package_the_error_says_what_to_install(program: str, absent: str) -> None:
-    """Importing the module without the SDK, or with an old one, names the command to install it."""
-    assert run(program, absent).stderr.endswith(
-        "ImportError: opentelemetry-sdk 1.39 or newer is not installed: "
-        f"pip install {required('opentelemetry')}\n"
-    )

@@ -28,17 +28,14 @@ from typing import Any, TypeAlias
 
 from logcommon.background import refuse
 from logcommon.client import CommonLog, connect
+from logcommon.integrations._extras import require_extra
 from logcommon.integrations._request_log import RequestLog
 from logcommon.integrations.requests import NO_ROUTE, Choose, What
 from logcommon.integrations.requests import choose as _usual_choice
 
-try:
+with require_extra("aiohttp>=3.11"):
     from aiohttp import WSCloseCode, hdrs, web
     from aiohttp.typedefs import Handler, Middleware
-except ModuleNotFoundError as missing:
-    if missing.name != "aiohttp":
-        raise
-    raise ImportError("aiohttp is not installed: pip install aiohttp", name="aiohttp") from missing
 
 LOG = web.AppKey("LOG", CommonLog)
 """Where the application keeps its client: `request.app[LOG]`, or `request.config_dict[LOG]` in a

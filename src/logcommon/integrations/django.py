@@ -14,15 +14,12 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Any
 
+from logcommon.integrations._extras import require_extra
 from logcommon.integrations.requests import ERROR, ROUTE
 
-try:
+with require_extra("django>=4.2"):
     from django.core.signals import got_request_exception
     from django.utils.decorators import sync_and_async_middleware
-except ModuleNotFoundError as missing:
-    if missing.name != "django":
-        raise
-    raise ImportError("django is not installed: pip install django", name="django") from missing
 
 
 def _route_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from logcommon.background import OURS, BackgroundLog, as_log
 from logcommon.client import CommonLog
+from logcommon.integrations._extras import require_extra
 from logcommon.messages.origin import type_and_place
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.stats import Stats
 
-try:
+with require_extra("loguru>=0.7.3"):
     import loguru
-except ModuleNotFoundError as missing:
-    if missing.name != "loguru":
-        raise
-    raise ImportError("loguru is not installed: pip install loguru", name="loguru") from missing
 
 if TYPE_CHECKING:
     from loguru import Message, Record

@@ -20,20 +20,14 @@ from typing import Any
 
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
+from logcommon.integrations._extras import require_extra
 from logcommon.messages.origin import distance_of, type_and_place
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.stats import Stats
 
-try:
+with require_extra("opentelemetry-sdk>=1.39"):
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
-except ImportError as missing:  # also where these have other names, as they had before 1.39
-    if (missing.name or "").partition(".")[0] != "opentelemetry":
-        raise
-    raise ImportError(
-        "opentelemetry-sdk 1.39 or newer is not installed: pip install 'opentelemetry-sdk>=1.39'",
-        name=missing.name,
-    ) from missing
 
 _UNKNOWN = "unknown_service"
 """What the SDK begins the name of a service with that has not been given one."""

@@ -22,18 +22,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from logcommon.client import CommonLog
+from logcommon.integrations._extras import require_extra
 from logcommon.stats import Stats
 
-try:
+with require_extra("prometheus-client>=0.22"):
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
-except ModuleNotFoundError as missing:
-    if missing.name != "prometheus_client":
-        raise
-    raise ImportError(
-        "prometheus_client is not installed: pip install prometheus-client",
-        name="prometheus_client",
-    ) from missing
 
 
 class _Metric(NamedTuple):

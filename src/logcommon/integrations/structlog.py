@@ -19,18 +19,13 @@ from typing import Any
 
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
+from logcommon.integrations._extras import require_extra
 from logcommon.messages.origin import type_and_place
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.stats import Stats
 
-try:
+with require_extra("structlog>=25"):
     from structlog.typing import EventDict, WrappedLogger
-except ModuleNotFoundError as missing:
-    if missing.name != "structlog":
-        raise
-    raise ImportError(
-        "structlog is not installed: pip install structlog", name="structlog"
-    ) from missing
 
 _SEVERITIES = {
     "debug": "debug",
