@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 import logcommon
 import logcommon.integrations.aiohttp as middleware_module
 from logcommon.integrations.aiohttp import LOG, common_log_middleware, setup
-from logcommon.integrations.requests import Entry, Request, choose
+from logcommon.integrations.requests import LogCall, Request, default_choice
 from support.clock import NOON, HandClock
 from support.layout import read_counts
 from support.proxy import Proxy
@@ -585,11 +585,11 @@ async def test_the_application_chooses(
     """Name, message and severity may be any, and None counts nothing; the facts are all there."""
     seen: list[Request] = []
 
-    def chosen(request: Request) -> Entry | None:
+    def chosen(request: Request) -> LogCall | None:
         seen.append(request)
         if request.status == 200:
             return None
-        return Entry(f"{request.service}-{request.what}", f"{request.status}", "critical")
+        return LogCall(f"{request.service}-{request.event}", f"{request.status}", "critical")
 
     app = app_of(fine=fine, broken=broken)
     install(app, log, service="shop", choose=chosen)
@@ -598,7 +598,7 @@ async def test_the_application_chooses(
             await client.get(path)
     assert await counted(valkey, "shop-exception") == {"critical": Counter(["None"])}
     assert await counted(valkey, "shop-response") == {"critical": Counter(["404"])}
-    facts = [(each.what, each.method, each.route, each.status) for each in seen]
+    facts = [(each.event, each.method, each.route, each.status) for each in seen]
     assert facts == [
         ("response", "GET", "/fine", 200),
         ("exception", "GET", "/broken", None),
@@ -613,12 +613,12 @@ async def test_choosing_that_fails_harms_no_request(
 ) -> None:
     """What raises or chooses nonsense has nothing counted, all else as ever, and one warning."""
 
-    def chosen(request: Request) -> Entry:
-        if request.what == "exception":
-            return cast("Entry", ("web", 5))
+    def chosen(request: Request) -> LogCall:
+        if request.event == "exception":
+            return cast("LogCall", ("web", 5))
         if request.status == 404:
             raise KeyError("secret")
-        return choose(request)
+        return default_choice(request)
 
     app = app_of(fine=fine, broken=broken)
     install(app, log, choose=chosen)
@@ -628,7 +628,7 @@ async def test_choosing_that_fails_harms_no_request(
     assert await counted(valkey) == {"info": Counter(["GET /fine 200"])}
     ours = [record.getMessage() for record in caplog.records if record.name == "logcommon"]
     (warning,) = ours
-    assert warning.endswith(f"choosing failed: KeyError at {place(chosen, 4)}")
+    assert warning.endswith(f"choosing what to log raised KeyError at {place(chosen, 4)}")
 
 
 async def test_with_a_url_the_application_has_a_client(

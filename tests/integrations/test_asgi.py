@@ -812,17 +812,17 @@ async def test_choose_decides(
     """It sees all that is known, names, rates and phrases it, or has nothing logged."""
     seen: list[requests.Request] = []
 
-    def choose(request: requests.Request) -> requests.Entry | None:
+    def choose(request: requests.Request) -> requests.LogCall | None:
         seen.append(request)
         if request.route == "/health":
             return None
-        return requests.Entry("other", f"{request.method} took part", "warning")
+        return requests.LogCall("other", f"{request.method} took part", "warning")
 
     app = shop(Route("/health", hello), Route("/", hello), log=log, choose=choose)
     await ask(app, "GET /", "GET /health")
     assert await counted(log, valkey, "other") == {"warning": Counter({"GET took part": 1})}
     assert await counted(log, valkey) == {}
-    assert [(each.what, each.service, each.route, each.status) for each in seen] == [
+    assert [(each.event, each.service, each.route, each.status) for each in seen] == [
         ("response", "web", "/", 200),
         ("response", "web", "/health", 200),
     ]
@@ -843,7 +843,7 @@ async def test_a_choice_that_fails_harms_nobody(
     assert log.stats.calls == 0
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("logcommon", logging.WARNING)
-    assert record.message.startswith("a request is not counted: ")
+    assert record.message.startswith("a request was not counted: ")
     assert "zero" not in record.message
 
 
