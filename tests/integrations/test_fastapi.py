@@ -1,7 +1,8 @@
 """The client as a dependency of FastAPI."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,6 @@ from redis.asyncio import Redis
 import logcommon
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from logcommon.integrations.fastapi import Log, get_log
-from logcommon.runtime import ending
 from support.layout import read_counts
 
 
@@ -47,13 +47,6 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.test")
 
 
-@pytest.fixture(autouse=True)
-def _no_threads_left() -> Iterator[None]:
-    """Close what middleware with a URL has opened, as the end of a process does."""
-    yield
-    ending.close_all()
-
-
 async def test_a_handler_gets_the_client(valkey_url: str, valkey: Redis) -> None:
     """In routes of every kind; what is awaited is in Redis before the response."""
     log = logcommon.connect(valkey_url)
@@ -87,10 +80,10 @@ async def test_a_websocket_gets_the_client(valkey_url: str, valkey: Redis) -> No
     """The same parameter does for a websocket."""
     sent: list[str] = []
 
-    async def receive() -> dict[str, object]:
+    async def receive() -> MutableMapping[str, Any]:
         return {"type": "websocket.connect"}
 
-    async def send(message: dict[str, object]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(str(message["type"]))
 
     async with logcommon.connect(valkey_url) as log:

@@ -29,7 +29,7 @@ from logcommon.integrations.requests import ERROR_KEY
 
 # Frameworks and servers each have types of their own for these; `Any` takes them all.
 _Receive: TypeAlias = Callable[[], Awaitable[Any]]
-_Send: TypeAlias = Callable[[Any], Awaitable[None]]
+_Send: TypeAlias = Callable[[Any], Awaitable[Any]]
 _Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 _Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
