@@ -75,3 +75,25 @@ async def respond(send: App, status: int = 200, *, more_body: bool = False) -> N
     """Begin a response, and end it unless there is more to come."""
     await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": b"x", "more_body": more_body})
+
+
+async def scope_after(app: App, method: str, path: str, **more: object) -> Message:
+    """Return the scope of a request, or of a websocket, as the application has left it."""
+    scope: Message = {
+        "type": "websocket" if method == "WEBSOCKET" else "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"shop.test")],
+        "root_path": "",
+        **more,
+    }
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect" if method == "WEBSOCKET" else "http.request"}
+
+    async def send(_: Message) -> None: ...
+
+    await app(scope, receive, send)
+    return scope

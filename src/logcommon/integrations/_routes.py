@@ -35,7 +35,7 @@ def wsgi_route(environ: Mapping[str, Any]) -> str:
 def litestar_route(scope: Mapping[str, Any]) -> Any:
     """Return what Litestar leaves in the scope, or an application in any other framework."""
     # https://github.com/litestar-org/litestar/blob/v2.24.0/litestar/_asgi/asgi_router.py#L106
-    # Litestar 2.12.0, 2.25.0. Quart leaves nothing: docs/integrations.md has the line to add.
+    # Litestar 2.12.0, 2.24.0, 2.25.0. Quart leaves nothing; docs/integrations.md says what to add.
     return scope.get("path_template")
 
 
@@ -44,15 +44,16 @@ def starlette_route(scope: Mapping[str, Any]) -> Any:
     # The outermost router, and the root path outside all mounts next to the one inside them:
     # https://github.com/Kludex/starlette/blob/1.3.1/starlette/routing.py#L665-L666
     # https://github.com/Kludex/starlette/blob/1.3.1/starlette/routing.py#L413-L415
-    # Starlette 0.38.6, 1.10.0.
+    # Starlette 0.38.6, 1.3.1, 1.10.0.
     routes = getattr(scope.get("router"), "routes", ())
     outside = scope.get("app_root_path")
     if outside is None:
         return _template_in_router(scope, routes)
 
-    # FastAPI keeps the mount of an included router, with its whole path, apart from the routes.
-    included_mount = getattr(_fastapi_context(scope), "starlette_route", None)
-    found = _follow_mounts((included_mount, *routes), scope["root_path"].removeprefix(outside))
+    # FastAPI keeps a mount that comes from an included router, with its whole path, in the context.
+    included = getattr(_fastapi_context(scope), "starlette_route", None)
+    mounted_at = scope.get("root_path", "").removeprefix(outside)
+    found = _follow_mounts(routes, mounted_at, included)
     if found is None:
         return None
     prefix, routes = found
@@ -95,9 +96,10 @@ def _template_in_router(scope: Mapping[str, Any], routes: Iterable[Any]) -> Any:
     # FastAPI shares one route among the routers that include it; the context has the whole path:
     # https://github.com/fastapi/fastapi/blob/0.141.1/fastapi/routing.py#L1373-L1378
     # https://github.com/fastapi/fastapi/blob/0.141.1/fastapi/routing.py#L1793-L1799
-    # FastAPI 0.115.0 (which copies routes instead), 0.165.0.
+    # FastAPI 0.115.0 (which copies routes instead, and no mounts), 0.141.1, 0.165.0.
     context = _fastapi_context(scope)
-    if context is not None and getattr(context, "original_route", None) is route:
+    shared = getattr(context, "original_route", None)
+    if shared is not None and (shared is route or (route is None and _leads_to(shared, scope))):
         route = getattr(context, "starlette_route", None) or context
     return getattr(route, "path_format", None) or getattr(route, "path", None)
 
@@ -112,33 +114,43 @@ def _fastapi_context(scope: Mapping[str, Any]) -> Any:
 def _route_of_endpoint(scope: Mapping[str, Any], routes: Iterable[Any]) -> Any:
     """Return the route that leads to the endpoint; several may, so the path must match as well."""
     # https://github.com/Kludex/starlette/blob/1.3.1/starlette/routing.py#L249-L253
-    endpoint = scope.get("endpoint")
-    if endpoint is None:
-        return None
-
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
     for route in routes:
-        if getattr(route, "endpoint", None) is endpoint and route.path_regex.match(path):
+        if _leads_to(route, scope) and route.path_regex.match(path):
             return route
+
+        below = getattr(route, "routes", None)
+        if below and not getattr(route, "path", ""):  # a Host, or a Mount that adds nothing
+            found = _route_of_endpoint(scope, below)
+            if found is not None:
+                return found
     return None
 
 
-def _follow_mounts(routes: Iterable[Any], path: str) -> tuple[str, Iterable[Any]] | None:
+def _leads_to(route: Any, scope: Mapping[str, Any]) -> bool:
+    endpoint = scope.get("endpoint")
+    return endpoint is not None and getattr(route, "endpoint", None) is endpoint
+
+
+def _follow_mounts(
+    routes: Iterable[Any], path: str, included: Any
+) -> tuple[str, Iterable[Any]] | None:
     """Return the template of the mounts that `path` leads through, and the routes of the last.
 
     As in the router, the first mount counts that matches; what is left of the path must match too.
+    The mount `included` may stand at any level.
     """
     if not path:
         return "", routes
 
-    for mount in routes:
+    for mount in (included, *routes):
         below, pattern = getattr(mount, "routes", None), getattr(mount, "path_regex", None)
         if below is None:
             continue
         if pattern is None:  # a Host, which has routes but no path
-            found, template = _follow_mounts(below, path), ""
+            found, template = _follow_mounts(below, path, included), ""
         elif match := pattern.match(f"{path}/"):
-            found = _follow_mounts(below, f"/{match['path']}".rstrip("/"))
+            found = _follow_mounts(below, f"/{match['path']}".rstrip("/"), included)
             template = mount.path_format.removesuffix(_BELOW_MOUNT)
         else:
             found = None
