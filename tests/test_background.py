@@ -56,7 +56,7 @@ async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redi
     assert not threads()
     log.log_common_nowait("api", "m", "info")
     log.log_common_nowait("api", "m", "info")
-    await until(lambda: log._log._is_open)
+    await until(lambda: log._log.is_open)
     other = log._keeper()
     other.start()  # as by a caller in another thread who had found none
     other.join(10)
@@ -155,7 +155,7 @@ async def test_no_thread_is_to_be_had(
         await until(lambda: not log.is_closing())
     assert (log.stats.pending, threads()) == (3, [])
     log.log_common_nowait("api", "m", "info")
-    await until(lambda: log._log._is_open)
+    await until(lambda: log._log.is_open)
     log.close()
     assert await total(valkey) == log.stats.counted == 4
 

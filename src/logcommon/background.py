@@ -23,6 +23,7 @@ from logcommon.runtime import ending
 from logcommon.runtime.fork import begin_anew_in_children
 from logcommon.runtime.keeper import Keeper, Outcome
 from logcommon.runtime.warnings import Alarm
+from logcommon.settings import Settings
 from logcommon.stats import Stats
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
@@ -64,7 +65,7 @@ class BackgroundLog:
                 "redis.asyncio client belongs to its event loop, so use logcommon.connect there"
             )
         self._url = url
-        checked = connect(url, **settings)._settings
+        checked = connect(url, **settings).settings
         self._log = CommonLog(url, checked, buffer=_OpenBuffer)
         self._drain_timeout = checked.drain_timeout
         self.patience = checked.drain_timeout + _FAREWELL
@@ -138,6 +139,11 @@ class BackgroundLog:
         return True
 
     @property
+    def settings(self) -> Settings:
+        """The settings that the client was made with."""
+        return self._log.settings
+
+    @property
     def stats(self) -> Stats:
         """What has become of every call so far."""
         return self._log.stats
@@ -179,7 +185,7 @@ class BackgroundLog:
 
     async def opened(self) -> CommonLog:
         """Return the client once it is open; as it is if it can't be opened."""
-        keeper = None if self._log._is_open else self._require_keeper()
+        keeper = None if self._log.is_open else self._require_keeper()
         if keeper is not None:
             replied, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -260,7 +266,7 @@ class BackgroundLog:
     def _keeper(self) -> Keeper:
         return Keeper(
             self._log,
-            self._log._settings.drain_timeout,
+            self._drain_timeout,
             self._turn,
             self._go_fast,
             self._go_slow,

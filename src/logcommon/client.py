@@ -161,7 +161,7 @@ class CommonLog:
                 is moved aside, with a warning, and read as far as possible.)
 
         """
-        if self._is_open:
+        if self.is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
         target = self._target
         if self._embedded is not None:
@@ -281,6 +281,17 @@ class CommonLog:
         await self._require_session().writer.write()
 
     @property
+    def is_open(self) -> bool:
+        """Whether the client is open, so that what is logged is written."""
+        session = self._session
+        return session is not None and not (session.host.done() or session.is_abandoned)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the client was made with."""
+        return self._settings
+
+    @property
     def stats(self) -> Stats:
         """What has become of every call so far."""
         session = self._session
@@ -352,11 +363,6 @@ class CommonLog:
         session = self._require_session()
         return await session.read(session.reader.hours(name, severity))
 
-    @property
-    def _is_open(self) -> bool:
-        session = self._session
-        return session is not None and not (session.host.done() or session.is_abandoned)
-
     def _abandoned_writer(self) -> Writer | None:
         """Return the writer of a session whose loop was closed before the writer had ended."""
         session = self._session
@@ -365,7 +371,7 @@ class CommonLog:
         return session.writer
 
     def _require_session(self) -> "_Session":
-        if self._session is None or not self._is_open:
+        if self._session is None or not self.is_open:
             raise ClientClosedError(
                 "the client is not open: use it inside `async with logcommon.connect(...) as log:`"
             )

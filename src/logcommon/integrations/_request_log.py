@@ -75,7 +75,7 @@ class RequestLog:
             error: What the application raised.
 
         """
-        if self._unopened is not None and not self._unopened._is_open:
+        if self._unopened is not None and not self._unopened.is_open:
             self._unopened = None
             _warn_of_unopened()
         try:

@@ -68,10 +68,7 @@ class CommonLogHandler(logging.Handler):
         super().__init__(level)
         self._service = service
         self._message = message or _message
-        redact = (
-            target._settings.redact if isinstance(target, CommonLog) else settings.get("redact")
-        )
-        self._alone = message is None and redact is None
+        self._alone = message is None and self._log.settings.redact is None
         self._names: dict[str, str | None] = {}
         self._careful = _Careful()
         self.ignored = 0
