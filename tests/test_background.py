@@ -246,7 +246,7 @@ def interrupt_at(line: int) -> None:
     """Have an exception raised when the so-many-th line from now is about to be executed."""
     left = line
 
-    def trace(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal left
         if event == "line":
             left -= 1

@@ -12,7 +12,7 @@ from logcommon.integrations.requests import NO_ROUTE
 from support.asgi import App, Message, hello, scope_after
 
 
-async def chat(websocket: Any) -> None:  # noqa: ANN401  # of Starlette or of FastAPI
+async def chat(websocket: Any) -> None:  # of Starlette or of FastAPI
     await websocket.close()
 
 

@@ -64,7 +64,7 @@ BUG = f"ValueError at {place_of(bug, 1)}"
 """How the exception that `bug` raises is counted."""
 
 
-def shop(*routes: BaseRoute, log: logcommon.CommonLog | str, **settings: Any) -> Starlette:  # noqa: ANN401
+def shop(*routes: BaseRoute, log: logcommon.CommonLog | str, **settings: Any) -> Starlette:
     """Return an application of Starlette with the middleware."""
     app = Starlette(routes=routes)
     app.add_middleware(CommonLogMiddleware, log=log, **settings)

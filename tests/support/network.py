@@ -120,7 +120,7 @@ async def _nothing() -> None:
 class _Connection(FakeAsyncRedisConnection):
     """A connection to the imitation, through a network."""
 
-    def __init__(self, *, network: Network, **settings: Any) -> None:  # noqa: ANN401  # redis-py's
+    def __init__(self, *, network: Network, **settings: Any) -> None:  # redis-py's
         super().__init__(**settings)
         self._network = network
 

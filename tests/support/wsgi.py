@@ -48,7 +48,7 @@ class Server:
                 body.close()
 
 
-def server(app: App, log: logcommon.CommonLog | str, **settings: Any) -> Server:  # noqa: ANN401
+def server(app: App, log: logcommon.CommonLog | str, **settings: Any) -> Server:
     """Return a server that serves an application with the middleware."""
     return Server(CommonLogMiddleware(app, log, **settings))
 
