@@ -18,7 +18,9 @@ from support.examples import Counts, counts_in, examples_of, run_example
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = sorted((ROOT / "src").rglob("*.py"))
-TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest"
+TEST_COMMAND = (
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto"
+)
 WITH_EXAMPLES = [
     pytest.param(page, id=str(page.relative_to(ROOT)))
     for page in [*PAGES, *MODULES]

@@ -16,9 +16,8 @@ from support.until import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
 
-RULE = "/orders/<int:number>"
-"""The template of Django's route and of Flask's."""
-
+ORDER = "/orders/<int:number>"
+"""The route of an order in Django and in Flask."""
 BOTH = ("url", "client")
 UVICORN = "uvicorn --port {port}"
 GUNICORN = "gunicorn --no-control-socket --bind 127.0.0.1:{port} --workers 2"
@@ -31,24 +30,24 @@ ROWS = {
     "uvicorn": Row(f"{UVICORN} {STARLETTE}", stops=1, logs=BOTH),
     "uvicorn-2": Row(f"{UVICORN} --workers 2 {STARLETTE}", stops=2, logs=BOTH),
     "uvicorn-mounted": Row(f"{UVICORN} starlette_shop:mounted", missing="/{path}"),
-    "uvicorn-django": Row(f"{UVICORN} django_shop:asgi_app", order=RULE),
+    "uvicorn-django": Row(f"{UVICORN} django_shop:asgi_app", order=ORDER),
     "uvicorn-litestar": Row(f"{UVICORN} litestar_shop:app", bug="GET /bug 500", stops=1, logs=BOTH),
     "gunicorn-uvicorn": Row(f"{GUNICORN} {WORKER} {STARLETTE}", stops=2, logs=BOTH),
     "gunicorn-uvicorn-preload": Row(
         f"{GUNICORN} {WORKER} --preload {STARLETTE}", stops=2, logs=BOTH
     ),
-    "gunicorn-flask": Row(f"{GUNICORN} flask_shop:app", order=RULE),
-    "gunicorn-flask-preload": Row(f"{GUNICORN} --preload flask_shop:app", order=RULE),
+    "gunicorn-flask": Row(f"{GUNICORN} flask_shop:app", order=ORDER),
+    "gunicorn-flask-preload": Row(f"{GUNICORN} --preload flask_shop:app", order=ORDER),
     "gunicorn-threads-flask": Row(
-        f"{GUNICORN} --threads 4 flask_shop:app", order=RULE, interrupt=interrupt
+        f"{GUNICORN} --threads 4 flask_shop:app", order=ORDER, interrupt=interrupt
     ),
-    "gunicorn-django": Row(f"{GUNICORN} django_shop:wsgi_app", order=RULE),
+    "gunicorn-django": Row(f"{GUNICORN} django_shop:wsgi_app", order=ORDER),
     "hypercorn": Row(f"{HYPERCORN} {STARLETTE}", stops=1, logs=BOTH),
     "hypercorn-2": Row(f"{HYPERCORN} --workers 2 {STARLETTE}", stops=2, logs=BOTH),
     "granian": Row(f"{GRANIAN} --interface asgi {STARLETTE}", stops=1, logs=BOTH),
     "granian-2": Row(f"{GRANIAN} --workers 2 --interface asgi {STARLETTE}", stops=2, logs=BOTH),
     "granian-flask": Row(
-        f"{GRANIAN} --interface wsgi flask_shop:app", order=RULE, interrupt=interrupt
+        f"{GRANIAN} --interface wsgi flask_shop:app", order=ORDER, interrupt=interrupt
     ),
 }
 

@@ -46,6 +46,7 @@ def lessened(permissions: list[str]) -> list[Any]:
             if permission.startswith("%RW"):
                 less = permission.replace("%RW", half)
                 cases.append(pytest.param([*before, less, *after], id=less))
+
     return cases
 
 
@@ -69,13 +70,14 @@ async def admit(valkey: Redis, server: ValkeyServer) -> AsyncIterator[Admit]:
 
 async def refused(valkey: Redis) -> set[str]:
     """Return what the user was refused, other than telling the name of the library."""
-    log = await valkey.acl_log()
+    log: list[Any] = await valkey.acl_log()
     return {entry["object"] for entry in log if entry["object"] != "client|setinfo"}
 
 
 async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
     """Do all that a client can do; return what is counted, and what ought to be."""
-    clock, model = HandClock(), {}
+    clock = HandClock()
+    model: Counts = {}
     async with (
         logcommon.connect(url, clock=clock, max_members=2, drain_timeout=0.1) as log,
         Redis.from_url(url) as conn,
@@ -98,6 +100,7 @@ async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
         assert log.stats.connects == connects + 1
         assert log.stats.calls == log.stats.counted + log.stats.other
         await read_everything(log)
+
     return await read_counts(valkey), model
 
 
@@ -296,11 +299,13 @@ async def try_everything(ear: Ear, url: str, read: type[BaseException]) -> None:
             await log.recent("api")
         await until(lambda: log.stats.failures > 0)
         ear.hear(log.stats)
+
     with ear.hears(logcommon.NotWrittenError):
         await waiting
     with ear.hears(logcommon.ClientClosedError):
         await log.flush()
     ear.hear(log, log.stats)
+
     assert log.stats.dropped_unwritten == 2
     async with Redis.from_url(url) as conn:
         with ear.hears(logcommon.LogCommonError):
@@ -342,6 +347,7 @@ async def test_a_server_that_repeats_what_it_was_sent_is_not_repeated(
             if command in ("HELLO", "LPUSH"):
                 with ear.hears(logcommon.LogCommonError):
                     await logcommon.log_recent(conn, "api", MESSAGE)
+
     assert command.lower() in " ".join(ear.heard).lower()
 
 
@@ -363,6 +369,7 @@ async def test_a_key_of_another_type_is_named_without_the_message(
         with ear.hears(logcommon.ServerRefusedError):
             await logcommon.log_common(valkey, "api", MESSAGE)
         ear.hear(log.stats)
+
         assert "api:info" in str(log.stats.last_error)
 
 
@@ -463,6 +470,7 @@ async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Pat
         url = f"redis://:{SECRET}@127.0.0.1:{server.port}"
         async with Redis(port=server.port) as node:
             await node.config_set("requirepass", SECRET)
+
         async with logcommon.connect(url) as log:
             log.log_common_nowait("api", MESSAGE)
             with ear.hears(logcommon.ClusterUnsupportedError):
@@ -470,6 +478,7 @@ async def test_a_cluster_is_reported_without_the_message(ear: Ear, tmp_path: Pat
             with ear.hears(logcommon.ClusterUnsupportedError):
                 await log.top("api")
             ear.hear(log.stats)
+
         async with Redis.from_url(url) as conn:
             with ear.hears(logcommon.ClusterUnsupportedError):
                 await logcommon.log_common(conn, "api", MESSAGE)

@@ -1,4 +1,4 @@
-"""An error that nobody expected costs what it is about, and nothing else; it is never silent."""
+"""An unexpected error loses only the entries that cause it, and is always reported."""
 
 import asyncio
 import math
@@ -17,13 +17,14 @@ from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write import transaction, writer
 from logcommon.write.backlog import Backlog
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch
 from logcommon.write.committer import Committer
 from logcommon.write.flight import Flight
 from logcommon.write.isolate import set_apart
 from logcommon.write.replays import Replays
 from logcommon.write.transaction import Marker
 from support.clock import NOON, HandClock
+from support.inside import host_of
 from support.layout import read_counts
 from support.proxy import Proxy
 from support.until import until
@@ -34,7 +35,7 @@ NO_HOUR = 10**9
 
 
 def fail_for(monkeypatch: pytest.MonkeyPatch, poison: str) -> None:
-    """Have counting one message raise, for whatever reason."""
+    """Make counting one message raise."""
 
     def failing(target: bytes, amount: int, message: str) -> Command:
         if message == poison:
@@ -51,7 +52,7 @@ async def test_what_fails_is_dropped_and_the_rest_is_counted(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One message of a batch that can't be encoded is a number and a warning, without its text."""
+    """A message that can't be encoded is dropped, with a warning that does not repeat it."""
     fail_for(monkeypatch, "secret")
     async with logcommon.connect(valkey_url, clock=clock) as log:
         for message in ("a", "secret", "b", "secret", "a"):
@@ -64,6 +65,7 @@ async def test_what_fails_is_dropped_and_the_rest_is_counted(
         stats = log.stats
         assert (stats.counted, stats.dropped_failed, stats.pending) == (5, 3, 0)
         assert stats.calls == stats.counted + stats.dropped
+
     assert await read_counts(valkey) == {NOON: Counter({"a": 2, "b": 1, "behind it": 1})}
     assert await read_counts(valkey, "web") == {NOON: Counter(c=1)}
     (text,) = caplog.messages
@@ -80,9 +82,9 @@ async def test_what_was_sent_before_it_failed_is_settled_by_the_marker(
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
-    """A batch in doubt that can't be decided again is counted if it was executed, else dropped.
+    """A batch in doubt that can't be made a transaction again counts if it was executed.
 
-    An EXEC that comes too late is aborted by the commit that goes on without what failed.
+    The commit of the rest aborts an EXEC of the whole that arrives late.
     """
     proxy.faults.extend(["pass", fault])  # type: ignore[list-item]
     proxy.holds = True
@@ -101,6 +103,7 @@ async def test_what_was_sent_before_it_failed_is_settled_by_the_marker(
         await proxy.deliver_late(fault == "deliver late")
         await log.log_common("api", "after")
         assert (log.stats.counted, log.stats.dropped_failed) == (2 + executed, not executed)
+
     counts = Counter(["before", "after"] + ["m"] * executed)
     assert await read_counts(valkey) == {NOON: counts}
 
@@ -114,18 +117,20 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
     mixed = Batch(good | {(WEB, NO_HOUR): {"b": 3}}, {WEB: [("b", -math.inf)]}, 1)
     async with asyncio.timeout(20):
         outcome = await committer.settle(mixed)
+
     assert (outcome.counted, outcome.failed) == (2, 3)
     assert outcome.errors.keys() == {(WEB, NO_HOUR), WEB}
     outcome = await committer.settle(Batch({(WEB, -NO_HOUR): {"b": 3}}, number=2))
     assert (outcome.counted, outcome.failed) == (0, 3)
     outcome = await committer.settle(Batch(good, number=3))
+
     assert (outcome.counted, outcome.failed) == (2, 0)
     await committer.close(forget=True)
     assert await read_counts(valkey) == {NOON: Counter(a=4)}
 
 
 def test_if_nothing_fails_by_itself_all_is_set_apart() -> None:
-    """A fault that shows only in the whole batch takes the whole batch with it."""
+    """A fault that only the whole batch shows drops the whole batch."""
     batch = Batch({(API, NOON): {"a": 1, "b": 2}}, {API: [("a", NOON * 3600.0)]}, 5)
     good, bad = set_apart(batch, lambda part: None)
     assert (good, bad) == (Batch(number=5), batch)
@@ -146,7 +151,7 @@ async def test_the_writer_goes_on_after_an_error_of_its_own(
     caplog: pytest.LogCaptureFixture,
     step: str,
 ) -> None:
-    """An error between two commits is a number and a warning, and what waits is written."""
+    """An error between two commits restarts the writer, with a warning; what waits is written."""
     original, errors = getattr(Backlog, step), [ValueError("secret")]
 
     async def failing(self: Backlog, **options: bool) -> None:
@@ -170,7 +175,7 @@ async def test_the_writer_goes_on_after_an_error_of_its_own(
 async def test_the_copies_go_on_after_an_error(
     tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task that copies the buffer to the spool is started again as well."""
+    """The task that copies the buffer to the spool is restarted too."""
     original, calls = Backlog.copy_regularly, list[str]()
 
     async def failing(self: Backlog) -> None:
@@ -188,11 +193,11 @@ async def test_the_copies_go_on_after_an_error(
 async def test_a_writer_that_is_cancelled_says_so(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever cancels all tasks of an open client is told what becomes of what is logged then."""
+    """Cancelling all tasks of an open client logs a warning that later calls are dropped."""
     monkeypatch.setattr(writer, "_PATIENCE", 0)
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        log._session.host.cancel()
+        host_of(log).cancel()
         await until(lambda: bool(caplog.messages))
         log.log_common_nowait("api", "m")
         assert (log.stats.counted, log.stats.dropped_closed) == (1, 1)
@@ -203,7 +208,7 @@ async def test_a_writer_that_is_cancelled_says_so(
 async def test_a_close_that_is_cancelled_is_not_warned_of(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that is left by cancelling whoever uses it ends as it should, and says nothing."""
+    """A client whose user is cancelled closes as usual, without a warning."""
     monkeypatch.setattr(writer, "_PATIENCE", 0)
 
     async def use() -> None:
@@ -221,7 +226,7 @@ async def test_a_close_that_is_cancelled_is_not_warned_of(
 
 
 async def test_what_was_set_apart_of_a_batch_in_doubt(fake: FakeAsyncRedis) -> None:
-    """If another process may have written the batch, all of it is in doubt, and in the account."""
+    """If another process may have written the batch, all of it is counted as in doubt."""
 
     def check(part: Batch) -> None:
         if any("secret" in messages for messages in part.counts.values()):
@@ -236,16 +241,18 @@ async def test_what_was_set_apart_of_a_batch_in_doubt(fake: FakeAsyncRedis) -> N
 
 
 def test_attempts_at_what_is_put_back_go_on_being_numbered() -> None:
-    """A marker that an earlier attempt sets late is not taken for one of the next."""
+    """A marker that an earlier attempt sets late is not mistaken for the next one's."""
     replays = Replays(Settings(), Ledger(), Alarm())
     for number in (1, 2, 3):
         batch = Batch({(API, 5): {"a": 1}}, number=number, producer="p", attempts=1)
         replays.settled(Flight([batch], batch), Outcome(counted=1), number)
     replays.lose(1, 4)
     first = replays.next()
+
     assert first is not None
     assert first.begin_attempt() == 2
     replays.lose(0, 5)
     second = replays.next()
+
     assert second is not None
     assert (len(second.parts), second.begin_attempt()) == (3, 3)

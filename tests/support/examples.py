@@ -1,4 +1,4 @@
-"""Running the Python blocks of a page as the files that a reader makes of them."""
+"""Runs the Python blocks of a page as the files that a reader would save."""
 
 import asyncio
 import re
@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 from redis.asyncio import Redis
@@ -51,7 +51,7 @@ def examples_of(page: Path) -> list[Example]:
 
 
 async def run_example(example: Example, url: str, folder: Path) -> None:
-    """Run an example as a file, with `url` for its Redis; raise AssertionError if it complains."""
+    """Run an example as a file, with `url` for its Redis; it must print no errors."""
     code = example.code.replace(URL, url).replace('"embedded:"', repr(url))
     port = free_port()
     code = code.replace(AIOHTTP_SERVES, f"{AIOHTTP_SERVES}, port={port}")
@@ -72,13 +72,14 @@ async def counts_in(redis: Redis) -> Counts:
     counts: Counts = Counter()
     async for key in redis.scan_iter("common:*", _type="zset"):
         _, name, severity, *_ = key.decode().split(":")
-        for message, count in await redis.zrange(key, 0, -1, withscores=True):
+        members: list[Any] = await redis.zrange(key, 0, -1, withscores=True)
+        for message, count in members:
             counts[name, severity, message.decode()] += int(count)
     return counts
 
 
 def _run(folder: Path) -> str:
-    """Run the example, which has to end well, and return what it printed."""
+    """Run the example, which must succeed, and return what it printed."""
     finished = subprocess.run(
         [sys.executable, "example.py"],
         stdout=subprocess.PIPE,
@@ -88,12 +89,13 @@ def _run(folder: Path) -> str:
         timeout=60,
         cwd=folder,
     )
+
     assert finished.returncode == 0, finished.stdout
     return finished.stdout
 
 
 async def _serve(*command: str, port: int, folder: Path, exit_code: int = 0) -> str:
-    """Serve the example, ask it for a page that it has not, and return what it printed."""
+    """Serve the example, request a missing page, and return what it printed."""
     fresh = {"PYTHONDONTWRITEBYTECODE": "1"}  # the next example has the same name
     async with (
         serving(*command, port=port, directory=folder, environment=fresh, exit_code=exit_code),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a forked child and return its exit code, 1 where it raised."""
+    """Run `work` in a forked child and return its exit code, 1 if it raised."""
     child = os.fork()
     if child == 0:
         try:

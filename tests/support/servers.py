@@ -1,4 +1,4 @@
-"""Servers of a test's own, to be killed, started again and demoted, and traffic to do it under."""
+"""A test's own servers, to be killed, restarted and demoted, and traffic for meanwhile."""
 
 import asyncio
 import random
@@ -25,9 +25,9 @@ SERVICE = "primary"
 
 
 def free_port() -> int:
-    """Return a port that outgoing connections are not given.
+    """Return a free port outside the range of outgoing connections.
 
-    Whoever tries a stopped server's port, were it one of those, could be connected to itself.
+    Otherwise a client that tries a stopped server's port could be connected to itself.
     """
     while not is_port_bindable("127.0.0.1", port := random.randrange(20_000, 30_000)):
         pass
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 @contextmanager
 def valkey_server(directory: Path, **config: str) -> Iterator[ValkeyServer]:
-    """Run a server that keeps its port and its data when it is terminated and started again."""
+    """Run a server that keeps its port and its data across restarts."""
     settings = {name.replace("_", "-"): value for name, value in config.items()}
     server = ValkeyServer(port=free_port(), data_dir=directory, config=settings)
     server.start()
@@ -48,7 +48,7 @@ def valkey_server(directory: Path, **config: str) -> Iterator[ValkeyServer]:
 
 @contextmanager
 def sentinel_of(primary: ValkeyServer, directory: Path) -> Iterator[Sentinel]:
-    """Watch a primary and its replicas with one sentinel, whose word is enough."""
+    """Watch a primary and its replicas with one Sentinel, whose vote is enough."""
     port, configuration = free_port(), directory / "sentinel.conf"
     configuration.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
@@ -58,6 +58,7 @@ def sentinel_of(primary: ValkeyServer, directory: Path) -> Iterator[Sentinel]:
     process = subprocess.Popen(
         [get_binary_path(), configuration, "--sentinel"], stdout=subprocess.DEVNULL
     )
+
     try:
         yield Sentinel([("127.0.0.1", port)])
     finally:
@@ -66,16 +67,16 @@ def sentinel_of(primary: ValkeyServer, directory: Path) -> Iterator[Sentinel]:
 
 
 async def is_role(client: Redis, role: str) -> bool:
-    """Tell whether a server is there and is a `master` or a `slave` that is in step with one."""
+    """Return whether a server is up and is a `master`, or a `slave` in sync with one."""
     try:
         info = await client.info("replication")
     except LostConnectionError:
         return False
-    return info["role"] == role and info.get("master_link_status", "up") == "up"
+    return bool(info["role"] == role and info.get("master_link_status", "up") == "up")
 
 
 class Traffic:
-    """Logs to two services for as long as it runs, and keeps the model of what Redis must hold."""
+    """Logs to two services while it runs, and keeps a model of what Redis must hold."""
 
     def __init__(self, log: CommonLog, clock: HandClock, seed: int = 0) -> None:
         self._log = log
@@ -96,7 +97,7 @@ class Traffic:
         await asyncio.gather(self._task, *self._waiting, return_exceptions=True)
 
     async def end(self) -> None:
-        """Log no more, and wait until Redis has it all."""
+        """Stop logging, and wait until Redis has everything."""
         self._ending = True
         await self._task
         await self._log.flush()

@@ -1,4 +1,4 @@
-"""Shops behind real servers: starting them, asking them, and what Redis is to have then."""
+"""Shops behind real servers: starts them, sends requests, and says what Redis must have."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ def press_ctrl_c(process: Process) -> None:
 
 
 def interrupt(process: Process) -> None:
-    """Interrupt a server alone: told twice, workers with threads may hang, whatever they serve."""
+    """Interrupt the server alone: workers with threads may hang if they are interrupted as well."""
     process.send_signal(signal.SIGINT)
 
 
@@ -54,7 +54,7 @@ class Row:
 
 
 async def ask(port: int) -> Counter[str]:
-    """Send requests over several connections, and return what was received of each kind."""
+    """Send requests over several connections, and return how many of each kind were answered."""
     received: Counter[str] = Counter()
     paths = iter(PATHS * ROUNDS)
 
@@ -76,7 +76,7 @@ async def get(port: int, path: str) -> str:
 
 
 def expected(row: Row, received: Counter[str]) -> Counter[str]:
-    """Return what is to be counted for what was received."""
+    """Return the counts that are expected for what was received."""
     named: Counter[str] = Counter()
     for subject, times in received.items():
         path, status = subject.split()
@@ -89,6 +89,7 @@ def expected(row: Row, received: Counter[str]) -> Counter[str]:
         else:
             route = path if path == "/stream" else row.missing
             named[f"GET {route} {status}"] += times
+
     return named + Counter({"stopping": row.stops})
 
 
@@ -115,6 +116,7 @@ async def shop(
     # Nothing is saved by a commit that happens to come in time: the next one is an hour away.
     environment = {"LOG": "url", "LINGER": "3600", "PYTHONPATH": str(SHOPS), **environment}
     environment["STARTED"] = str(directory)
+
     async with serving(
         BIN / program,
         *arguments,

@@ -86,7 +86,7 @@ def dedicated_connection(client: Redis) -> Connection:
 async def pooled_connection(conn: Redis) -> AsyncIterator[Connection]:
     """Lend a connection of the client's own pool; it goes back clean, or disconnected."""
     pool = conn.connection_pool
-    pooled = await pool.get_connection()  # type: ignore[no-untyped-call]
+    pooled = await pool.get_connection()
     connection = cast("Connection", pooled)
     try:
         yield connection

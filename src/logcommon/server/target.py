@@ -79,7 +79,7 @@ def _made(url: str) -> Redis:
     client = Redis.from_url(url, driver_info=DriverInfo())
     # Otherwise a wrong option would show only at first use.
     dedicated_connection(client)
-    client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    client.connection_pool.make_connection()
     return client
 
 
