@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -21,7 +21,7 @@ from support.until import until
 SHOPS = Path(__file__).parents[1] / "deployment" / "shops"
 BIN = Path(sys.executable).parent
 PATHS = ["/orders/1", "/orders/2", "/orders/3", "/stream", "/bug", "/wp-login.php"]
-ROUNDS = 40
+ROUNDS = 20
 CONNECTIONS = 8
 
 
@@ -39,9 +39,17 @@ def interrupt(process: Process) -> None:
 class Row:
     """A server with an application.
 
-    `order` is the template of its route, `missing` what a path without one counts as, and `bug`
-    what an exception does. `stops` is how often the application logs that it stops; `interrupt` is
-    how it is stopped when not by SIGTERM.
+    Attributes:
+        command: How the server is started.
+        order: The template of the route of an order.
+        missing: What a path without a route counts as.
+        bug: What an exception counts as.
+        stops: How often the application logs that it stops: once for each worker.
+        records: How often each record of the server or the framework itself is counted, if they
+            are counted.
+        logs: Whether requests are counted with a URL, with a client, or each in turn.
+        interrupt: How the server is stopped, if not by SIGTERM.
+
     """
 
     command: str
@@ -49,6 +57,7 @@ class Row:
     missing: str = "<no route>"
     bug: str = "GET /bug ValueError"
     stops: int = 0
+    records: Counter[str] = field(default_factory=Counter)
     logs: tuple[str, ...] = ("url",)
     interrupt: Callable[[Process], None] = press_ctrl_c
 
