@@ -71,6 +71,13 @@ class State(Enum):
     """The application has raised an exception."""
 
 
+OPEN, ENDING, COMPLETE, ANSWERED, LEFT, FAILED = State
+"""The members under names of their own: Python 3.11 takes 0.2 µs to look one up in its class."""
+
+_INCOMPLETE = (OPEN, ENDING)
+_COUNTED = (ANSWERED, LEFT, FAILED)
+
+
 class RequestCycle:
     """Counts one request, or one websocket connection, as it goes from state to state.
 
@@ -86,6 +93,8 @@ class RequestCycle:
 
     """
 
+    __slots__ = ("_began", "_method", "_requests", "_route", "_slow_from", "state", "status")
+
     def __init__(
         self, requests: RequestLog, method: str, route: Callable[[], str], slow_after: float
     ) -> None:
@@ -94,27 +103,27 @@ class RequestCycle:
         self._route = route
         self._began = monotonic()
         self._slow_from = self._began + slow_after
-        self.state = State.OPEN
+        self.state = OPEN
         self.status: int | None = None
 
     def end(self) -> None:
         """Go on to ENDING: the last part of the response is about to be sent."""
-        if self.state is State.OPEN:
-            self.state = State.ENDING
+        if self.state is OPEN:
+            self.state = ENDING
 
     def complete(self) -> None:
         """Go on to COMPLETE: the last part was sent; count all but a 5xx."""
         self.check_slow()
         self._slow_from = math.inf
-        if self.state in (State.OPEN, State.ENDING):
-            self.state = State.COMPLETE
+        if self.state in _INCOMPLETE:
+            self.state = COMPLETE
             if self.status is not None and not 500 <= self.status < 600:
                 self._answer()
 
     def leave(self) -> None:
         """Count a client that has gone, unless the response is complete."""
-        if self.state in (State.OPEN, State.ENDING):
-            self.state = State.LEFT
+        if self.state in _INCOMPLETE:
+            self.state = LEFT
             self._count("disconnect")
         self.check_slow()
 
@@ -122,12 +131,12 @@ class RequestCycle:
         """Count a websocket that the client has closed with a code."""
         self.status = code
         self.complete()
-        self.state = State.LEFT
+        self.state = LEFT
 
     def fail(self, error: BaseException) -> None:
         """Count an exception that left the application, unless one has already."""
-        if self.state is not State.FAILED:
-            self.state = State.FAILED
+        if self.state is not FAILED:
+            self.state = FAILED
             self._count("exception", error)
         self.check_slow()
 
@@ -139,7 +148,7 @@ class RequestCycle:
             error: The exception that a 5xx stands for, if the application has left one.
 
         """
-        if self.state not in (State.ANSWERED, State.LEFT, State.FAILED):
+        if self.state not in _COUNTED:
             self.status = self.status or default_status
             if isinstance(error, BaseException) and self.status >= 500:
                 self.fail(error)
@@ -154,7 +163,7 @@ class RequestCycle:
             self._count("slow")
 
     def _answer(self) -> None:
-        self.state = State.ANSWERED
+        self.state = ANSWERED
         self._count("response")
 
     def _count(self, event: RequestEvent, error: BaseException | None = None) -> None:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 from logcommon.background import BackgroundLog
 from logcommon.client import CommonLog
 from logcommon.exceptions import InvalidArgumentError
-from logcommon.integrations._middleware import Middleware, RequestCycle, State
+from logcommon.integrations._middleware import LEFT, OPEN, Middleware, RequestCycle
 from logcommon.integrations._routes import asgi_route
 from logcommon.integrations.requests import ERROR_KEY
 
@@ -86,7 +86,7 @@ class CommonLogMiddleware(Middleware[_Application]):
             cycle.finish(channel.default_status, scope.get(ERROR_KEY))
             raise
         except Exception as error:
-            if cycle.state is State.LEFT and _reports_disconnect(error):
+            if cycle.state is LEFT and _reports_disconnect(error):
                 cycle.check_slow()
             else:
                 cycle.fail(error)
@@ -116,6 +116,8 @@ class _Channel:
     Each message has a type of its own, so requests and websockets need not be told apart.
     """
 
+    __slots__ = ("_cycle", "_receive", "_send", "default_status")
+
     def __init__(self, cycle: RequestCycle, receive: _Receive, send: _Send) -> None:
         self._cycle = cycle
         self._receive = receive
@@ -143,7 +145,7 @@ class _Channel:
 
     def _received(self, message: Any) -> None:
         # Some servers, as Hypercorn, report a disconnect while they take the last message.
-        if self._cycle.state is not State.OPEN:
+        if self._cycle.state is not OPEN:
             return
         if message["type"] == "http.disconnect":
             self._cycle.leave()

@@ -19,7 +19,7 @@ from functools import cache
 from types import ModuleType, TracebackType
 from typing import Any, TypeAlias
 
-from logcommon.integrations._middleware import Middleware, RequestCycle, State
+from logcommon.integrations._middleware import OPEN, Middleware, RequestCycle
 from logcommon.integrations._request_log import RequestLog
 from logcommon.integrations._routes import wsgi_route
 from logcommon.integrations.requests import ERROR_KEY, NO_ROUTE
@@ -74,6 +74,8 @@ class CommonLogMiddleware(Middleware[_Application]):
 class _Call:
     """One call of the application, and the cycle of its request."""
 
+    __slots__ = ("_environ", "_error", "_method", "_start_response", "_template", "cycle")
+
     def __init__(
         self,
         requests: RequestLog,
@@ -109,7 +111,7 @@ class _Call:
     def close(self) -> None:
         """Count the request: the server has closed the body, and sends no more of it."""
         # A server need not iterate over the body of a response to HEAD.
-        if self.cycle.state is State.OPEN and self._method != "HEAD":
+        if self.cycle.state is OPEN and self._method != "HEAD":
             self.cycle.leave()
         else:
             self.finish()
@@ -123,6 +125,8 @@ class _Call:
 
 class _Body:
     """Passes the chunks of a body on to the server, and reports how that ends."""
+
+    __slots__ = ("_body", "_call", "_chunks")
 
     def __init__(self, body: Iterable[bytes], call: _Call) -> None:
         self._body = body
