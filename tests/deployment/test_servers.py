@@ -1,4 +1,4 @@
-"""Real servers: what a client received is what Redis has, however the server is stopped."""
+"""Every request that a real server has answered is in Redis, however the server is stopped."""
 
 import asyncio
 import re
@@ -59,7 +59,7 @@ ROWS = {
 async def serve(
     row: Row, log: str, stop: Callable[[Process], None], directory: Path, url: str
 ) -> tuple[str, Counter[str]]:
-    """Run a server until it has answered; return its service and what was received."""
+    """Run a server until it has answered all requests; return its service and the responses."""
     service = f"{log}-{stop.__name__}"
     environment = {"LOG": log, "LOGCOMMON_URL": url, "SERVICE": service}
     async with shop(row, stop, directory / service, **environment) as port:
@@ -94,7 +94,7 @@ async def test_every_answered_request_is_counted(
 async def test_a_client_that_leaves_a_stream_is_counted(
     row: str, tmp_path: Path, valkey_url: str, valkey: Redis
 ) -> None:
-    """A WSGI server closes the body of a response that it can't send any more."""
+    """A WSGI server closes the body if it can't send the rest, which counts as a disconnect."""
     environment = {"LINGER": "0.01", "LOGCOMMON_URL": valkey_url, "SERVICE": "shop"}
     async with shop(ROWS[row], Popen.terminate, tmp_path, **environment) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -109,7 +109,7 @@ async def test_a_client_that_leaves_a_stream_is_counted(
 
 
 def test_the_page_shows_the_message_of_these_tests() -> None:
-    """What is tested here is what the page tells users to write."""
+    """The function that is tested here is the one on the page."""
     tested = (SHOPS / "common.py").read_text().split("def without_path(")[1].split("\n\n\n")[0]
     assert without_docstring(tested) in without_docstring(PAGE.read_text())
 

@@ -12,14 +12,14 @@ from support.clock import HandClock
 
 @pytest.fixture(autouse=True)
 def _no_threads_left() -> Iterator[None]:
-    """Close what middleware with a URL has opened, as the end of a process does."""
+    """Close the clients that middleware has opened for URLs, as at the end of a process."""
     yield
     ending.close_all()
 
 
 @pytest.fixture
 async def log(valkey_url: str) -> AsyncIterator[logcommon.CommonLog]:
-    """A client, open."""
+    """An open client."""
     async with logcommon.connect(valkey_url) as log:
         yield log
 

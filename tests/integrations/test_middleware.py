@@ -1,4 +1,4 @@
-"""What the ASGI and the WSGI middleware share: the states of a request, and how they look."""
+"""What the ASGI and the WSGI middleware share: the states of a request, and `repr`."""
 
 import math
 from collections.abc import Callable
@@ -86,7 +86,7 @@ end, complete, leave = RequestCycle.end, RequestCycle.complete, RequestCycle.lea
 def test_what_is_counted_on_the_way(
     steps: list[Step], seen: list[tuple[str, int | None]], state: State
 ) -> None:
-    """Of a response, a disconnect and an exception one counts; only an exception may follow."""
+    """Each request counts once; only an exception may follow what was counted before."""
     counting = Counting()
     for step in steps:
         step(counting.cycle)
@@ -106,7 +106,7 @@ def test_what_is_counted_on_the_way(
     ],
 )
 def test_a_slow_request_counts_once(time: HandClock, steps: list[Step], times: int) -> None:
-    """At the first step that comes late, whichever it is."""
+    """It counts as slow at the first step after the time, whichever that is."""
     for is_late in (False, True):
         counting = Counting(slow_after=2)
         time.now += 3 if is_late else 2
@@ -116,7 +116,7 @@ def test_a_slow_request_counts_once(time: HandClock, steps: list[Step], times: i
 
 
 def test_what_comes_after_a_complete_response_is_not_slow(time: HandClock) -> None:
-    """The time of background tasks is no time that anybody waits."""
+    """Background tasks don't make a request slow."""
     counting = Counting(slow_after=2)
     ok(counting.cycle)
     counting.cycle.complete()

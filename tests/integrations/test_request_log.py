@@ -1,4 +1,4 @@
-"""Requests become log calls, and nothing harms the host."""
+"""How a request becomes a log call."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def counted(log: logcommon.CommonLog) -> dict[str, int]:
 
 
 def test_a_response_that_is_known_counts_the_same() -> None:
-    """Remembering what is logged of a response changes nothing about what is logged."""
+    """The cache of log calls changes nothing about what is counted."""
     log = logcommon.connect()
     requests = RequestLog(log, "shop", default_choice)
     for status in (200, 404, 200, 200):
@@ -24,7 +24,7 @@ def test_a_response_that_is_known_counts_the_same() -> None:
 
 
 def test_what_is_remembered_has_a_bound() -> None:
-    """Methods that clients make up are not kept without end, and are counted all the same."""
+    """Made-up methods don't grow the cache without bound, and are counted all the same."""
     log = logcommon.connect()
     requests = RequestLog(log, "shop", default_choice)
     for number in range(2 * _CACHE_SIZE):
@@ -34,7 +34,7 @@ def test_what_is_remembered_has_a_bound() -> None:
 
 
 def test_the_choice_of_an_application_is_asked_each_time() -> None:
-    """It may choose by how long a request took, so nothing is remembered of it."""
+    """Its choice may depend on the time that a request took, so it is never cached."""
     asked: list[Request] = []
 
     def skip(request: Request) -> None:
@@ -49,7 +49,7 @@ def test_the_choice_of_an_application_is_asked_each_time() -> None:
 
 
 def test_a_route_that_cannot_be_found_harms_no_request(caplog: pytest.LogCaptureFixture) -> None:
-    """If an object of the framework raises, nothing is counted, and one warning says so."""
+    """If the look-up of a route raises, nothing is counted, and there is one warning."""
 
     def route() -> str:
         raise KeyError("of secret text")
@@ -65,6 +65,6 @@ def test_a_route_that_cannot_be_found_harms_no_request(caplog: pytest.LogCapture
 
 
 def test_a_service_that_cannot_be_a_name_is_an_error_at_once() -> None:
-    """The application hears of it when it is set up, and not with each request."""
+    """It raises when the middleware is made, not at each request."""
     with pytest.raises(InvalidArgumentError):
         RequestLog(logcommon.connect(), "", default_choice)

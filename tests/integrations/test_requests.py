@@ -30,12 +30,12 @@ def request(
     ],
 )
 def test_the_severity_follows_the_class_of_the_status(status: int | None, severity: int) -> None:
-    """A fault of the server is an error, one of the client a warning; no status is a fault."""
+    """5xx is an error and 4xx a warning; no status is an error, too."""
     assert default_choice(request(status=status)) == LogCall("shop", f"GET /a {status}", severity)
 
 
 def test_each_kind_has_a_message_of_its_own() -> None:
-    """What happened is told apart, and nothing in a message differs from request to request."""
+    """Each event has its own message, without anything that differs between requests."""
     error = ValueError("a text that may hold anything")
     raised = Request("exception", "shop", "GET", "/a", 0.5, error=error)
     assert default_choice(raised) == LogCall("shop", "GET /a ValueError", logging.ERROR)
@@ -44,7 +44,7 @@ def test_each_kind_has_a_message_of_its_own() -> None:
 
 
 def test_a_method_that_a_client_made_up_is_not_a_message() -> None:
-    """Whatever clients send as a method, there are only so many messages."""
+    """Clients can send any method or code; the number of messages stays bounded."""
     assert default_choice(request(method="BREW")).message == "<other method> /a 200"
     assert default_choice(request(method="WEBSOCKET", status=60_000)).message.endswith(
         "<other code>"

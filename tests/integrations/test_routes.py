@@ -38,12 +38,12 @@ def litestar_shop() -> litestar.Litestar:
     ],
 )
 async def test_litestar(path: str, template: str) -> None:
-    """Templates are Litestar's own; a path that matches none has none."""
+    """Templates are Litestar's own; an unknown path has none."""
     assert asgi_route(await scope_after(litestar_shop(), "GET", path)) == template
 
 
 class Odd:
-    """Has what routers and routes have, and nothing of it as they have it."""
+    """Has the attributes of routers and routes, with values of other types."""
 
     routes = (object(), None, 1)
     endpoint = path_format = path = original_route = starlette_route = 7
@@ -71,7 +71,7 @@ class Odd:
     ],
 )
 def test_what_is_left_in_a_scope(left: Message, template: str) -> None:
-    """An application may leave a template; objects of other kinds are no route, and no error."""
+    """An application can leave a template; values of other types are ignored."""
     assert asgi_route(left) == template
 
 
@@ -115,7 +115,7 @@ def wsgi_route_of(app: Callable[..., Iterable[bytes]], path: str) -> str:
     ],
 )
 def test_flask(path: str, template: str) -> None:
-    """Rules have the prefix of their blueprint; one of an outer dispatcher is not to be found."""
+    """Rules have the prefix of their blueprint, but not that of a dispatcher around Flask."""
     app = DispatcherMiddleware(flask_shop(), {"/sub": flask_shop()})
     assert wsgi_route_of(app, path) == template
 
@@ -134,7 +134,7 @@ def test_flask(path: str, template: str) -> None:
     ],
 )
 def test_what_is_left_in_an_environ(left: dict[str, Any], template: str) -> None:
-    """An application may leave a template; objects of other kinds are no route, and no error."""
+    """An application can leave a template; values of other types are ignored."""
     assert wsgi_route(left) == template
 
 

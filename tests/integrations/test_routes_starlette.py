@@ -70,7 +70,7 @@ async def foreign(scope: Message, receive: App, send: App) -> None:
 )
 @pytest.mark.parametrize("root_path", ["", "/proxy"])
 async def test_starlette(request_line: str, template: str, root_path: str) -> None:
-    """Templates have those of all mounts before them; the prefix of a proxy is no part of them."""
+    """Templates begin with those of the mounts, without the prefix of a proxy."""
     method, path = request_line.split()
     scope = await scope_after(starlette_shop(), method, root_path + path, root_path=root_path)
     assert asgi_route(scope) == template
@@ -81,13 +81,13 @@ async def test_starlette(request_line: str, template: str, root_path: str) -> No
     [("/v1/orders/1", "/v1/orders/{id}"), ("/top", "/top"), ("/v1/none", "/v1/{path}")],
 )
 async def test_a_host_of_starlette(path: str, template: str) -> None:
-    """A host is no part of the template."""
+    """The name of a host is not part of the template."""
     headers = [(b"host", b"api.test")]
     assert asgi_route(await scope_after(starlette_shop(), "GET", path, headers=headers)) == template
 
 
 async def test_starlette_without_a_route() -> None:
-    """A path that no route matches has none; a method that no route takes changes nothing."""
+    """An unknown path has no template; a method that is not allowed doesn't matter."""
     app = Starlette(routes=[Route("/orders/{id}", hello), Route("/slash/", hello)])
     for path in ("/", "/nothing", "/orders/1/2", "/slash"):
         assert asgi_route(await scope_after(app, "GET", path)) == NO_ROUTE
@@ -153,5 +153,5 @@ async def test_fastapi(request_line: str, template: str) -> None:
     ],
 )
 async def test_a_mount_in_a_router_of_fastapi(path: str, template: str) -> None:
-    """It has the prefix under which its router is included."""
+    """A mount has the prefix of its router."""
     assert asgi_route(await scope_after(fastapi_shop(), "GET", path)) == template

@@ -14,7 +14,7 @@ from support.clock import NOON
 from support.layout import read_counts
 from support.web import SEVERITIES, Counts, place_of
 
-install = partial(setup, slow_after=None)  # what else is slow on a busy machine is nobody's guess
+install = partial(setup, slow_after=None)  # anything may be slow on a busy machine
 
 
 async def counted(valkey: Redis, name: str = "web") -> Counts:

@@ -72,7 +72,7 @@ def shop(*routes: BaseRoute, log: logcommon.CommonLog | str, **settings: Any) ->
 
 
 async def respond(send: App, status: int = 200, *, more_body: bool = False) -> None:
-    """Begin a response, and end it unless there is more to come."""
+    """Start a response, and complete it unless `more_body` says otherwise."""
     await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": b"x", "more_body": more_body})
 

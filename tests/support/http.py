@@ -79,7 +79,7 @@ async def _takes_connections(process: Process, port: int, log: Path) -> bool:
 
 
 def _kill(process: Process) -> None:
-    """Kill what is left of a process and of those that it has started."""
+    """Kill a process and its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

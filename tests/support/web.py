@@ -1,4 +1,4 @@
-"""What the tests of the web integrations share: reading what was counted, and naming places."""
+"""What the tests of the web integrations share."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +24,7 @@ async def counted(log: logcommon.CommonLog, valkey: Redis, name: str = "web") ->
 
 
 async def counted_in_redis(valkey: Redis, name: str) -> Counts:
-    """Likewise, of what is there already."""
+    """Return the same without a flush, for a client that is elsewhere."""
     found = {severity: await read_counts(valkey, name, severity) for severity in SEVERITIES}
     return {severity: sum(hours.values(), Counter()) for severity, hours in found.items() if hours}
 

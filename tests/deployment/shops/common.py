@@ -1,4 +1,4 @@
-"""What the shops have in common: how each is told to count, and the logger that they log to."""
+"""What the shops share: settings from the environment, and a logger."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ URL, SERVICE = os.environ["LOGCOMMON_URL"], os.environ["SERVICE"]
 SETTINGS: dict[str, Any] = {"linger": float(os.environ["LINGER"])}
 CLIENT = logcommon.connect(URL, **SETTINGS) if os.environ["LOG"] == "client" else None
 COUNTING: dict[str, Any] = {"log": CLIENT} if CLIENT else {"log": URL, **SETTINGS}
-# What is slow on a busy machine is nobody's guess, and no business of these tests.
+# On a busy machine any request may be slow.
 COUNTING["slow_after"] = None
 if "SPOOL" in os.environ:
     COUNTING["spool"] = os.environ["SPOOL"]
@@ -36,7 +36,7 @@ def handler_of_server(
 
 
 def started() -> None:
-    """Tell the test that this worker has started: a server answers once one of them has."""
+    """Tell the test that this worker has started; a server may answer before all have."""
     (Path(os.environ["STARTED"]) / f"started-{os.getpid()}").touch()
 
 

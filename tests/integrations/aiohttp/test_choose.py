@@ -15,7 +15,7 @@ from support.web import place_of
 async def test_the_application_chooses(
     log: logcommon.CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Name, message and severity may be any, and None counts nothing; the facts are all there."""
+    """It is given all the facts; it chooses name, message and severity, or None for nothing."""
     seen: list[Request] = []
 
     def chosen(request: Request) -> LogCall | None:
@@ -44,7 +44,7 @@ async def test_the_application_chooses(
 async def test_choosing_that_fails_harms_no_request(
     log: logcommon.CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What raises or chooses nonsense has nothing counted, all else as ever, and one warning."""
+    """If it raises or returns nonsense, the request is served, not counted, and warned of once."""
 
     def chosen(request: Request) -> LogCall:
         if request.event == "exception":

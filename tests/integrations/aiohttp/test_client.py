@@ -18,7 +18,7 @@ from support.until import until
 
 
 async def test_responses_do_not_wait_for_redis(tmp_path: Path, clock: HandClock) -> None:
-    """With a Redis that is down all is as with one that is up, and it is counted afterwards."""
+    """While Redis is down requests are served as usual, and they are counted once it is back."""
     with valkey_server(tmp_path) as server:
         port = server.port
         server.terminate()
@@ -43,7 +43,7 @@ async def test_responses_do_not_wait_for_redis(tmp_path: Path, clock: HandClock)
 async def test_a_redis_that_hangs_holds_up_no_response(
     proxy: Proxy, valkey: Redis, clock: HandClock
 ) -> None:
-    """Connections to it are made and not answered: what was counted is written when it goes on."""
+    """If Redis accepts connections but never replies, requests are served and counted later."""
     proxy.gate.clear()
     app = app_of(fine=fine)
     log = logcommon.connect(proxy.url, clock=clock)
@@ -59,7 +59,7 @@ async def test_a_redis_that_hangs_holds_up_no_response(
 async def test_with_a_url_the_application_has_a_client(
     valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
-    """Opened before it starts, closed when it has ended; the settings are those of `connect`."""
+    """It opens before startup and closes after shutdown; settings are passed to `connect`."""
     app = web.Application()
 
     async def order(request: web.Request) -> web.Response:
@@ -81,7 +81,7 @@ async def test_with_a_url_the_application_has_a_client(
 async def test_a_client_that_is_not_open_is_warned_of_once(
     log: logcommon.CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A middleware alone opens nothing; what it counts is written once somebody does."""
+    """The middleware alone doesn't open the client; counts are written when it is opened."""
     app = web.Application(middlewares=[common_log_middleware(log)])
     async with running(app) as client:
         for _ in range(3):
@@ -96,7 +96,7 @@ async def test_a_client_that_is_not_open_is_warned_of_once(
 async def test_what_is_logged_while_the_application_ends(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """The client is open before all else and until all else is cleaned up, in every application."""
+    """The client opens before anything else, and closes after all cleanup of all applications."""
     app, below = web.Application(), web.Application()
 
     async def at_start_and_end(_: web.Application) -> AsyncIterator[None]:
@@ -131,7 +131,7 @@ async def test_what_is_logged_while_the_application_ends(
 
 
 async def test_an_application_that_does_not_start(log: logcommon.CommonLog) -> None:
-    """Where another start fails, what aiohttp then cleans up includes the client."""
+    """If startup fails, the cleanup of aiohttp closes the client."""
 
     async def fails(_: web.Application) -> None:
         raise KeyError
@@ -150,7 +150,7 @@ async def test_an_application_that_does_not_start(log: logcommon.CommonLog) -> N
 async def test_an_application_that_is_frozen_before_it_starts(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """As one below another is, or one that starts a second time: its client is closed as well."""
+    """A sub-application, or one that starts a second time, also closes its client."""
     app, below = web.Application(), app_of(fine=fine)
     install(below, log)
     app.add_subapp("/below", below)

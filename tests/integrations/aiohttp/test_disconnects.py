@@ -31,10 +31,10 @@ HANDSHAKE = (
 async def test_clients_that_go_away(
     log: logcommon.CommonLog, valkey: Redis, tmp_path: Path, cancels: bool
 ) -> None:
-    """Wherever a request has got to, that its client is gone is what is counted of it.
+    """A client that disconnects is counted as such at every stage of a request.
 
-    With `handler_cancellation` aiohttp cancels the handler, which sees it as it would without us;
-    without, the handler goes on, and fails or succeeds to nobody.
+    With `handler_cancellation` aiohttp cancels the handler, as it does without the middleware.
+    Otherwise the handler runs to its end, though nobody receives the response.
     """
     entered, gone = asyncio.Event(), asyncio.Event()
     requests: list[web.Request] = []
@@ -106,7 +106,7 @@ async def test_clients_that_go_away(
 async def test_what_is_raised_to_a_client_that_has_gone(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """Failing to write to it is a disconnect, even before aiohttp sees it; a bug stays a bug."""
+    """A failed write is a disconnect, even before aiohttp notices; other exceptions still count."""
     clients: list[socket.socket] = []
 
     def abort() -> None:
@@ -143,9 +143,9 @@ async def test_what_is_raised_to_a_client_that_has_gone(
 async def test_a_request_that_is_cancelled_while_its_client_waits(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """It is no disconnect: what cancelled it is in the application, and what that answers counts.
+    """A time-out within the application is no disconnect: the response that it leads to counts.
 
-    Middlewares that put a time limit on those inside do that, also by handling it in another task.
+    Middleware for time limits cancels the handler, or runs it in a task of its own.
     """
 
     @web.middleware
@@ -180,7 +180,7 @@ async def test_a_request_that_is_cancelled_while_its_client_waits(
 
 
 async def test_requests_that_the_end_cuts_off(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """Those still in their handlers when aiohttp's patience is over count as lost clients do."""
+    """Requests that aiohttp cancels at `shutdown_timeout` count as disconnects."""
     entered = asyncio.Barrier(11)
 
     async def waits(_: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ from support.web import Counts, place_of
 async def test_responses_by_method_route_and_status(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """Returned or raised, of a handler or of aiohttp itself: what the client got is counted."""
+    """The response that the client receives counts, whether returned, raised or made by aiohttp."""
 
     async def order(request: web.Request) -> web.Response:
         wanted = int(request.match_info["status"])
@@ -73,7 +73,7 @@ async def test_responses_by_method_route_and_status(
 
 
 async def test_routes_of_sub_applications(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """The template has the prefixes of all applications on the way; made-up paths have no route."""
+    """The template has the prefixes of all its applications; unknown paths have no route."""
     app, api, admin = web.Application(), web.Application(), web.Application()
     admin.router.add_get("/users/{name}", fine)
     api.router.add_get("/{rest:.*}", fine)
@@ -91,7 +91,7 @@ async def test_routes_of_sub_applications(log: logcommon.CommonLog, valkey: Redi
 
 
 async def test_files(log: logcommon.CommonLog, valkey: Redis, tmp_path: Path) -> None:
-    """What aiohttp finds only when it sends a file is the status: 206, 304, 404 and 416."""
+    """The status of a file is known only when it is sent: 206, 304, 404 or 416."""
     (tmp_path / "a.txt").write_text("text")
 
     async def missing(_: web.Request) -> web.FileResponse:
@@ -115,7 +115,7 @@ async def test_files(log: logcommon.CommonLog, valkey: Redis, tmp_path: Path) ->
 
 
 async def test_streams(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """What a handler sends itself or has generated counts when it ends, or as what broke it off."""
+    """A stream counts when it ends, or as the exception that interrupts it."""
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(status=202)
@@ -148,7 +148,7 @@ async def test_streams(log: logcommon.CommonLog, valkey: Redis) -> None:
 
 
 async def test_the_host_sees_what_it_would_without_us(log: logcommon.CommonLog) -> None:
-    """The very response or exception passes, and context variables go in and come out."""
+    """The same response or exception passes, and context variables are visible on both sides."""
     variable: ContextVar[str] = ContextVar("variable", default="unset")
     response, error = web.Response(), ValueError("secret")
     refusal = web.HTTPForbidden()
@@ -185,7 +185,7 @@ async def test_the_host_sees_what_it_would_without_us(log: logcommon.CommonLog) 
 
 
 async def test_many_requests_at_the_same_time(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """A hundred requests that are all in their handlers at once, answered in four ways."""
+    """A hundred requests that are in their handlers at once are counted exactly."""
     everybody = asyncio.Barrier(100)
 
     async def order(request: web.Request) -> web.Response:
@@ -213,7 +213,7 @@ async def test_many_requests_at_the_same_time(log: logcommon.CommonLog, valkey: 
 async def test_slow_requests(
     log: logcommon.CommonLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that took longer than the threshold counts as slow besides, however it ended.
+    """A request over the threshold is also counted as slow, however it ends.
 
     What counts is the time until the last byte is sent, and that of a websocket does not count.
     """

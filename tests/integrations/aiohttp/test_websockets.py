@@ -12,7 +12,7 @@ from support.web import place_of
 
 
 async def test_websockets(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """Counted once, when it is over, by the code with which either side closed it."""
+    """A websocket counts once, when it is over, by the code that closed it."""
 
     async def closed_by_us(request: web.Request) -> web.WebSocketResponse:
         response = web.WebSocketResponse()

@@ -18,7 +18,7 @@ from support.web import counted
 async def test_choose_decides(
     log: logcommon.CommonLog, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It sees all that is known, names, rates and phrases it, or has nothing logged."""
+    """It is given all the facts, and chooses name, message and severity, or logs nothing."""
     seen: list[requests.Request] = []
 
     def choose(request: requests.Request) -> requests.LogCall | None:
@@ -45,7 +45,7 @@ async def test_a_choice_that_fails_harms_nobody(
     caplog: pytest.LogCaptureFixture,
     chosen: Callable[[requests.Request], Any],
 ) -> None:
-    """The response is sent, nothing is logged, and one warning says so without the text."""
+    """The response is sent, nothing is counted, and one warning omits the text of the error."""
     async with client_of(shop(Route("/", hello), log=log, choose=chosen)) as client:
         for _ in range(3):
             assert (await client.get("/")).text == "hello"

@@ -23,7 +23,7 @@ from support.web import counted
 
 @pytest.mark.parametrize("entered", [True, False])
 async def test_without_redis_every_response_is_sent(entered: bool) -> None:
-    """Nothing listens, or the client was never opened: it is kept, and nobody waits."""
+    """If no server listens or the client is never opened, counts are kept and no request waits."""
     log = logcommon.connect("redis://127.0.0.1:1", drain_timeout=0)
     app = Starlette(routes=[Route("/", hello)], lifespan=lifespan(log) if entered else None)
     app.add_middleware(CommonLogMiddleware, log=log)
@@ -35,7 +35,7 @@ async def test_without_redis_every_response_is_sent(entered: bool) -> None:
 
 
 async def test_the_lifespan_owns_the_client(valkey_url: str, valkey: Redis) -> None:
-    """The client is open from before the startup till after the shutdown, and drained then."""
+    """The client opens before startup, and is drained and closed after shutdown."""
     log = logcommon.connect(valkey_url, linger=3600)
 
     @asynccontextmanager
@@ -65,7 +65,7 @@ async def messages_of(valkey: Redis, name: str) -> "Counter[str]":
 
 
 async def test_with_a_url_nothing_need_be_opened(valkey_url: str, valkey: Redis) -> None:
-    """In a mounted application, which sees no lifespan; handlers may wait, and read, as ever."""
+    """A mounted application gets no lifespan; its handlers can still wait for commits, and read."""
 
     async def order(request: Request) -> Response:
         client: logcommon.CommonLog = request.scope["logcommon"]
@@ -87,7 +87,7 @@ async def test_with_a_url_nothing_need_be_opened(valkey_url: str, valkey: Redis)
 async def test_with_a_url_the_lifespan_ends_when_it_is_written(
     valkey_url: str, valkey: Redis
 ) -> None:
-    """Redis has it all once the server is told that the shutdown is complete."""
+    """Redis has every count before the server learns that the shutdown is complete."""
     sent: list[str] = []
     events = iter(["lifespan.startup", "lifespan.shutdown"])
 
@@ -114,7 +114,7 @@ async def test_with_a_url_the_lifespan_ends_when_it_is_written(
 
 
 async def test_with_a_url_and_without_redis_every_response_is_sent() -> None:
-    """Nobody waits for the thread, and the lifespan no longer than a drain may take."""
+    """No request waits for the thread, and the lifespan waits for `drain_timeout` at most."""
     app = Starlette(routes=[Route("/", hello)])
     app.add_middleware(CommonLogMiddleware, log="redis://127.0.0.1:1", drain_timeout=0)
     async with served(app) as port, httpx.AsyncClient() as client:
@@ -123,7 +123,7 @@ async def test_with_a_url_and_without_redis_every_response_is_sent() -> None:
 
 
 async def test_with_a_url_settings_are_those_of_connect(valkey_url: str) -> None:
-    """They are checked at once; a client has its own."""
+    """They are checked at once; with a client they are refused, since it has its own."""
     app = Starlette()
     with pytest.raises(logcommon.InvalidArgumentError, match="linger must be"):
         CommonLogMiddleware(app, valkey_url, linger=-1)
@@ -136,7 +136,7 @@ async def test_with_a_url_settings_are_those_of_connect(valkey_url: str) -> None
 async def test_a_client_that_is_not_open_is_warned_of_once(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning says what to do; what was counted meanwhile is written once it opens."""
+    """The warning says what to do; what was counted before the client opens is written then."""
     log = logcommon.connect(valkey_url)
     app = shop(Route("/", hello), log=log)
     await ask(app, "GET /", "GET /", "GET /")
@@ -151,7 +151,7 @@ async def test_a_client_that_is_not_open_is_warned_of_once(
 
 
 async def test_a_startup_that_fails_closes_the_client(valkey_url: str) -> None:
-    """The application's own fault comes out as it is."""
+    """The application's own exception is raised unchanged."""
     log = logcommon.connect(valkey_url)
 
     @asynccontextmanager

@@ -18,7 +18,7 @@ from support.web import Counts, counted
 
 
 async def test_a_client_that_leaves_a_stream(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """A closed connection ends the stream, and counts in place of the response."""
+    """A closed connection ends the stream, and is counted instead of the response."""
 
     async def endless(request: Request) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
@@ -38,7 +38,7 @@ async def test_a_client_that_leaves_a_stream(log: logcommon.CommonLog, valkey: R
 
 
 async def test_a_client_that_leaves_its_upload(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """The exception with which Starlette says so is not the application's."""
+    """Starlette's ClientDisconnect does not count as an exception of the application."""
 
     async def upload(request: Request) -> Response:
         return PlainTextResponse(await request.body())
@@ -54,13 +54,13 @@ async def test_a_client_that_leaves_its_upload(log: logcommon.CommonLog, valkey:
 
 
 async def until_gone(receive: App) -> None:
-    """Receive until the server says that the client has gone."""
+    """Receive until the server reports a disconnect."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def told(scope: Message, receive: App, send: App) -> None:
-    """An application that is told that the client has gone, and answers all the same."""
+    """An application that responds although the server has reported a disconnect."""
     await until_gone(receive)
     await until_gone(receive)
     await respond(send)
@@ -92,7 +92,7 @@ async def told_after_the_response(scope: Message, receive: App, send: App) -> No
 
 
 async def told_while_the_last_message_is_sent(scope: Message, receive: App, send: App) -> None:
-    """Hypercorn's order: the listener is told, and the task that sends is cancelled."""
+    """As under Hypercorn: one task receives the disconnect while another, then cancelled, sends."""
     begun = asyncio.Event()
 
     async def last() -> None:
@@ -132,7 +132,7 @@ async def test_every_way_to_learn_that_a_client_has_gone(
     raised: type[BaseException] | None,
     expected: Counts,
 ) -> None:
-    """Told by the server, cancelled, or unable to send: once, and a bug after it is still a bug."""
+    """A disconnect counts once, however it is noticed; an exception after it counts too."""
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}

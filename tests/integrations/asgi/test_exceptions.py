@@ -25,7 +25,7 @@ from support.web import counted
 async def test_an_exception_counts_once_and_is_raised_on(
     log: logcommon.CommonLog, valkey: Redis, outermost: bool
 ) -> None:
-    """It counts in place of the 500 that it leads to, wherever the middleware stands."""
+    """It is counted instead of the 500 that it causes, inside or outside of Starlette."""
     routes = [Route("/bug/{id}", bug)]
     if outermost:
         app: App = CommonLogMiddleware(Starlette(routes=routes), log)
@@ -37,7 +37,7 @@ async def test_an_exception_counts_once_and_is_raised_on(
 
 
 async def test_an_exception_is_not_touched(log: logcommon.CommonLog) -> None:
-    """The same object comes out, with one frame of ours in its traceback and no context."""
+    """The same exception is raised, with one frame of ours in its traceback and no context."""
     error = ValueError()
 
     async def app(*_: object) -> None:
@@ -56,7 +56,7 @@ async def test_an_exception_is_not_touched(log: logcommon.CommonLog) -> None:
 
 
 async def test_an_exception_in_a_begun_response(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """A response that breaks off is not one."""
+    """An incomplete response is not counted as a response."""
 
     async def broken(request: Request) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
@@ -71,7 +71,7 @@ async def test_an_exception_in_a_begun_response(log: logcommon.CommonLog, valkey
 
 
 async def test_a_response_of_5xx_is_an_error(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """One that the application sends counts as it is, also where a background task is cancelled."""
+    """A 5xx of the application counts by its status, even if its background task is cancelled."""
 
     async def cancel() -> None:
         raise asyncio.CancelledError
@@ -91,7 +91,7 @@ async def test_a_response_of_5xx_is_an_error(log: logcommon.CommonLog, valkey: R
 async def test_an_application_that_does_not_answer(
     log: logcommon.CommonLog, valkey: Redis, begun: bool
 ) -> None:
-    """Without a response it is the server's 500; one begun counts by its status."""
+    """If no response was started, the server's 500 counts; otherwise the status that was sent."""
 
     async def app(scope: Message, receive: App, send: App) -> None:
         if begun:

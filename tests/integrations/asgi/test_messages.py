@@ -22,7 +22,7 @@ from support.web import counted, place_of
 
 
 async def test_a_stream_is_not_held_back(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """A client has each chunk before the next is made, and it counts after the last one."""
+    """The client receives each chunk before the next is made; the last one counts."""
     received = asyncio.Event()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -49,7 +49,7 @@ async def test_a_stream_is_not_held_back(log: logcommon.CommonLog, valkey: Redis
 async def test_a_file_that_the_server_sends_is_a_response(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """A path handed to the server ends the response."""
+    """A response is complete when the server is given the path of a file."""
 
     async def app(scope: Message, receive: App, send: App) -> None:
         await send({"type": "http.response.start", "status": 200})
@@ -64,7 +64,7 @@ async def test_a_file_that_the_server_sends_is_a_response(
 
 
 async def test_messages_are_the_same_objects(log: logcommon.CommonLog) -> None:
-    """What the application receives is what the server gave, and the other way round."""
+    """Neither side is given copies."""
     request, sent = {"type": "http.request"}, list[Message]()
     start, body = {"type": "http.response.start", "status": 200}, {"type": "http.response.body"}
 
@@ -86,7 +86,7 @@ async def test_messages_are_the_same_objects(log: logcommon.CommonLog) -> None:
 
 
 async def test_the_application_runs_in_the_same_task(log: logcommon.CommonLog) -> None:
-    """Context variables set outside are seen inside, and those set inside are seen outside."""
+    """Context variables that are set outside are visible inside, and the other way round."""
     outside, inside = ContextVar("outside", default=0), ContextVar("inside", default=0)
     tasks: list[object] = []
 
@@ -109,7 +109,7 @@ async def test_the_application_runs_in_the_same_task(log: logcommon.CommonLog) -
 
 
 async def test_background_tasks_run(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """A background task runs after its response was counted; what it raises counts besides."""
+    """A background task runs after its response was counted; an exception of it is counted too."""
 
     async def background() -> None:
         assert log.stats.calls == 1
@@ -146,7 +146,7 @@ async def test_other_scopes_are_left_alone(log: logcommon.CommonLog) -> None:
 
 
 async def test_many_at_once_are_exact(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """A hundred requests at the same time, five times over, each counted once."""
+    """Each of five times a hundred concurrent requests counts once."""
 
     async def slow_hello(request: Request) -> Response:
         await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from support.web import counted
 async def test_slow_requests_count_once_more(
     log: logcommon.CommonLog, valkey: Redis, time: HandClock
 ) -> None:
-    """What takes longer than the threshold does, whatever becomes of it; its background doesn't."""
+    """Requests over the threshold count as slow, even if they fail; background tasks don't."""
 
     async def later() -> None:
         time.now += 100
@@ -43,7 +43,7 @@ async def test_slow_requests_count_once_more(
 async def test_a_slow_stream_counts_while_it_lasts(
     log: logcommon.CommonLog, valkey: Redis, time: HandClock
 ) -> None:
-    """It is slow as soon as something is sent after the time, once; or else at its end."""
+    """It counts as slow once, when it next sends something, or at its end."""
 
     async def app(scope: Message, receive: App, send: App) -> None:
         await send({"type": "http.response.start", "status": 200})

@@ -19,7 +19,7 @@ from support.web import counted
 async def test_responses_are_counted_by_method_template_and_status(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """Paths are told apart by route alone, and what clients make up is no message."""
+    """All paths of a route count as one; made-up paths and methods are not messages."""
     app = shop(
         Route("/orders/{order:int}", hello),
         Route("/file/{path:path}", hello),
@@ -51,7 +51,7 @@ async def test_responses_are_counted_by_method_template_and_status(
 async def test_a_mounted_route_has_its_whole_template(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """The prefixes of mounts belong to it, as templates, and nothing below a mount is a path."""
+    """It begins with the templates of the mounts; an unknown path below a mount is `{path}`."""
     inner = Starlette(routes=[Route("/same/{id}", hello)])
     app = shop(
         Mount("/{id}/plain", app=StaticFiles(directory="/nonexistent", check_dir=False)),
@@ -69,7 +69,7 @@ async def test_a_mounted_route_has_its_whole_template(
 
 
 async def test_a_host_is_no_part_of_the_template(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """Routes under a host are found, through mounts as well."""
+    """Routes of a host are found, directly and in mounts."""
     under = Mount("/api", routes=[Route("/orders/{id}", hello)])
     app = shop(Host("{name}.test", Starlette(routes=[under, Route("/top", hello)])), log=log)
     await ask(app, "GET /api/orders/1", "GET /top", "GET /none")
@@ -80,7 +80,7 @@ async def test_a_host_is_no_part_of_the_template(log: logcommon.CommonLog, valke
 
 
 def fastapi_shop() -> FastAPI:
-    """Return an application that has each kind of route that FastAPI knows."""
+    """Return an application with every kind of route of FastAPI."""
     inner, router, sub, app = APIRouter(), APIRouter(prefix="/own"), FastAPI(), FastAPI()
 
     @inner.get("/inner/{id}")
@@ -121,7 +121,7 @@ FASTAPI_PATHS = {
 
 @pytest.mark.parametrize("root", ["", "/proxy"])
 async def test_templates_of_fastapi(log: logcommon.CommonLog, valkey: Redis, root: str) -> None:
-    """Included routers and mounted applications too; a proxy's prefix is no part of them."""
+    """Prefixes of routers and mounted applications are part of them; that of a proxy is not."""
     app = CommonLogMiddleware(fastapi_shop(), log)
     transport = httpx.ASGITransport(app, root_path=root)
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as client:
@@ -134,7 +134,7 @@ async def test_templates_of_fastapi(log: logcommon.CommonLog, valkey: Redis, roo
 
 
 async def test_a_middleware_inside_a_mount(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """A mounted application that counts for itself counts what a client asks for."""
+    """A mounted application with its own middleware counts under the whole template."""
     sub = shop(Route("/orders/{id}", hello), log=log, service="sub")
     app = shop(Mount("/api/{version}", sub), Route("/top", hello), log=log)
     await ask(app, "GET /api/v1/orders/1", "GET /top")
@@ -144,7 +144,7 @@ async def test_a_middleware_inside_a_mount(log: logcommon.CommonLog, valkey: Red
 
 
 async def test_templates_of_other_frameworks(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """What Litestar or an application itself leaves in the scope counts; else there is no route."""
+    """A template in the scope counts, by whoever has left it; without one there is no route."""
 
     async def app(scope: Message, receive: App, send: App) -> None:
         scope.update(LEFT[scope["path"]])

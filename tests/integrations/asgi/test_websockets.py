@@ -42,7 +42,7 @@ async def chat(websocket: WebSocket) -> None:
 async def test_websockets_count_by_how_they_are_closed(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """By either side's code, refused by the status, or ended by a bug."""
+    """By the code of whichever side closes it, by the status of a refusal, or by an exception."""
     app = shop(Mount("/chat", routes=[WebSocketRoute("/{room}", chat)]), log=log)
     async with served(app) as port:
         url = f"ws://127.0.0.1:{port}/chat"
@@ -80,7 +80,7 @@ async def test_websockets_count_by_how_they_are_closed(
 async def test_a_websocket_that_is_left_open_is_closed_by_the_server(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """An application that returns without closing it has ended it in order."""
+    """If the application returns without closing it, the server closes it with 1000."""
 
     async def app(scope: Message, receive: App, send: App) -> None:
         await receive()
@@ -99,7 +99,7 @@ async def test_a_websocket_that_is_left_open_is_closed_by_the_server(
 async def test_a_websocket_that_the_client_leaves(
     log: logcommon.CommonLog, valkey: Redis, code: int, said: object
 ) -> None:
-    """One that broke off has no code; a framework's exception on being told is not a bug."""
+    """A lost connection is a disconnect; the framework's exception for it is not counted."""
 
     async def app(scope: Message, receive: App, send: App) -> None:
         await send({"type": "websocket.accept"})
@@ -117,7 +117,7 @@ async def test_a_websocket_that_the_client_leaves(
 async def test_a_websocket_counts_once(
     log: logcommon.CommonLog, valkey: Redis, time: HandClock
 ) -> None:
-    """Both sides may close it; however long it was open, it is not slow."""
+    """It counts once if both sides close it, and never as slow."""
 
     async def app(scope: Message, receive: App, send: App) -> None:
         await send({"type": "websocket.accept"})

@@ -20,7 +20,7 @@ from support.wsgi import Environ, Start, plain, server
 
 
 async def test_with_a_url_it_writes_from_a_thread(valkey_url: str, valkey: Redis) -> None:
-    """Nothing need be opened, and the application finds the client in the environ."""
+    """The application opens nothing, and finds the client in the environ."""
 
     def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
         environ["logcommon.log"].log_common_nowait("shop", "order taken")
@@ -40,7 +40,7 @@ async def test_with_a_url_it_writes_from_a_thread(valkey_url: str, valkey: Redis
 async def test_a_client_that_is_not_open_is_warned_of_once(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning says what to do; what was counted meanwhile is written once it opens."""
+    """The warning says what to do; what was counted before the client opens is written then."""
     log = logcommon.connect(valkey_url)
     shop = server(plain, log)
     for _ in range(3):
@@ -56,14 +56,14 @@ async def test_a_client_that_is_not_open_is_warned_of_once(
 
 
 def test_an_open_client_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor is one in the background, which opens itself."""
+    """A client in the background opens itself, so nothing warns."""
     requests = RequestLog(as_log("redis://127.0.0.1:1", {}), "web", lambda _: None)
     requests.count("response", "GET", lambda: "/", 0.0, 200)
     assert caplog.records == []
 
 
 def test_bad_arguments_are_refused_at_once() -> None:
-    """A URL, a service or settings that can't be used, before any request."""
+    """A bad URL, service or setting raises before any request."""
     log = logcommon.connect()
     with pytest.raises(logcommon.InvalidArgumentError, match="URL"):
         CommonLogMiddleware(plain, "postgres://localhost")

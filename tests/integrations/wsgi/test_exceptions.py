@@ -37,7 +37,7 @@ class Failing:
 async def test_an_exception_counts_and_passes(
     log: logcommon.CommonLog, valkey: Redis, where: str
 ) -> None:
-    """Raised by the application, by its body or at its close, and once."""
+    """It counts once, whether the application, its body or the body's `close` raises it."""
 
     def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
         environ |= ROUTE
@@ -57,7 +57,7 @@ async def test_an_exception_counts_and_passes(
 async def test_an_error_page_counts_as_its_exception(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """`exc_info` goes to the server, and `write` is the server's."""
+    """`exc_info` is passed to the server, and the application gets the server's `write`."""
 
     def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
         try:
@@ -77,6 +77,6 @@ async def test_an_error_page_counts_as_its_exception(
 async def test_an_application_that_does_not_answer_is_a_500(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """A server answers in its place."""
+    """A server sends a 500 in that case."""
     server(lambda *_: [], log).ask("GET /")
     assert await counted(log, valkey) == {"error": Counter({"GET <no route> 500": 1})}

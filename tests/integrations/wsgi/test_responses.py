@@ -21,7 +21,7 @@ FILE = f"{__name__.replace('.', '/')}.py"
 
 
 def flask_shop() -> Flask:
-    """Return an application with a route of every kind."""
+    """Return an application with a route for each kind of response."""
     app = Flask(__name__)
 
     @app.get("/orders/<int:number>")
@@ -63,7 +63,7 @@ BUG = f"ValueError at {FILE}:{LINE}"
 async def test_flask_is_counted_by_rule_status_and_exception(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """What Flask answers with a 500 counts by type and place; paths that match no rule as one."""
+    """Exceptions that Flask answers with 500 count by type and place, unknown paths as no route."""
     app = flask_shop()
     shop = server(app.wsgi_app, log)
     for request in ("/orders/1", "/orders/2", "/stream", "/gone", "/bug", "/handled", "/no/such"):
@@ -102,7 +102,7 @@ async def test_the_middleware_keeps_to_the_protocol(log: logcommon.CommonLog) ->
 async def test_a_list_and_a_file_are_the_servers_to_send(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """They pass as they are, so that a server may take a length or use sendfile, and count."""
+    """They are counted and pass unchanged, so the server can send a length or use sendfile."""
     file = FileWrapper(io.BytesIO(b"of a file"))
 
     def sending(environ: Environ, start_response: Start) -> Iterable[bytes]:
@@ -116,7 +116,7 @@ async def test_a_list_and_a_file_are_the_servers_to_send(
 
 
 async def test_a_stream_counts_when_it_is_closed(log: logcommon.CommonLog, valkey: Redis) -> None:
-    """The chunks are the application's own, each made when the server asks for it."""
+    """The server gets the application's own chunks, each made on demand."""
     body: Any = server(streaming, log).call("GET /")
     assert list(body) == BODY
     assert all(map(lambda chunk, own: chunk is own, body, BODY))
@@ -129,7 +129,7 @@ async def test_a_stream_counts_when_it_is_closed(log: logcommon.CommonLog, valke
 async def test_a_stream_that_is_closed_early_lost_its_client(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
-    """A server closes what it can't send; of a HEAD request it may not ask for the body at all."""
+    """It is a disconnect, except for HEAD, for which a server need not read the body."""
     for method in ("GET", "HEAD"):
         body: Any = server(streaming, log).call(f"{method} /")
         next(body)
@@ -142,7 +142,7 @@ async def test_a_stream_that_is_closed_early_lost_its_client(
 async def test_a_slow_request_counts_once_more(
     log: logcommon.CommonLog, valkey: Redis, time: HandClock
 ) -> None:
-    """While it is streamed, or at its end; once."""
+    """It counts as slow once, while it is streamed or at its end."""
 
     def slow(environ: Environ, start_response: Start) -> Iterable[bytes]:
         time.now += 2
