@@ -125,6 +125,7 @@ async def sell(url: str, directory: Path) -> Counts:
     ):
         visitors = Visitors(session)
         await visitors.ask()
+
     visitors.model["info"].update(["opened", "closed"])
     assert sum(counts.total() for counts in visitors.model.values()) > 500
     return visitors.model

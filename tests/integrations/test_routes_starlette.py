@@ -22,6 +22,7 @@ def starlette_shop() -> Starlette:
     deep = Mount("/deep/{level}", routes=[order, room])
     admin = Router(routes=[Route("/", hello), order, deep])
     partners = Mount("/{partner}", routes=[Route("/{id}", hello)])
+
     routes: list[BaseRoute] = [
         order,
         room,

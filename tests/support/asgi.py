@@ -36,6 +36,7 @@ async def served(app: App, *, lifespan: Literal["auto", "off"] = "auto") -> Asyn
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="critical", ws="websockets-sansio", lifespan=lifespan)
         )
+
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started or serving.done())
         try:

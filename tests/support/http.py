@@ -44,6 +44,7 @@ async def serving(
     try:
         await until(lambda: _takes_connections(process, port, log))
         yield process
+
         _assert_runs(process, log)
         stop(process)
         await until(lambda: process.poll() is not None)

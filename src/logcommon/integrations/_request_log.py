@@ -78,6 +78,7 @@ class RequestLog:
         if self._unopened is not None and not self._unopened.is_open:
             self._unopened = None
             _warn_of_unopened()
+
         try:
             call = self._choice(event, method, route(), began, status, error)
             if call is not None:

@@ -147,6 +147,7 @@ class _Channel:
         # Some servers, as Hypercorn, report a disconnect while they take the last message.
         if self._cycle.state is not OPEN:
             return
+
         if message["type"] == "http.disconnect":
             self._cycle.leave()
         elif message["type"] == "websocket.disconnect":

@@ -25,6 +25,7 @@ async def test_responses_do_not_wait_for_redis(tmp_path: Path, clock: HandClock)
         app = app_of(fine=fine, broken=broken)
         log = logcommon.connect(f"redis://127.0.0.1:{port}", clock=clock)
         install(app, log)
+
         async with running(app) as client:
             for _ in range(20):
                 assert await (await client.get("/fine")).text() == "fine"
@@ -48,6 +49,7 @@ async def test_a_redis_that_hangs_holds_up_no_response(
     app = app_of(fine=fine)
     log = logcommon.connect(proxy.url, clock=clock)
     install(app, log)
+
     async with running(app) as client:
         for _ in range(20):
             assert (await client.get("/fine")).status == 200

@@ -80,6 +80,7 @@ async def test_routes_of_sub_applications(log: logcommon.CommonLog, valkey: Redi
     api.add_subapp("/admin", admin)
     app.add_subapp("/api", api)
     install(app, log)
+
     async with running(app) as client:
         for path in ("/api/admin/users/ada", "/api/admin/users/bob", "/api/admin/what", "/api/a/b"):
             await client.get(path)

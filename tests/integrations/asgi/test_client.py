@@ -144,6 +144,7 @@ async def test_a_client_that_is_not_open_is_warned_of_once(
     assert (record.name, record.levelno) == ("logcommon", logging.WARNING)
     assert "open it when the application starts" in record.message
     assert "lifespan=lifespan(log)" in record.message
+
     async with log:
         await ask(app, "GET /")
         assert await counted(log, valkey) == {"info": Counter({"GET / 200": 4})}

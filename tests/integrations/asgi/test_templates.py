@@ -26,9 +26,11 @@ async def test_responses_are_counted_by_method_template_and_status(
         Route("/slash/", hello),
         log=log,
     )
+
     await ask(app, "GET /orders/1", "GET /orders/2?a=b", "HEAD /orders/3", "DELETE /orders/4")
     await ask(app, "GET /orders/one", "GET /no/such/path", "GET /file/a/b/c", "GET /slash")
     await ask(app, "BREW /orders/1", "BREAK /orders/1")
+
     assert await counted(log, valkey) == {
         "info": Counter(
             {
@@ -59,6 +61,7 @@ async def test_a_mounted_route_has_its_whole_template(
         Mount("", routes=[Route("/", hello)]),
         log=log,
     )
+
     await ask(app, "GET /x/y", "GET /y/x", "GET /deep/deep/same/deep", "GET /a/b/c/d", "GET /")
     assert await counted(log, valkey) == {
         "info": Counter(

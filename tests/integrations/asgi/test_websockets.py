@@ -28,6 +28,7 @@ async def chat(websocket: WebSocket) -> None:
         return
     if websocket.path_params["room"] == "silent":
         return
+
     await websocket.accept()
     while (text := await websocket.receive_text()) != "end":
         if text.isdigit():

@@ -71,6 +71,7 @@ async def test_flask_is_counted_by_rule_status_and_exception(
     shop.ask("HEAD /orders/1")
     shop.ask("POST /orders/1")
     shop.ask("BREW /orders/1")
+
     assert await counted(log, valkey) == {
         "info": Counter(
             {
