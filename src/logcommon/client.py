@@ -28,8 +28,7 @@ from logcommon.read.reader import Reader
 from logcommon.runtime.atomic import Step, read_atomically
 from logcommon.runtime.fork import begin_anew_in_children
 from logcommon.runtime.threads import outlast, run_in_thread
-from logcommon.server.embedded import EmbeddedServer
-from logcommon.server.target import client_for
+from logcommon.server.target import Target
 from logcommon.settings import Settings
 from logcommon.stats import LEDGER_FIELDS, Ledger, Stats
 from logcommon.write.buffer import Buffer
@@ -37,7 +36,6 @@ from logcommon.write.spool import Spool
 from logcommon.write.writer import Writer
 
 _DEFAULTS = Settings()
-_EMBEDDED = "embedded:"
 
 _Rows = TypeVar("_Rows")
 
@@ -132,11 +130,8 @@ class CommonLog:
     def __init__(
         self, target: "str | Redis", settings: Settings, buffer: type[Buffer] = Buffer
     ) -> None:
-        self._target = target
+        self._target = Target(target)
         self._settings = settings
-        self._embedded = _embedded_server(target)
-        if self._embedded is None:
-            client_for(target)  # now, and not when it is entered, is the time for an error
         self._spool = None if settings.spool is None else Spool(settings.spool)
         self._buffer = buffer(settings)
         # In place of the method of this name, which shows what it does: a call through two Python
@@ -163,15 +158,9 @@ class CommonLog:
         """
         if self.is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
-        target = self._target
-        if self._embedded is not None:
-            await run_in_thread(self._embedded.start)
-            target = self._embedded.url
         abandoned = self._abandoned_writer()
-        if self._spool is not None and abandoned is None:
-            await run_in_thread(self._spool.open)
-        client = client_for(target)
-        writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
+        client, spool = await self._open_target(abandoned)
+        writer = Writer(self._buffer, self._ledger, self._settings, spool, abandoned)
         self._session = _Session(
             client=client,
             writer=writer,
@@ -189,6 +178,21 @@ class CommonLog:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
         await self._close(self._settings.drain_timeout)
 
+    async def _open_target(self, abandoned: Writer | None) -> tuple[Redis, Spool | None]:
+        """Open the target and the spool; return the redis client and the spool to use."""
+        stand_in = self._target.stand_in()
+        if stand_in is not None:
+            return stand_in, None
+
+        client = await self._target.open()
+        try:
+            if self._spool is not None and abandoned is None:
+                await run_in_thread(self._spool.open)
+        except BaseException:
+            await self._target.close(client)
+            raise
+        return client, self._spool
+
     async def _close(self, timeout: float) -> None:
         session = self._session
         if session is None or session.host.get_loop() is not asyncio.get_running_loop():
@@ -199,7 +203,7 @@ class CommonLog:
         finally:
             self._session = None
             _look_at(session.host)
-            release = asyncio.create_task(self._release(session.client))
+            release = asyncio.create_task(self._target.close(session.client))
             await outlast(release)
             release.result()
 
@@ -377,12 +381,6 @@ class CommonLog:
             )
         return self._session
 
-    async def _release(self, client: Redis) -> None:
-        if client is not self._target:
-            await client.aclose()
-        if self._embedded is not None:
-            await run_in_thread(self._embedded.stop)
-
     def _begin_in_child(self) -> object:
         """Reset to an unopened client in a forked child.
 
@@ -460,10 +458,3 @@ def _path(spool: object) -> Path | None:
     if not isinstance(spool, str | os.PathLike):
         raise InvalidArgumentError(f"spool must be a path, not {type(spool).__name__}")
     return Path(spool).absolute()
-
-
-def _embedded_server(target: object) -> EmbeddedServer | None:
-    if not isinstance(target, str) or not target.startswith(_EMBEDDED):
-        return None
-    directory = target.removeprefix(_EMBEDDED)
-    return EmbeddedServer(Path(directory) if directory else None)

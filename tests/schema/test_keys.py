@@ -29,7 +29,7 @@ def test_the_layout_is_the_books() -> None:
 
 
 def test_ordinary_names_stand_as_they_are() -> None:
-    """Encoding leaves alone what the book's programs use, so that keys can be shared."""
+    """Names that programs of the book use are not encoded, so they can share the keys."""
     for name in ("api", "shop/cart-2.checkout_v1", "100%", "größe", "a%zz"):
         assert encode_part(name) == name
 
@@ -53,7 +53,7 @@ def test_every_destination_survives_the_registry(name: str, severity: str) -> No
     "member", [b"", b"api", b":info", b"api:", b"a:b:c", b"x" * 257 + b":info", b"\xff\xff"]
 )
 def test_a_member_that_names_no_destination(member: bytes) -> None:
-    """Another program may have entered it; nobody could read what it names."""
+    """Another program may have added it, and no reader could use it."""
     assert parse_registered(member) is None
 
 

@@ -22,6 +22,13 @@ URL = "redis://localhost:6379/0"
 
 AIOHTTP_SERVES = "web.run_app(app"
 FASTAPI_APP = "app = FastAPI("
+A_TEST = "def test_"
+PYTEST = (
+    # Just the plugins that examples use: loading all that are installed takes seconds.
+    *("-B", "-m", "pytest", "--disable-plugin-autoload", "-p", "logcommon", "-p", "asyncio"),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
+    *("-W", "ignore:Using `httpx` with `starlette"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,9 @@ async def run_example(example: Example, url: str, folder: Path) -> None:
     code = code.replace(AIOHTTP_SERVES, f"{AIOHTTP_SERVES}, port={port}")
     (folder / "example.py").write_text(code)
 
-    if FASTAPI_APP in code:
+    if A_TEST in code:
+        printed = await asyncio.to_thread(_run, folder, *PYTEST)
+    elif FASTAPI_APP in code:
         uvicorn = [sys.executable, "-m", "uvicorn", "--app-dir", str(folder), "--port", str(port)]
         printed = await _serve(*uvicorn, "example:app", port=port, folder=folder, exit_code=-15)
     elif AIOHTTP_SERVES in code:
@@ -78,10 +87,10 @@ async def counts_in(redis: Redis) -> Counts:
     return counts
 
 
-def _run(folder: Path) -> str:
+def _run(folder: Path, *options: str) -> str:
     """Run the example, which must succeed, and return what it printed."""
     finished = subprocess.run(
-        [sys.executable, "example.py"],
+        [sys.executable, *options, "example.py"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import click
@@ -22,16 +21,14 @@ from logcommon.cli.terminal import result_console
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import ServerUnavailableError
 from logcommon.model import Destination
-from logcommon.runtime.threads import run_in_thread
-from logcommon.server.connection import translate
-from logcommon.server.embedded import EmbeddedServer
+from logcommon.server.errors import translate
+from logcommon.server.target import Target
 
 _RECENT, _COMMON = 5, 8
 _PATIENCE = 30.0
 """Seconds beyond its time that the demo may take, on a server that is slow or has gone."""
 
 _EVERYTHING = 1_000_000_000
-_EMBEDDED = "embedded:"
 
 
 @click.command()
@@ -70,33 +67,18 @@ def demo(context: click.Context, seconds: float, tasks: int, url: str) -> None:
 async def _demo(url: str, seconds: float, tasks: int) -> DemoResult:
     clock = ShopClock()
     async with (
-        _server(url) as server_url,
-        connect(server_url, clock=clock) as log,
+        Target(url).opened() as client,
+        connect(client, clock=clock) as log,
         _deadline(seconds + _PATIENCE),
     ):
         await log.destinations()  # writing would wait for a server that isn't there
-        await _forget_earlier_demos(server_url)
+        await _forget_earlier_demos(client)
         shop = Shop(log, clock, seconds, tasks)
         began = time.perf_counter()
         with live_view(shop):
             await shop.open()
         await log.flush()
         return await _result(log, shop, time.perf_counter() - began)
-
-
-@asynccontextmanager
-async def _server(url: str) -> AsyncIterator[str]:
-    """Yield the URL of a server; one of our own runs until the demo is over."""
-    if not url.startswith(_EMBEDDED):
-        yield url
-        return
-    directory = url.removeprefix(_EMBEDDED)
-    server = EmbeddedServer(Path(directory) if directory else None)
-    try:
-        await run_in_thread(server.start)
-        yield server.url
-    finally:
-        await run_in_thread(server.stop)
 
 
 async def _result(log: CommonLog, shop: Shop, elapsed: float) -> DemoResult:
@@ -126,13 +108,12 @@ async def _count_all(log: CommonLog, chosen: Sequence[Destination]) -> int:
     return total
 
 
-async def _forget_earlier_demos(url: str) -> None:
+async def _forget_earlier_demos(client: Redis) -> None:
     try:
-        async with Redis.from_url(url) as client:
-            for pattern in (f"common:{NAME}:*", f"recent:{NAME}:*"):
-                keys = [key async for key in client.scan_iter(pattern, count=1000)]
-                if keys:
-                    await client.unlink(*keys)
+        for pattern in (f"common:{NAME}:*", f"recent:{NAME}:*"):
+            keys = [key async for key in client.scan_iter(pattern, count=1000)]
+            if keys:
+                await client.unlink(*keys)
     except RedisError as error:
         raise translate(error) from None
 

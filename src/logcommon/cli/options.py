@@ -5,15 +5,15 @@ from typing import Any, TypeVar
 
 import click
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+from logcommon.server.target import EMBEDDED
 
-_EMBEDDED = "embedded:"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 url_option = click.option(
     "--url",
     envvar="LOGCOMMON_URL",
     show_envvar=True,
-    default=_EMBEDDED,
+    default=EMBEDDED,
     show_default=True,
     help="redis://…, rediss://…, unix:///PATH, embedded: for a server of one's own, or "
     "embedded:DIRECTORY.",

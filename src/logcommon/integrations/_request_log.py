@@ -14,7 +14,7 @@ from logcommon.integrations.requests import (
     RequestEvent,
     default_choice,
 )
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Destination
 from logcommon.runtime.warnings import Alarm
 
@@ -84,9 +84,9 @@ class RequestLog:
             if call is not None:
                 self._log.log_common_nowait(*call)
         except Exception as fault:  # noqa: BLE001  # the application has no part in it
-            place = type_and_place(fault)
+            origin = origin_of(fault)
             self._alarm.warn(
-                "choose", f"a request was not counted: choosing what to log raised {place}"
+                "choose", f"a request was not counted: choosing what to log raised {origin}"
             )
 
     def _choice(

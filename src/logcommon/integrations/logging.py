@@ -17,7 +17,7 @@ from typing import Any
 
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import LONGEST_NAME, Destination, Severity
 from logcommon.stats import Stats
 
@@ -190,4 +190,4 @@ def _message(record: logging.LogRecord) -> str:
     error = record.msg
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         error = record.exc_info[1]
-    return type_and_place(error) if isinstance(error, BaseException) else error
+    return origin_of(error) if isinstance(error, BaseException) else error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from logcommon.background import OURS, BackgroundLog, as_log
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.stats import Stats
 
@@ -127,13 +127,13 @@ class CommonLogSink:
 def _message(record: "Record") -> str:
     error = record["exception"]
     if error is not None and error.value is not None:
-        return type_and_place(error.value)
+        return origin_of(error.value)
     if error is not None and error.type is not None:  # the value could not be pickled
         return error.type.__qualname__
     call = _call(record)
     said = call.get("message")
     if isinstance(said, BaseException):
-        return type_and_place(said)
+        return origin_of(said)
     if isinstance(said, str) and (call.get("args") or call.get("kwargs")):
         return said
     return record["message"]

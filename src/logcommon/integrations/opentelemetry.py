@@ -21,7 +21,7 @@ from typing import Any
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
-from logcommon.messages.origin import distance_of, type_and_place
+from logcommon.messages.origin import is_application_code, origin_of
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.stats import Stats
 
@@ -158,20 +158,20 @@ def _message(record: ReadableLogRecord) -> str | None:
     log_record = record.log_record
     error = getattr(log_record, "exception", None)  # newer versions keep it
     if error is not None:
-        return type_and_place(error)
+        return origin_of(error)
     attributes = log_record.attributes or {}
     if "exception.type" in attributes:
-        return _type_and_place(attributes["exception.type"], attributes.get("exception.stacktrace"))
+        return _origin_of_text(attributes["exception.type"], attributes.get("exception.stacktrace"))
     if log_record.event_name or log_record.body is None:
         return log_record.event_name
     return str(log_record.body)
 
 
-def _type_and_place(name: object, stacktrace: object) -> str:
-    """Return what `type_and_place` does, as far as texts tell it."""
+def _origin_of_text(name: object, stacktrace: object) -> str:
+    """Return what `origin_of` does, as far as a formatted traceback tells it."""
     places = _PLACE.findall(str(stacktrace))
     if not places:
         return str(name)
-    own = [place for place in places if distance_of(place[0]) == 0]
+    own = [place for place in places if is_application_code(place[0])]
     file, line = (own or places)[-1]
     return f"{name} at {'/'.join(PurePath(file).parts[-2:])}:{line}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Severity
 
 NO_ROUTE = "<no route>"
@@ -74,7 +74,7 @@ def default_choice(request: Request) -> LogCall:
     subject = f"{method} {request.route}"
 
     if request.event == "exception" and request.error is not None:
-        message = f"{subject} {type_and_place(request.error)}"
+        message = f"{subject} {origin_of(request.error)}"
         return LogCall(request.service, message, logging.ERROR)
     if request.event == "slow":
         return LogCall(request.service, f"{subject} slow", logging.WARNING)

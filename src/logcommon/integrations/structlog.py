@@ -20,7 +20,7 @@ from typing import Any
 from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import LONGEST_NAME, Destination
 from logcommon.stats import Stats
 
@@ -133,7 +133,7 @@ def _message(event_dict: EventDict) -> str | None:
     if event_dict.get("_from_structlog") is False and not isinstance(event, BaseException):
         event = event_dict["_record"].msg  # the event has the arguments in it
     if isinstance(event, BaseException):
-        return type_and_place(event)
+        return origin_of(event)
     return None if event is None else str(event)
 
 

@@ -22,7 +22,8 @@ from logcommon.model import (
 from logcommon.schema.commands import EXEC, MULTI, Command, Reply
 from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys, parse_registered
 from logcommon.schema.rotation import HourState
-from logcommon.server.connection import exchange, pooled_connection, translate
+from logcommon.server.connection import exchange, pooled_connection
+from logcommon.server.errors import translate
 from logcommon.settings import Settings
 
 _MOST = 2**53

@@ -1,5 +1,6 @@
 """A forked child, in which whatever has connections and threads begins anew."""
 
+import contextlib
 import os
 import weakref
 from typing import Protocol
@@ -17,13 +18,20 @@ def begin_anew_in_children(each: BeginsAnew) -> None:
     _ALL.add(each)
 
 
+def living() -> list[BeginsAnew]:
+    """Return everything that would begin anew in a child forked now."""
+    while True:
+        with contextlib.suppress(RuntimeError):  # another thread has just added one
+            return list(_ALL)
+
+
 _ALL: "weakref.WeakSet[BeginsAnew]" = weakref.WeakSet()
 _OF_THE_PARENT: list[object] = []
 """Kept, as the garbage collector would close it."""
 
 
 def _after_fork() -> None:
-    _OF_THE_PARENT.extend([each._begin_in_child() for each in list(_ALL)])
+    _OF_THE_PARENT.extend([each._begin_in_child() for each in living()])
 
 
 if hasattr(os, "register_at_fork"):

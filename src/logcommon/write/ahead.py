@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from logcommon.model import OTHER, Group, hour_of
-from logcommon.schema.rotation import HOUR_SECONDS, first_hour_ahead
+from logcommon.model import HOUR_SECONDS, OTHER, Group, hour_of
+from logcommon.schema.rotation import first_hour_ahead
 from logcommon.write.batch import Batch, Entry
 
 

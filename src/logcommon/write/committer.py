@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from logcommon.exceptions import ClusterUnsupportedError
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Destination, Group
 from logcommon.runtime.warnings import Alarm
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import marker_key
-from logcommon.server.connection import describe, is_of_a_cluster
+from logcommon.server.errors import describe, is_cluster_error
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write.ahead import Ahead, is_ahead, pull_back
@@ -49,7 +49,7 @@ class _UndecidedError(Exception):
     """No transaction could be made of a batch, and nothing was sent."""
 
     def __init__(self, armed: Armed, cause: Exception) -> None:
-        super().__init__(type_and_place(cause))
+        super().__init__(origin_of(cause))
         self.armed = armed
 
 
@@ -119,7 +119,7 @@ class Committer:
             except Exception as error:  # noqa: BLE001  # whatever it was, arming again tells
                 await self._connection.disconnect()
                 self._report(flight, error)
-                if is_of_a_cluster(error):
+                if is_cluster_error(error):
                     raise ClusterUnsupportedError(describe(error)) from None
                 await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE)

@@ -11,15 +11,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from logcommon.model import OTHER, Destination, Group, encode_message
+from logcommon.model import HOUR_SECONDS, OTHER, Destination, Group, encode_message
 from logcommon.schema.commands import Command, Reply, count, push_recent, register
 from logcommon.schema.keys import DestinationKeys, destination_keys
-from logcommon.schema.rotation import HourState, Turn, is_missing_set, turn
+from logcommon.schema.rotation import HourPlan, HourState, is_missing_set, plan_hour
 from logcommon.stats import Outcome
 from logcommon.write.ahead import NOTHING_AHEAD, Ahead
 from logcommon.write.batch import Batch, Entry
 
-MARKER_SECONDS = 24 * 3600
+MARKER_SECONDS = 24 * HOUR_SECONDS
 """How long a marker outlives its producer's last commit."""
 
 TRANSACTION_SIZE = 1_000
@@ -130,7 +130,7 @@ class Placement:
     group: Group
     keys: DestinationKeys
     messages: dict[str, int]
-    turn: Turn
+    plan: HourPlan
     room: int | None
     """How many more messages the set may take, None where it takes a look into the set to tell
     which of the messages it can take."""
@@ -145,7 +145,7 @@ def place(batch: Batch, armed: Armed, history_hours: int, max_members: int) -> l
         if destination in armed.foreign:
             continue
         keys, messages = destination_keys(destination), batch.counts[group]
-        step = turn(keys, states[destination], hour, history_hours)
+        step = plan_hour(keys, states[destination], hour, history_hours)
         states[destination] = step.state
         room = _room(step, keys, armed.members[destination], len(messages), max_members)
         placements.append(Placement(group, keys, messages, step, room))
@@ -153,9 +153,9 @@ def place(batch: Batch, armed: Armed, history_hours: int, max_members: int) -> l
 
 
 def _room(
-    step: Turn, keys: DestinationKeys, members: int, wanted: int, max_members: int
+    step: HourPlan, keys: DestinationKeys, members: int, wanted: int, max_members: int
 ) -> int | None:
-    if step.fresh or step.target is None:
+    if step.is_empty or step.target is None:
         return max_members
     room = max_members - members
     return room if step.target == keys.current and room >= wanted else None
@@ -163,7 +163,7 @@ def _room(
 
 def look(placement: Placement) -> list[Command]:
     """Return the commands that read how full a set is, and which of the messages it has."""
-    target = placement.turn.target
+    target = placement.plan.target
     assert target is not None  # noqa: S101  # without a target there is nothing to look into
     return [
         (b"ZCARD", target),
@@ -239,7 +239,7 @@ class Transaction:
 
     def count(self, placement: Placement, messages: dict[str, int]) -> None:
         """Append what moves the hour, if need be, and counts `messages`."""
-        step, group = placement.turn, placement.group
+        step, group = placement.plan, placement.group
         if step.target is None:
             self._too_late[group] = sum(messages.values())
             return

@@ -10,7 +10,7 @@ import anyio
 from redis.asyncio import Redis
 
 from logcommon.exceptions import ClientClosedError, ClusterUnsupportedError, NotWrittenError
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Destination, Group, Severity, hour_of
 from logcommon.runtime.atomic import Step
 from logcommon.runtime.warnings import Alarm
@@ -122,7 +122,7 @@ class Writer:
                 await work()
             except Exception as error:  # noqa: BLE001  # whatever it is, entries are still waiting
                 self._ledger.restarts += 1
-                self._ledger.last_error = type_and_place(error)
+                self._ledger.last_error = origin_of(error)
                 self._alarm.warn(
                     "restart",
                     f"the writer failed with an unexpected error, and is started again: "
