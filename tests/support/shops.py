@@ -21,7 +21,7 @@ from support.until import until
 SHOPS = Path(__file__).parents[1] / "deployment" / "shops"
 BIN = Path(sys.executable).parent
 PATHS = ["/orders/1", "/orders/2", "/orders/3", "/stream", "/bug", "/wp-login.php"]
-ROUNDS = 20
+ROUNDS = 40
 CONNECTIONS = 8
 
 
