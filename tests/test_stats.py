@@ -16,10 +16,15 @@ WRITING = tuple(
         "client",
         "write.backlog",
         "write.buffer",
-        "write.transaction",
+        "write.commit",
         "write.committer",
         "write.fold",
+        "write.pending",
+        "write.progress",
         "write.replays",
+        "write.reporter",
+        "write.transaction",
+        "write.waiters",
         "write.writer",
     )
 )

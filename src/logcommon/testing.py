@@ -114,7 +114,7 @@ class Captured:
         self._server = MemoryServer()
         self._cleared: _Counts = Counter()
         self._held: dict[CommonLog, _State] = {}
-        self.log = CommonLog(MemoryRedis(self._server), Settings())
+        self.log: CommonLog = CommonLog(MemoryRedis(self._server), Settings())
         """A client to pass to what takes one, as in `CommonLogHandler(captured.log)`. If it needs
         settings, pass what `connect` returns instead."""
 

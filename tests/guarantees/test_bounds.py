@@ -32,9 +32,9 @@ def call(log: logcommon.CommonLog, messages: Iterator[str]) -> None:
 def entries_held(log: logcommon.CommonLog) -> int:
     """Return how many entries and counts a client holds that it has not written yet."""
     buffer, backlog = log._buffer, writer_of(log)._backlog
-    waiting = sum(map(len, [*buffer._unfolded, *buffer._recent.values()]))
+    waiting = sum(map(len, [*buffer._unfolded, *buffer._pending._recent.values()]))
     batches = [batch.counts for batch in backlog._batches]
-    counts = itertools.chain(buffer._counts.values(), *(each.values() for each in batches))
+    counts = itertools.chain(buffer._pending._counts.values(), *(each.values() for each in batches))
     return waiting + sum(map(len, counts))
 
 
@@ -81,7 +81,7 @@ async def test_messages_that_are_all_distinct_forever(
         for number in range(hours * 20):
             call(log, itertools.islice(names, chunk))
             # Besides what is folded: what is not, the recent log, and a commit under way.
-            assert log._buffer._totals.room.distinct <= pending
+            assert log._buffer._pending._totals.usage.distinct <= pending
             assert entries_held(log) <= 2 * (pending + hours) + buffer_module._FOLD_AT + 100
             if number % 3 == 0:
                 await asyncio.sleep(0)

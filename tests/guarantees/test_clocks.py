@@ -12,9 +12,10 @@ import logcommon
 from logcommon.model import OTHER, Destination, hour_of, parse_hour
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import HourState, first_hour_ahead
-from logcommon.write.ahead import pull_back
 from logcommon.write.batch import Batch
-from logcommon.write.transaction import Armed, Marker, place, transaction
+from logcommon.write.placement import move_to_server_hour, place
+from logcommon.write.transaction import build_transaction
+from logcommon.write.watch import Marker, Watched
 from support.clock import NOON, HandClock
 from support.layout import read_counts, total
 
@@ -135,7 +136,7 @@ def test_hours_that_fall_together_are_counted_together() -> None:
         number=7,
     )
     now = NOON * 3600.0 + 60
-    pulled, ahead = pull_back(batch, now, 3600)
+    pulled, ahead = move_to_server_hour(batch, now, 3600)
     assert pulled.counts == {
         (API, NOON): {"a": 4, "b": 2, "c": 4, "d": 5},
         (API, NOON - 1): {"a": 6},
@@ -145,10 +146,10 @@ def test_hours_that_fall_together_are_counted_together() -> None:
     assert batch.counts[API, NOON] == {"a": 1, "b": 2}
 
     admitted = {"a": 4, OTHER: 11}
-    ground = Armed(Marker(), {API: HourState(NOON, None)}, {API: 0}, server_time=now)
+    ground = Watched(Marker(), {API: HourState(NOON, None)}, {API: 0}, server_time=now)
     placements = [each for each in place(pulled, ground, 24, 9) if each.group[1] == NOON]
     mark = Marker(7, 1).command(b"marker")
-    made = transaction(pulled, [(each, admitted) for each in placements], {}, mark, ahead)
+    made = build_transaction(pulled, [(each, admitted) for each in placements], {}, mark, ahead)
     outcome = made.outcome()
     assert (outcome.counted, outcome.other, outcome.ahead) == (4, 11, 12)
     results = [ValueError() if destination_keys(API).current in c else 1 for c in made.commands]

@@ -17,7 +17,7 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon.write import writer
+from logcommon.write import waiters, writer
 from support import leaver
 from support.inside import writer_of
 from support.layout import read_counts, total
@@ -82,7 +82,7 @@ def test_a_call_after_the_loop_was_closed(valkey_url: str) -> None:
 
     async def enter() -> None:
         await log.__aenter__()
-        await until(lambda: log._buffer._sleeper)
+        await until(lambda: bool(log._buffer._wake_requests))
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(enter())
@@ -132,7 +132,7 @@ def exits_at(moment: int, log: logcommon.CommonLog, kind: type[BaseException]) -
             raise kind
 
     with contextlib.suppress(kind):
-        at_each_line(lambda: asyncio.run(use()), act, writer.__name__, _ANYIO)
+        at_each_line(lambda: asyncio.run(use()), act, writer.__name__, waiters.__name__, _ANYIO)
     assert not is_stuck.is_set()
     return raised.is_set()
 

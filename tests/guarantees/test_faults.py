@@ -290,7 +290,7 @@ async def test_failovers_at_random(
     Each state is one that a server had at some time, so a replica may be ahead of the one before,
     or have only a part of what was written again there. Meanwhile replies are lost and EXECs late.
     """
-    monkeypatch.setattr(replays, "TRANSACTION_SIZE", 4)  # so that a replay takes several
+    monkeypatch.setattr(replays, "BATCH_SIZE", 4)  # so that a replay takes several
     chance = random.Random(seed)
     kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
     proxy.faults.extend(chance.choices(kinds, [12, 1, 1, 1], k=600))

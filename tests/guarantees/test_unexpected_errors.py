@@ -6,23 +6,22 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
 import logcommon
 from logcommon.model import Destination
-from logcommon.runtime.warnings import Alarm
 from logcommon.schema.commands import Command, count
 from logcommon.settings import Settings
 from logcommon.stats import Ledger, Outcome
 from logcommon.write import transaction, writer
 from logcommon.write.backlog import Backlog
-from logcommon.write.batch import Batch
+from logcommon.write.batch import Batch, separate_failing
+from logcommon.write.commit import Commit
 from logcommon.write.committer import Committer
-from logcommon.write.flight import Flight
-from logcommon.write.isolate import set_apart
+from logcommon.write.progress import Progress
 from logcommon.write.replays import Replays
-from logcommon.write.transaction import Marker
+from logcommon.write.reporter import Reporter
+from logcommon.write.watch import Marker
 from support.clock import NOON, HandClock
 from support.inside import host_of
 from support.layout import read_counts
@@ -112,37 +111,35 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
     """An entry with an impossible hour, as from a spool, does not block those behind it."""
     ledger = Ledger()
     settings = Settings(max_clock_lead=float("inf"))
-    committer = Committer(valkey, settings, ledger, Alarm(), "tested", {"tested"})
+    committer = Committer(valkey, settings, Reporter(ledger, settings), "tested", {"tested"})
     good = {(API, NOON): {"a": 2}}
     mixed = Batch(good | {(WEB, NO_HOUR): {"b": 3}}, {WEB: [("b", -math.inf)]}, 1)
     async with asyncio.timeout(20):
-        outcome = await committer.settle(mixed)
-
+        outcome = await committer.commit(mixed)
     assert (outcome.counted, outcome.failed) == (2, 3)
     assert outcome.errors.keys() == {(WEB, NO_HOUR), WEB}
-    outcome = await committer.settle(Batch({(WEB, -NO_HOUR): {"b": 3}}, number=2))
+    outcome = await committer.commit(Batch({(WEB, -NO_HOUR): {"b": 3}}, number=2))
     assert (outcome.counted, outcome.failed) == (0, 3)
-    outcome = await committer.settle(Batch(good, number=3))
-
+    outcome = await committer.commit(Batch(good, number=3))
     assert (outcome.counted, outcome.failed) == (2, 0)
-    await committer.close(forget=True)
+    await committer.close(delete_marker=True)
     assert await read_counts(valkey) == {NOON: Counter(a=4)}
 
 
 def test_if_nothing_fails_by_itself_all_is_set_apart() -> None:
     """A fault that only the whole batch shows drops the whole batch."""
     batch = Batch({(API, NOON): {"a": 1, "b": 2}}, {API: [("a", NOON * 3600.0)]}, 5)
-    good, bad = set_apart(batch, lambda part: None)
+    good, bad = separate_failing(batch, lambda part: None)
     assert (good, bad) == (Batch(number=5), batch)
 
     def check(part: Batch) -> None:
         if len(part.counts.get((API, NOON), ())) > 1:
             raise MemoryError
 
-    assert set_apart(batch, check) == (Batch(number=5), batch)
+    assert separate_failing(batch, check) == (Batch(number=5), batch)
 
 
-@pytest.mark.parametrize("step", ["take_up", "tidy"])
+@pytest.mark.parametrize("step", ["drain_buffer", "trim_spool"])
 async def test_the_writer_goes_on_after_an_error_of_its_own(
     valkey_url: str,
     valkey: Redis,
@@ -194,7 +191,7 @@ async def test_a_writer_that_is_cancelled_says_so(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelling all tasks of an open client logs a warning that later calls are dropped."""
-    monkeypatch.setattr(writer, "_PATIENCE", 0)
+    monkeypatch.setattr(writer, "_CANCELLATION_DELAY", 0)
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
         host_of(log).cancel()
@@ -209,7 +206,7 @@ async def test_a_close_that_is_cancelled_is_not_warned_of(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client whose user is cancelled closes as usual, without a warning."""
-    monkeypatch.setattr(writer, "_PATIENCE", 0)
+    monkeypatch.setattr(writer, "_CANCELLATION_DELAY", 0)
 
     async def use() -> None:
         async with logcommon.connect(valkey_url) as log:
@@ -225,33 +222,33 @@ async def test_a_close_that_is_cancelled_is_not_warned_of(
     assert caplog.messages == []
 
 
-async def test_what_was_set_apart_of_a_batch_in_doubt(fake: FakeAsyncRedis) -> None:
+def test_what_was_dropped_from_a_batch_in_doubt() -> None:
     """If another process may have written the batch, all of it is counted as in doubt."""
 
     def check(part: Batch) -> None:
         if any("secret" in messages for messages in part.counts.values()):
             raise RuntimeError
 
-    committer = Committer(fake, Settings(), Ledger(), Alarm(), "ours", {"ours"})
+    progress = Progress(Settings(), Reporter(Ledger(), Settings()), "ours", {"ours"})
     counts = {(API, 5): {"a": 1, "secret": 2}}
-    flight = Flight([batch := Batch(counts, number=1, producer="p", edition=2)], batch)
-    assert flight.set_apart(check, "it fails") == 2
-    outcome = committer._outcome_of(flight, Marker(1, 1, "another", edition=1))
+    commit = Commit([Batch(counts, number=1, producer="p", edition=2)])
+    assert commit.drop_failing(check, "it fails") == 2
+    outcome = progress.acknowledge(commit, Marker(1, 1, "another", edition=1))
     assert (outcome.in_doubt, outcome.failed) == (3, 0)
 
 
 def test_attempts_at_what_is_put_back_go_on_being_numbered() -> None:
     """A marker that an earlier attempt sets late is not mistaken for the next one's."""
-    replays = Replays(Settings(), Ledger(), Alarm())
+    replays = Replays(Settings(), Reporter(Ledger(), Settings()))
     for number in (1, 2, 3):
         batch = Batch({(API, 5): {"a": 1}}, number=number, producer="p", attempts=1)
-        replays.settled(Flight([batch], batch), Outcome(counted=1), number)
-    replays.lose(1, 4)
+        replays.finish(Commit([batch]), Outcome(counted=1), number)
+    replays.replay_after(1, 4)
     first = replays.next()
 
     assert first is not None
     assert first.begin_attempt() == 2
-    replays.lose(0, 5)
+    replays.replay_after(0, 5)
     second = replays.next()
 
     assert second is not None

@@ -56,7 +56,7 @@ def test_a_client_made_before_the_fork(valkey_url: str) -> None:
 def test_a_fork_in_the_middle_of_a_fold(valkey_url: str) -> None:
     """A thread that published a fold when the process forked does not keep the child from it."""
     log = logcommon.connect(valkey_url)
-    log._buffer._version.clear()
+    log._buffer._pending._version.clear()
     assert in_child(lambda: log_in_child(log, 2000)) == 0
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 
-from logcommon.runtime.threads import outlast, run_in_thread
+from logcommon.runtime.threads import run_in_thread, wait_shielded
 from support.until import until
 
 
@@ -62,8 +62,8 @@ async def test_what_the_future_came_to_is_left_to_the_caller() -> None:
     """Waiting for a future that was cancelled, or has failed, is no error."""
     cancelled = asyncio.get_running_loop().create_future()
     cancelled.cancel()
-    await outlast(cancelled)
+    await wait_shielded(cancelled)
     failed = asyncio.get_running_loop().create_future()
     failed.set_exception(ValueError())
-    await outlast(failed)
+    await wait_shielded(failed)
     assert isinstance(failed.exception(), ValueError)

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from support.clock import HandClock
 from support.layout import total
 from support.proxy import Proxy
@@ -17,7 +17,7 @@ from support.proxy import Proxy
 
 def test_warnings_are_few(caplog: pytest.LogCaptureFixture, clock: HandClock) -> None:
     """However often something goes wrong, one warning of its kind in the interval is logged."""
-    alarm = Alarm(interval=60, monotonic=clock)
+    alarm = RateLimitedWarnings(interval=60, monotonic=clock)
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         for _ in range(5):
             alarm.warn("fault", "first")
@@ -46,7 +46,7 @@ def broken_handler() -> Iterator[None]:
 @pytest.mark.usefixtures("broken_handler")
 def test_a_warning_never_raises(capsys: pytest.CaptureFixture[str]) -> None:
     """If a logging handler raises, the warning goes to stderr instead."""
-    Alarm().warn("fault", "Redis is away")
+    RateLimitedWarnings().warn("fault", "Redis is away")
     assert "Redis is away" in capsys.readouterr().err
 
 
@@ -54,7 +54,7 @@ def test_a_warning_never_raises(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_warning_is_silent_without_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under pythonw there is no stderr either; the warning is dropped without an error."""
     monkeypatch.setattr(sys, "stderr", None)
-    Alarm().warn("fault", "Redis is away")
+    RateLimitedWarnings().warn("fault", "Redis is away")
 
 
 @pytest.mark.usefixtures("broken_handler")

@@ -4,9 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import redis
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import Sentinel
 
 import logcommon
 from logcommon import InvalidArgumentError
@@ -44,7 +46,11 @@ async def test_a_client_of_a_cluster_is_refused() -> None:
         (f"unix:///run/valkey.sock?password={SECRET}", "unix:///run/valkey.sock"),
         ("embedded:", "embedded:"),
         ("embedded:/var/lib/me@home", "embedded:/var/lib/me@home"),
-        (Redis(password=SECRET), "a Redis client"),
+        (Redis(host="host", username="user", password=SECRET), "redis://host:6379/0"),
+        (Redis(host="host", db=3, password=SECRET, ssl=True), "rediss://host:6379/3"),
+        (Redis.from_url(f"redis://u:{SECRET}@host:1/2?password={SECRET}"), "redis://host:1/2"),
+        (Redis(unix_socket_path="/run/valkey.sock", password=SECRET), "unix:///run/valkey.sock"),
+        (Sentinel([("host", 1)]).master_for("shop", password=SECRET), "Sentinel master shop"),
     ],
 )
 def test_its_text_names_the_place_without_credentials(target: object, text: str) -> None:
@@ -65,6 +71,17 @@ async def test_a_client_for_a_url_is_closed(valkey_url: str) -> None:
     async with Target(valkey_url).opened() as client:
         connection = await client.connection_pool.get_connection()
         assert connection.is_connected
+    assert not connection.is_connected
+
+
+async def test_a_client_is_closed_if_a_scope_is_cancelled(valkey_url: str) -> None:
+    """A cancelled scope of anyio cancels every await in it, but not the closing."""
+    with anyio.CancelScope() as scope:
+        async with Target(valkey_url).opened() as client:
+            connection = await client.connection_pool.get_connection()
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
     assert not connection.is_connected
 
 

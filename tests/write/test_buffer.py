@@ -12,7 +12,8 @@ from logcommon.model import OTHER, Destination, Group
 from logcommon.settings import Settings
 from logcommon.write import buffer as buffer_module
 from logcommon.write.batch import Batch
-from logcommon.write.buffer import OVERFLOW, Buffer
+from logcommon.write.buffer import Buffer
+from logcommon.write.fold import OVERFLOW
 from support.clock import NOON, HandClock
 
 API = Destination("api", "info")
@@ -175,32 +176,32 @@ def test_bad_input_changes_nothing(clock: HandClock, arguments: tuple[str, str, 
     assert buffer.numbers() == (0, 0, 0, 0)
 
 
-def test_a_put_wakes_only_a_sleeper(clock: HandClock) -> None:
+def test_a_put_wakes_only_a_writer_that_asked(clock: HandClock) -> None:
     """The writer is woken by the first put after it went to sleep, and by no other."""
     woken: list[int] = []
     buffer = Buffer(Settings(clock=clock))
     buffer.open(lambda: woken.append(1))
     buffer.put("api", "m", "info")
     assert not woken
-    assert not buffer.sleep(), "it must not sleep on a pending entry"
+    assert not buffer.request_wake(), "it must not sleep on a pending entry"
     drained(buffer, 10)
-    assert buffer.sleep()
+    assert buffer.request_wake()
     buffer.put("api", "m", "info")
     buffer.put_recent("api", "m", "info")
     assert len(woken) == 1
 
 
-def test_a_crowd_wakes_the_writer(clock: HandClock) -> None:
+def test_a_half_full_buffer_wakes_the_writer(clock: HandClock) -> None:
     """Half full, the buffer asks for a drain even while the writer lingers."""
     woken: list[int] = []
     buffer = make(clock, max_pending=1000)
     buffer.open(lambda: woken.append(1))
-    for number in range(500):
-        buffer.put("api", str(number), "info")
-    assert not buffer.crowded
-    for number in range(500, 512):
-        buffer.put("api", str(number), "info")
-    assert buffer.crowded
+    half_full = []
+    for first, end in ((0, 500), (500, 512)):
+        for number in range(first, end):
+            buffer.put("api", str(number), "info")
+        half_full.append(buffer.is_half_full)
+    assert half_full == [False, True]
     assert woken
 
 
@@ -210,7 +211,7 @@ def test_memory_is_in_proportion_to_distinct_messages(clock: HandClock) -> None:
     for _ in range(100_000):
         buffer.put("api", "m", "info")
     assert len(buffer._tallies[API].common) < buffer_module._FOLD_AT
-    assert sum(map(len, buffer._counts.values())) == 1
+    assert sum(map(len, buffer._pending._counts.values())) == 1
 
 
 def test_after_the_close_calls_are_counted_as_dropped(clock: HandClock) -> None:
@@ -226,7 +227,8 @@ def test_after_the_close_calls_are_counted_as_dropped(clock: HandClock) -> None:
 
 def test_threads_lose_nothing(clock: HandClock) -> None:
     """Eight threads that put while another drains are counted exactly."""
-    buffer, batches, done = make(clock), [], threading.Event()
+    buffer, done = make(clock), threading.Event()
+    batches: list[Batch] = []
 
     def log() -> None:
         for number in range(20_000):
@@ -348,8 +350,8 @@ def test_many_destinations_share_the_memory(clock: HandClock) -> None:
         buffer.put(f"service {number % 500}", f"{number} {'x' * 80}", "info")
     most = 100_000 // (100 + 200)
     assert sum(map(len, buffer._unfolded)) < most
-    assert sum(map(len, buffer._recent.values())) <= 500
-    assert buffer._totals.room.size <= 100_000
+    assert sum(map(len, buffer._pending._recent.values())) <= 500
+    assert buffer._pending._totals.usage.size <= 100_000
     assert buffer.numbers() == (50_000, 0, 0, 50_000)
 
 

@@ -1,15 +1,10 @@
-"""What Redis has acknowledged is held, let go, lost and merged."""
+"""What Redis has acknowledged is held for a while, summarized, and popped if it is lost."""
 
-from collections import deque
-
-from hypothesis import given
-from hypothesis import strategies as st
-
-from logcommon.model import RECENT_LENGTH, Destination
+from logcommon.model import Destination
 from logcommon.stats import Outcome
 from logcommon.write import history as history_module
-from logcommon.write.buffer import Batch
-from logcommon.write.history import History, calls_of, merge, size_of, take_mergeable
+from logcommon.write.batch import Batch
+from logcommon.write.history import History
 from support.clock import NOON
 
 API = Destination("api", "info")
@@ -30,82 +25,53 @@ def filled(last: int, *, seconds: float = 10, size: int = 10_000) -> History:
 def test_what_is_above_the_marker_is_lost() -> None:
     """Those held come back in order; what Redis has stays held, for the next loss."""
     history = filled(5)
-    loss = history.lose(3, now=5)
+    loss = history.pop_after(3, now=5)
     assert [each.number for each in loss.batches] == [4, 5]
     assert (len(loss.undone), loss.gone_commits, loss.gone_calls) == (2, 0, 0)
-    loss = history.lose(1, now=5)
+    loss = history.pop_after(1, now=5)
     assert [each.number for each in loss.batches] == [2, 3]
 
 
 def test_a_commit_is_let_go_after_a_while() -> None:
     """What was acknowledged too long ago is gone, and counted, once."""
     history = filled(5, seconds=2.5)
-    loss = history.lose(1, now=5)
+    loss = history.pop_after(1, now=5)
     assert [each.number for each in loss.batches] == [3, 4, 5]
     assert (loss.gone_commits, loss.gone_calls) == (1, 1)
-    assert history.lose(0, now=5).gone_commits == 1
-    assert history.lose(0, now=5).gone_commits == 0
+    assert history.pop_after(0, now=5).gone_commits == 1
+    assert history.pop_after(0, now=5).gone_commits == 0
 
 
 def test_commits_are_let_go_above_the_limit_in_bytes() -> None:
     """The oldest go first; one that is larger than the limit is not held at all."""
-    history = filled(5, size=2 * size_of(batch(1)))
-    loss = history.lose(0, now=5)
+    history = filled(5, size=2 * batch(1).size)
+    loss = history.pop_after(0, now=5)
     assert [each.number for each in loss.batches] == [4, 5]
     assert (loss.gone_commits, loss.gone_calls) == (3, 3)
     history.add([batch(6, "abc")], Outcome(counted=3), now=6)
-    loss = history.lose(5, now=6)
+    loss = history.pop_after(5, now=6)
     assert (loss.batches, loss.gone_calls) == ([], 3)
 
 
 def test_records_are_bounded() -> None:
     """Of very many commits the numbers are still known, though no longer their calls."""
-    history = filled(history_module._RECORDS + 20, seconds=5)
-    loss = history.lose(10, now=history.settled_at)
+    history = filled(history_module._SUMMARIES + 20, seconds=5)
+    loss = history.pop_after(10, now=history.acknowledged_at)
     assert len(loss.batches) == 5
-    assert loss.unrecorded == 5
-    assert loss.gone_commits == history_module._RECORDS + 20 - 10 - 5
+    assert loss.unknown_commits == 5
+    assert loss.gone_commits == history_module._SUMMARIES + 20 - 10 - 5
     assert loss.gone_calls == loss.gone_commits - 5
-    assert history.lose(10, now=history.settled_at).gone_commits == 0
-    assert history.lose(7, now=history.settled_at).gone_commits == 3
+    assert history.pop_after(10, now=history.acknowledged_at).gone_commits == 0
+    assert history.pop_after(7, now=history.acknowledged_at).gone_commits == 3
 
 
 def test_a_part_of_a_replay_is_kept() -> None:
     """A server that has some of what was written again as one is not given those once more."""
     history = History(10, 10_000)
     history.add([batch(3), batch(4, "ab"), batch(7)], Outcome(counted=3, other=1), now=0)
-    loss = history.lose(5, now=0)
+    loss = history.pop_after(5, now=0)
     assert ([each.number for each in loss.batches], loss.kept) == ([7], 3)
     assert loss.undone == [Outcome(counted=3, other=1)]
-    loss = history.lose(3, now=0)
+    loss = history.pop_after(3, now=0)
     assert ([each.number for each in loss.batches], loss.kept) == ([4], 1)
     assert loss.undone == [Outcome(counted=3)]
-
-
-@given(st.lists(st.text("abcdef", min_size=1, max_size=4), min_size=1), st.integers(1, 5))
-def test_batches_are_merged_up_to_the_size_of_a_transaction(texts: list[str], most: int) -> None:
-    """Nothing is lost, the order stays, and no two neighbours would have fitted into one."""
-    waiting = deque(batch(number, text) for number, text in enumerate(texts, 1))
-    merged = []
-    while waiting:
-        merged.append(merge(take_mergeable(waiting, most)))
-    assert calls_of(merged) == sum(len(set(text)) for text in texts)
-    assert [each.number for each in merged] == sorted(each.number for each in merged)
-    assert merged[-1].number == len(texts)
-    distinct = [set(each.counts[API, NOON]) for each in merged]
-    sizes = [len(each) for each in distinct]
-    assert all(size <= max(most, 4) for size in sizes)
-
-
-def test_many_commits_of_the_same_messages_become_one() -> None:
-    """Messages that batches have in common take room once; the newest entries are kept."""
-    entries = [("m", float(second)) for second in range(RECENT_LENGTH - 1)]
-    waiting = deque(
-        Batch({(API, NOON): {"a": number, "b": 1}}, {API: list(entries)}, number)
-        for number in range(1, 101)
-    )
-    merged = merge(take_mergeable(waiting, 2))
-    assert not waiting
-    assert merged.counts == {(API, NOON): {"a": 5050, "b": 100}}
-    assert merged.recent == {API: [entries[-1], *entries]}
-    assert merged.number == 100

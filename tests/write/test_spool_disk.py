@@ -61,7 +61,7 @@ async def test_a_healthy_redis_gets_what_the_full_disk_cannot_take(
         filler.unlink()
         await log.log_common("api", "m")
         assert log._spool is not None
-        assert log._spool.number == 4
+        assert log._spool.last_number == 4
     assert await total(valkey) == 2002
     (warning,) = caplog.messages
     assert "No space left" in warning

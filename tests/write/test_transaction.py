@@ -9,17 +9,9 @@ from logcommon.schema.commands import Command
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import HourState
 from logcommon.write.batch import Batch
-from logcommon.write.transaction import (
-    Armed,
-    Marker,
-    admit,
-    admit_seen,
-    arm,
-    look,
-    place,
-    read_armed,
-    transaction,
-)
+from logcommon.write.placement import admit, admit_inspected, inspect_commands, place
+from logcommon.write.transaction import build_transaction
+from logcommon.write.watch import Marker, Watched, read_watched, watch_commands
 from support.clock import NOON
 
 API, WEB = Destination("api", "info"), Destination("web", "error")
@@ -27,8 +19,8 @@ KEYS = destination_keys(API)
 MARK: Command = Marker(3, 1).command(b"marker")
 
 
-def armed(state: HourState, members: int = 0) -> Armed:
-    return Armed(
+def watched(state: HourState, members: int = 0) -> Watched:
+    return Watched(
         Marker(2, 1),
         {API: state, WEB: state},
         {API: members, WEB: members},
@@ -36,14 +28,16 @@ def armed(state: HourState, members: int = 0) -> Armed:
     )
 
 
-def commands(batch: Batch, ground: Armed, max_members: int = 100) -> list[Command]:
+def commands(batch: Batch, ground: Watched, max_members: int = 100) -> list[Command]:
     placements = place(batch, ground, 24, max_members)
-    return transaction(batch, [(each, each.messages) for each in placements], {}, MARK).commands
+    return build_transaction(
+        batch, [(each, each.messages) for each in placements], {}, MARK
+    ).commands
 
 
 def test_arming_watches_and_reads_the_marker_and_the_hours() -> None:
     """What the decision rests on is watched before it is read."""
-    watch, time, *reads, size = arm(b"marker", [API])
+    watch, time, *reads, size = watch_commands(b"marker", [API])
     assert watch == (b"WATCH", b"marker", KEYS.start, KEYS.previous_start)
     assert time == (b"TIME",)
     assert reads == [(b"GET", key) for key in watch[1:]]
@@ -54,9 +48,9 @@ def test_what_was_read_is_understood() -> None:
     """The replies to arming say where each destination stands."""
     values = [b"7.2", b"2026-05-27T12:00:00", None, None, None]
     time = [b"1795557600", b"250000"]
-    ground = read_armed([API, WEB], [b"OK", time, *values, 5, ResponseError("WRONGTYPE …")])
+    ground = read_watched([API, WEB], [b"OK", time, *values, 5, ResponseError("WRONGTYPE …")])
     key = destination_keys(WEB).current
-    assert ground == Armed(
+    assert ground == Watched(
         Marker(7, 2),
         {API: HourState(NOON, None)},
         {API: 5},
@@ -73,7 +67,7 @@ def test_no_marker_is_number_nought() -> None:
 def test_an_hour_that_turns_within_a_batch() -> None:
     """The older hour is counted before the set is renamed, the newer one after."""
     batch = Batch({(API, NOON + 1): {"new": 1}, (API, NOON): {"old": 2}})
-    made = commands(batch, armed(HourState(NOON, None)))
+    made = commands(batch, watched(HourState(NOON, None)))
     assert made[0] == (b"ZINCRBY", KEYS.current, 2, b"old")
     assert (b"RENAME", KEYS.current, KEYS.last) in made[1:-3]
     assert made[-3] == (b"ZINCRBY", KEYS.current, 1, b"new")
@@ -84,7 +78,7 @@ def test_an_hour_that_turns_within_a_batch() -> None:
 def test_the_recent_log_gets_the_newest_on_top() -> None:
     """Entries are pushed oldest first, and the list is trimmed to the book's hundred."""
     batch = Batch(recent={API: [("one", NOON * 3600), ("two", NOON * 3600 + 1)]})
-    push, trim, *_ = commands(batch, armed(HourState(NOON, None)))
+    push, trim, *_ = commands(batch, watched(HourState(NOON, None)))
     assert push == (
         b"LPUSH",
         KEYS.recent,
@@ -100,13 +94,16 @@ def test_only_a_set_that_may_overflow_is_looked_into() -> None:
     roomy, full, new = (
         place(batch, ground, 24, max_members=10)[0]
         for ground in (
-            armed(HourState(NOON, None), members=8),
-            armed(HourState(NOON, None), members=9),
-            armed(HourState(NOON - 1, None), members=10),
+            watched(HourState(NOON, None), members=8),
+            watched(HourState(NOON, None), members=9),
+            watched(HourState(NOON - 1, None), members=10),
         )
     )
-    assert (roomy.room, full.room, new.room) == (2, None, 10)
-    assert look(full) == [(b"ZCARD", KEYS.current), (b"ZMSCORE", KEYS.current, b"a", b"b")]
+    assert (roomy.capacity, full.capacity, new.capacity) == (2, None, 10)
+    assert inspect_commands(full) == [
+        (b"ZCARD", KEYS.current),
+        (b"ZMSCORE", KEYS.current, b"a", b"b"),
+    ]
 
 
 @given(
@@ -131,7 +128,7 @@ def test_admission_keeps_totals_and_the_bound(
 
 def test_a_look_tells_what_is_present() -> None:
     """In a full set the messages that it has are counted, the others as `<other>`."""
-    admitted = admit_seen({"a": 1, "b": 2}, 10, [3.0, None], max_members=10)
+    admitted = admit_inspected({"a": 1, "b": 2}, 10, [3.0, None], max_members=10)
     assert admitted == {"a": 1, OTHER: 2}
 
 
@@ -144,9 +141,9 @@ def test_the_outcome_accounts_for_every_call() -> None:
             (API, NOON - 100): {"old": 7},
         }
     )
-    ground = armed(HourState(NOON, NOON - 1))
+    ground = watched(HourState(NOON, NOON - 1))
     placements = place(batch, ground, 24, 100)
-    made = transaction(batch, [(each, each.messages) for each in placements], {}, MARK)
+    made = build_transaction(batch, [(each, each.messages) for each in placements], {}, MARK)
     wrong = ResponseError("WRONGTYPE Operation against a key")
     results = [wrong if b"common:web:error" in command else 1.0 for command in made.commands]
     outcome = made.outcome(results)
@@ -159,9 +156,9 @@ def test_the_outcome_accounts_for_every_call() -> None:
 def test_a_rename_of_nothing_is_no_failure() -> None:
     """The set that a rotation finds missing is no reason to report anything."""
     batch = Batch({(API, NOON): {"a": 1}})
-    ground = armed(HourState(NOON - 1, None))
+    ground = watched(HourState(NOON - 1, None))
     placements = place(batch, ground, 24, 9)
-    made = transaction(batch, [(each, each.messages) for each in placements], {}, MARK)
+    made = build_transaction(batch, [(each, each.messages) for each in placements], {}, MARK)
     results = [ResponseError("no such key") if c[0] == b"RENAME" else 1 for c in made.commands]
     outcome = made.outcome(results)
     assert (outcome.counted, outcome.failure, outcome.errors) == (1, None, {})

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from logcommon.background import BackgroundLog, as_log
+from logcommon.background import BackgroundLog, log_for
 from logcommon.client import CommonLog
 from logcommon.integrations._request_log import RequestLog
 from logcommon.integrations.requests import Choose, RequestEvent, default_choice
@@ -44,7 +44,7 @@ class Middleware(Generic[_Application]):
 
         """
         self._app = app
-        self._log = as_log(log, settings)
+        self._log = log_for(log, settings)
         self._service = service
         self._requests = RequestLog(self._log, service, choose)
         self._slow_after = math.inf if slow_after is None else slow_after

@@ -16,7 +16,7 @@ from logcommon.integrations.requests import (
 )
 from logcommon.messages.origin import origin_of
 from logcommon.model import Destination
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 
 _LOGGER = logging.getLogger("logcommon")
 
@@ -51,7 +51,7 @@ class RequestLog:
         self._unopened = log if isinstance(log, CommonLog) else None
         self._service = service
         self._choose = choose
-        self._alarm = Alarm()
+        self._warnings = RateLimitedWarnings()
         # The default choice for a response depends on these alone, so it is made once for each.
         self._responses: dict[tuple[str, str, int | None], LogCall] = {}
 
@@ -85,7 +85,7 @@ class RequestLog:
                 self._log.log_common_nowait(*call)
         except Exception as fault:  # noqa: BLE001  # the application has no part in it
             origin = origin_of(fault)
-            self._alarm.warn(
+            self._warnings.warn(
                 "choose", f"a request was not counted: choosing what to log raised {origin}"
             )
 

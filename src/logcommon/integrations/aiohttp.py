@@ -26,7 +26,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-from logcommon.background import refuse
+from logcommon.background import reject_settings
 from logcommon.client import CommonLog, connect
 from logcommon.integrations._extras import require_extra
 from logcommon.integrations._request_log import RequestLog
@@ -83,7 +83,7 @@ def setup(
     if isinstance(log, str):
         log = connect(log, **settings)
     else:
-        refuse(settings)
+        reject_settings(settings)
 
     counting = common_log_middleware(log, service=service, slow_after=slow_after, choose=choose)
     app.middlewares.insert(0, counting)

@@ -78,7 +78,7 @@ class CommonLogMiddleware(Middleware[_Application]):
         cycle = RequestCycle(self._requests, method, partial(asgi_route, scope), slow_after)
         channel = _Channel(cycle, receive, send)
         log = self._log
-        scope["logcommon"] = log if isinstance(log, CommonLog) else await log.opened()
+        scope["logcommon"] = log if isinstance(log, CommonLog) else await log.open_async()
         try:
             await self._app(scope, channel.receive, channel.send)
         except asyncio.CancelledError:  # usually because the client has gone
@@ -104,7 +104,7 @@ def _flushing(log: BackgroundLog, send: _Send) -> _Send:
 
     async def flush_and_send(message: Any) -> None:
         if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-            await log.written()
+            await log.flush_async()
         await send(message)
 
     return flush_and_send

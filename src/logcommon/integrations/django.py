@@ -39,6 +39,7 @@ def _route_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any
     return asynchronous if iscoroutinefunction(get_response) else synchronous
 
 
+route_middleware: Callable[[Callable[[Any], Any]], Callable[[Any], Any]]
 route_middleware = sync_and_async_middleware(_route_middleware)
 
 

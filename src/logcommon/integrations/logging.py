@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from logcommon.background import OURS, as_log
+from logcommon.background import INTERNAL_LOGGERS, log_for
 from logcommon.client import CommonLog
 from logcommon.messages.origin import origin_of
 from logcommon.model import LONGEST_NAME, Destination, Severity
@@ -64,14 +64,14 @@ class CommonLogHandler(logging.Handler):
     ) -> None:
         if service is not None:
             Destination.of(service, "info")  # now, and not with each record, is the time for it
-        self._log = as_log(target, settings)
+        self._log = log_for(target, settings)
         super().__init__(level)
         self._service = service
         self._message = message or _message
         self._alone = message is None and self._log.settings.redact is None
         self._names: dict[str, str | None] = {}
         self._careful = _Careful()
-        self.ignored = 0
+        self.ignored: int = 0
         """Records not counted, because writing to Redis or the handler itself caused them."""
 
     @property
@@ -81,7 +81,7 @@ class CommonLogHandler(logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802  # logging's name
         """Make no lock: a call is safe from any thread as it is."""
-        self.lock = None
+        self.lock: None = None
 
     def handle(self, record: logging.LogRecord) -> "bool | logging.LogRecord":  # type: ignore[override]
         """Count a record unless a filter is against it, as every handler does, but without a lock.
@@ -141,7 +141,7 @@ class CommonLogHandler(logging.Handler):
 
     def _name_of(self, logger: str) -> str | None:
         """Return the name to count a logger's records under, None to ignore them."""
-        ours = logger.partition(".")[0] in OURS
+        ours = logger.partition(".")[0] in INTERNAL_LOGGERS
         name = None if ours else self._service or logger[:LONGEST_NAME] or "root"
         if logger == _ACCESS and self._message is _message:
             name = None  # off the fast path

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from logcommon.background import OURS, BackgroundLog, as_log
+from logcommon.background import INTERNAL_LOGGERS, BackgroundLog, log_for
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.messages.origin import origin_of
@@ -65,10 +65,10 @@ class CommonLogSink:
     ) -> None:
         if service is not None:
             Destination.of(service, "info")  # now, and not with each record, is the time for it
-        self._log = as_log(target, settings)
+        self._log = log_for(target, settings)
         self._service = service
         self._message = message or _message
-        self.ignored = 0
+        self.ignored: int = 0
         """Records not counted, because writing to Redis caused them."""
 
     @property
@@ -81,7 +81,7 @@ class CommonLogSink:
         try:
             record = message.record
             name = record["name"] or "loguru"
-            if name.partition(".")[0] in OURS:
+            if name.partition(".")[0] in INTERNAL_LOGGERS:
                 self.ignored += 1
             else:
                 name = self._service or name[:LONGEST_NAME]
@@ -106,7 +106,7 @@ class CommonLogSink:
     async def complete(self) -> None:
         """Do what `wait` does, in an event loop. `await logger.complete()` calls it."""
         if isinstance(self._log, BackgroundLog):
-            await self._log.written()
+            await self._log.flush_async()
 
     def stop(self) -> None:
         """Close. loguru calls it when the sink is removed."""

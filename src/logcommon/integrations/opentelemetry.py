@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from logcommon.background import OURS, as_log
+from logcommon.background import INTERNAL_LOGGERS, log_for
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.messages.origin import is_application_code, origin_of
@@ -80,11 +80,11 @@ class CommonLogExporter(LogRecordExporter):
     ) -> None:
         if service is not None:
             Destination.of(service, "info")  # now, and not with each record, is the time for it
-        self._log = as_log(target, settings)
+        self._log = log_for(target, settings)
         self._service = service
         self._message: Callable[[ReadableLogRecord], str | None] = message or _message
         self._busy = threading.local()
-        self.ignored = 0
+        self.ignored: int = 0
         """Records not counted: writing to Redis caused them, or there is no message to be had."""
 
     @property
@@ -121,7 +121,7 @@ class CommonLogExporter(LogRecordExporter):
 
     def _count(self, record: ReadableLogRecord) -> None:
         logger = record.instrumentation_scope.name if record.instrumentation_scope else ""
-        message = None if logger.partition(".")[0] in OURS else self._text(record)
+        message = None if logger.partition(".")[0] in INTERNAL_LOGGERS else self._text(record)
         if message is None:
             self.ignored += 1
         else:

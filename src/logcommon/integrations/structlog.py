@@ -17,7 +17,7 @@ structlog.get_logger().info("over the limit", user="bob")  # counted as "over th
 import sys
 from typing import Any
 
-from logcommon.background import OURS, as_log
+from logcommon.background import INTERNAL_LOGGERS, log_for
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.messages.origin import origin_of
@@ -75,9 +75,9 @@ class CommonLogProcessor:
     ) -> None:
         if service is not None:
             Destination.of(service, "info")  # now, and not with each event, is the time for it
-        self._log = as_log(target, settings)
+        self._log = log_for(target, settings)
         self._service = service
-        self.ignored = 0
+        self.ignored: int = 0
         """Events not counted: writing to Redis caused them, or there is no message to be had."""
 
     @property
@@ -90,7 +90,7 @@ class CommonLogProcessor:
         try:
             name = _name(logger, event_dict)
             message = _message(event_dict)
-            if message is None or name.partition(".")[0] in OURS:
+            if message is None or name.partition(".")[0] in INTERNAL_LOGGERS:
                 self.ignored += 1
             else:
                 name = self._service or name[:LONGEST_NAME]

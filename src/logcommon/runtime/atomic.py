@@ -1,4 +1,4 @@
-"""Several small changes that nothing can come between. No I/O."""
+"""Several small changes made as one. No I/O."""
 
 from collections import deque
 from collections.abc import Callable
@@ -6,22 +6,23 @@ from operator import call
 from typing import Any, TypeAlias
 
 Step: TypeAlias = Callable[[], object]
-"""A built-in function with its arguments: a `functools.partial`.
+"""A `functools.partial` of a built-in function, such as `setattr` or a list's `append`.
 
-Hashing and comparing the arguments must be built in as well, as of plain strings and numbers.
+If a step hashes or compares its arguments, that must be built in as well, as it is for plain
+strings and numbers.
 """
 
 
 def atomically(*steps: Step) -> None:
-    """Call `steps` in order, and let nothing else happen between them.
+    """Call `steps` in order, with nothing else happening in between.
 
     CPython runs signal handlers, raises asynchronous exceptions and switches threads only between
-    two bytecodes. Here the interpreter goes from one step to the next in C, so everyone else sees
-    all of them done or none. If a step raises, those after it are not called.
+    two bytecodes. Here the interpreter goes from one step to the next in C, so everybody else sees
+    either all of the changes or none. If a step raises, the steps after it are not called.
     """
     deque(map(call, steps), maxlen=0)
 
 
 def read_atomically(*steps: Step) -> list[Any]:
-    """Return what `steps` return, all as of one moment; see `atomically`."""
+    """Return what `steps` return, all read at the same moment; see `atomically`."""
     return list(map(call, steps))

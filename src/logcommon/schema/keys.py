@@ -12,6 +12,11 @@ from logcommon.model import Destination, Hour, hour_text
 REGISTRY = b"logcommon:destinations"
 """SET: every `NAME:SEVERITY` that was logged to, so that readers need not scan the key space."""
 
+_COMMON = b"common:"
+_RECENT = b"recent:"
+
+_GLOB_SPECIAL = re.compile(r"[*?\[\]\\]")
+
 # A `%` is encoded only before two hexadecimal digits, so most names stay as the book writes them.
 # Lone surrogates can't be encoded as UTF-8.
 _BREAKS_LAYOUT = re.compile(r"%(?=[0-9A-Fa-f]{2})|[:{}\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -56,13 +61,13 @@ class DestinationKeys(NamedTuple):
 def destination_keys(destination: Destination) -> DestinationKeys:
     """Return the keys of `destination`."""
     path = f"{encode_part(destination.name)}:{encode_part(destination.severity)}".encode()
-    current = b"common:" + path
+    current = _COMMON + path
     return DestinationKeys(
         current=current,
         start=current + b":start",
         last=current + b":last",
         previous_start=current + b":pstart",
-        recent=b"recent:" + path,
+        recent=_RECENT + path,
         registered=path,
     )
 
@@ -75,6 +80,12 @@ def parse_registered(member: bytes) -> Destination | None:
     with suppress(InvalidArgumentError):
         return Destination.of(decode_part(name), decode_part(severity))
     return None
+
+
+def service_patterns(name: str) -> tuple[bytes, ...]:
+    """Return the glob patterns, as SCAN takes them, of all keys of one service."""
+    path = _GLOB_SPECIAL.sub(r"\\\g<0>", encode_part(name)).encode()
+    return (_COMMON + path + b":*", _RECENT + path + b":*")
 
 
 def marker_key(producer: str) -> bytes:

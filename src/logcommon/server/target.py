@@ -1,12 +1,15 @@
 """Where a client connects: a URL, a client or `embedded:` becomes a server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import redis
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import SSLConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.runtime.threads import run_in_thread
@@ -16,9 +19,6 @@ from logcommon.server.url import check_url, client_for_url, without_credentials
 
 EMBEDDED = "embedded:"
 """A target that begins like this is an embedded server; a directory may follow."""
-
-stand_ins: list[Callable[[str | Redis], Redis]] = []
-"""For tests: the last of these returns the client to use instead of any target."""
 
 
 class Target:
@@ -41,7 +41,7 @@ class Target:
 
     def __str__(self) -> str:
         if isinstance(self._given, Redis):
-            return f"a {type(self._given).__name__} client"
+            return _address_of(self._given)
         if self._embedded is not None:
             return self._given
         return without_credentials(self._given)
@@ -50,12 +50,6 @@ class Target:
     def client(self) -> Redis | None:
         """The caller's own client, if the target is one."""
         return self._given if isinstance(self._given, Redis) else None
-
-    def stand_in(self) -> Redis | None:
-        """Return the client to use instead while a test captures what is logged, else None."""
-        for stand_in in stand_ins[-1:]:  # in one step, as another thread may remove it
-            return stand_in(self._given)
-        return None
 
     async def open(self) -> Redis:
         """Return a client for the target; start the embedded server first, if it is one.
@@ -96,7 +90,8 @@ class Target:
         try:
             yield client
         finally:
-            await self.close(client)
+            with anyio.CancelScope(shield=True):  # a cancelled anyio scope cancels every await
+                await self.close(client)
 
 
 def _checked(given: object) -> "str | Redis":
@@ -114,6 +109,18 @@ def _checked(given: object) -> "str | Redis":
     if not given.startswith(EMBEDDED):
         check_url(given)
     return given
+
+
+def _address_of(client: Redis) -> str:
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return f"Sentinel master {pool.service_name}"
+
+    options = pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}"
+    scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
+    return f"{scheme}://{options.get('host')}:{options.get('port')}/{options.get('db') or 0}"
 
 
 def _embedded_server(given: "str | Redis") -> EmbeddedServer | None:

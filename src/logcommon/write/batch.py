@@ -1,10 +1,11 @@
 """What leaves the buffer, and what one commit carries. No I/O."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from logcommon.model import Destination, Group
+from logcommon.model import RECENT_LENGTH, Destination, Group
 
 Entry: TypeAlias = tuple[str, float]
 """A message, and when it was logged in seconds since the epoch."""
@@ -15,6 +16,15 @@ Counts: TypeAlias = dict[Group, dict[str, int]]
 Recent: TypeAlias = dict[Destination, list[Entry]]
 """The newest entries of each destination, oldest first."""
 
+BATCH_SIZE = 1_000
+"""Distinct messages in a batch: Redis serves nobody else while it executes the transaction."""
+
+_MESSAGE_BYTES, _ENTRY_BYTES = 120, 140
+"""What Python takes for a counted message, and for an entry of the recent log, besides the text."""
+
+_Counted: TypeAlias = tuple[Group, str, int]
+_Piece: TypeAlias = _Counted | tuple[Destination, Entry]
+
 
 @dataclass(slots=True)
 class Batch:
@@ -23,9 +33,9 @@ class Batch:
     counts: Counts = field(default_factory=dict)
     recent: Recent = field(default_factory=dict)
     number: int = 0
-    """Given once it is out of the buffer, counting up."""
+    """Counts up for each producer. The backlog assigns it; 0 until then."""
     producer: str = field(default="", compare=False)
-    """Whose marker in Redis tells whether it was executed."""
+    """The producer whose marker in Redis shows whether this batch was executed."""
     edition: int = field(default=0, compare=False)
     """Counts up for each producer, with each drain and each copy of its buffer."""
     attempts: int = field(default=0, compare=False)
@@ -41,21 +51,124 @@ class Batch:
         """How many counted calls this batch stands for."""
         return sum(sum(messages.values()) for messages in self.counts.values())
 
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory this batch takes."""
+        counts, recent = self.counts.values(), self.recent.values()
+
+        characters = sum(sum(map(len, messages)) for messages in counts)
+        characters += sum(len(message) for entries in recent for message, _ in entries)
+
+        overhead = _MESSAGE_BYTES * sum(map(len, counts)) + _ENTRY_BYTES * sum(map(len, recent))
+        return characters + overhead
+
+
+def calls_of(batches: Iterable[Batch]) -> int:
+    """Return how many counted calls batches stand for."""
+    return sum(batch.calls for batch in batches)
+
 
 def split(counts: Counts, recent: Recent, batch_size: int) -> Iterator[Batch]:
     """Yield batches of at most `batch_size` distinct messages.
 
-    The oldest hours come first, so that a rotation finds them counted.
+    The oldest hours come first, so that they are counted before a rotation.
     """
-    batch, room = Batch(recent=recent), batch_size
+    batch, left = Batch(recent=recent), batch_size
     for group, messages in sorted(counts.items(), key=lambda item: item[0][1]):
         items = list(messages.items())
+
         while items:
-            batch.counts[group] = dict(items[:room])
+            batch.counts[group] = dict(items[:left])
             taken = len(batch.counts[group])
-            items, room = items[taken:], room - taken
-            if not room:
+            items, left = items[taken:], left - taken
+            if not left:
                 yield batch
-                batch, room = Batch(), batch_size
+                batch, left = Batch(), batch_size
+
     if batch.counts or batch.recent:
         yield batch
+
+
+def take_mergeable(batches: deque[Batch], most: int) -> list[Batch]:
+    """Remove batches from the front, and return them.
+
+    At least one is taken, and more while they have at most `most` distinct messages together.
+    """
+    taken: list[Batch] = []
+    seen: set[tuple[Group, str]] = set()
+    while batches:
+        counts = batches[0].counts.items()
+        fresh = {(group, message) for group, messages in counts for message in messages} - seen
+        if taken and len(seen) + len(fresh) > most:
+            break
+
+        seen |= fresh
+        taken.append(batches.popleft())
+    return taken
+
+
+def merge(batches: Sequence[Batch]) -> Batch:
+    """Return one batch in place of several, in order, under the number of the last."""
+    last = batches[-1]
+    merged = Batch(
+        number=last.number, producer=last.producer, edition=last.edition, attempts=last.attempts
+    )
+
+    for batch in batches:
+        for group, messages in batch.counts.items():
+            counts = merged.counts.setdefault(group, {})
+            for message, amount in messages.items():
+                counts[message] = counts.get(message, 0) + amount
+        for destination, entries in batch.recent.items():
+            joined = [*merged.recent.get(destination, ()), *entries]
+            merged.recent[destination] = joined[-RECENT_LENGTH:]
+
+    return merged
+
+
+def separate_failing(batch: Batch, check: Callable[[Batch], object]) -> tuple[Batch, Batch]:
+    """Return a batch of the entries that `check` accepts, and one of those for which it raises.
+
+    If it raises for none of them alone, the fault lies elsewhere, and all of them count as failing.
+    """
+    pieces: list[_Piece] = [
+        (group, message, amount)
+        for group, messages in batch.counts.items()
+        for message, amount in messages.items()
+    ]
+    pieces += [(each, entry) for each, entries in batch.recent.items() for entry in entries]
+
+    good, bad = _bisect(pieces, check)
+    if not bad:
+        good, bad = [], pieces
+    return _with_pieces(batch, good), _with_pieces(batch, bad)
+
+
+def _bisect(
+    pieces: Sequence[_Piece], check: Callable[[Batch], object]
+) -> tuple[list[_Piece], list[_Piece]]:
+    """Return the pieces that pass, and the others."""
+    try:
+        check(_with_pieces(Batch(), pieces))
+    except Exception:  # noqa: BLE001  # any error at all is what is being looked for
+        if len(pieces) == 1:
+            return [], list(pieces)
+    else:
+        return list(pieces), []
+
+    half = len(pieces) // 2
+    first, second = _bisect(pieces[:half], check), _bisect(pieces[half:], check)
+    return first[0] + second[0], first[1] + second[1]
+
+
+def _with_pieces(batch: Batch, pieces: Sequence[_Piece]) -> Batch:
+    """Return a copy of `batch` that has these pieces and nothing else."""
+    batch = replace(batch, counts={}, recent={})
+    for piece in pieces:
+        if len(piece) == 3:
+            group, message, amount = piece
+            batch.counts.setdefault(group, {})[message] = amount
+        else:
+            destination, entry = piece
+            batch.recent.setdefault(destination, []).append(entry)
+    return batch

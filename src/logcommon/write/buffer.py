@@ -1,17 +1,15 @@
-"""What was logged and is not yet written, coalesced under a bound. No I/O, no locks.
+"""Where calls put their entries, from any thread. No I/O, and no lock that a call waits for.
 
-A call appends one tuple to a list, which is atomic. Every few hundred entries somebody *folds*
-them: works out the new counts beside the old ones, and then publishes them in one step that
-nothing can interrupt, unless somebody else has published meanwhile. So a fold is optimistic, as the
-transaction in Redis is: an exception from a signal handler, at any point, leaves all of it done or
-none, and there is no lock that it could leave behind.
+A call appends one tuple to a list, which is atomic. Every few hundred entries, whoever calls then
+*folds* them into counts (see `pending`), so that memory grows with distinct messages and not with
+calls.
 """
 
 import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,14 +23,16 @@ from logcommon.model import (
     cut_message,
     plain_text,
 )
-from logcommon.runtime.atomic import Step, atomically, read_atomically
+from logcommon.runtime.atomic import Step, read_atomically
 from logcommon.settings import Settings
-from logcommon.write.batch import Batch, Counts, Entry, Recent, split
-from logcommon.write.fold import ENTRY_BYTES, OVERFLOW, Fold, Room
+from logcommon.write.batch import Batch
+from logcommon.write.fold import ENTRY_BYTES, OVERFLOW
+from logcommon.write.pending import Pending, Tally
 
 _FOLD_AT = 512
+"""Entries of one destination that are folded together."""
 _MOST_UNFOLDED = 16_384
-"""Entries of all destinations together; with many of them, each is folded earlier."""
+"""Entries of all destinations together. If destinations are many, each is folded earlier."""
 
 _SPELLINGS = 64
 _LONGEST_CHARACTER = 4  # bytes in UTF-8
@@ -41,7 +41,7 @@ _READ_BY_REDACT = 4
 
 
 class Numbers(NamedTuple):
-    """How many calls a buffer has accepted, and where they are, as of one moment."""
+    """How many calls a buffer has accepted, and where they are, all at the same moment."""
 
     calls: int
     recent_calls: int
@@ -51,38 +51,8 @@ class Numbers(NamedTuple):
     """Of the calls, those that are still here."""
 
 
-class _Totals(NamedTuple):
-    """What folding has come to."""
-
-    calls: int = 0
-    recent_calls: int = 0
-    dropped: int = 0
-    waiting: int = 0
-    """Calls that the counts stand for."""
-    room: Room = Room()
-
-
-class _Tally:
-    """The entries of one destination that are not folded yet."""
-
-    __slots__ = ("common", "destination", "recent_only")
-
-    def __init__(self, destination: Destination) -> None:
-        self.destination = destination
-        self.common: list[Entry] = []
-        self.recent_only: list[Entry] = []
-
-
-class _Sealed(NamedTuple):
-    """Counts that no fold can reach any more, and how many calls they stand for."""
-
-    counts: Counts
-    recent: Recent
-    calls: int
-
-
 class Buffer:
-    """Takes entries from any thread; gives them up in batches.
+    """Takes entries from any thread, and hands them over in batches.
 
     Args:
         settings: The bounds and the clock.
@@ -100,32 +70,27 @@ class Buffer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, as in a new process."""
-        self._wake: Callable[[], None] = _nobody
-        self._sleeper: list[object] = []
-        self._closed = False
-        self._tallies: dict[Destination, _Tally] = {}
-        self._share()
+        """Start again with nothing, as in a forked child."""
+        self._wake: Callable[[], None] = _wake_nobody
+        self._wake_requests: list[object] = []
+        self._pending = Pending(self._settings)
+        self._tallies: dict[Destination, Tally] = {}
         # Two lookups by one key each take less time than one by a pair that has to be made.
-        self._by_severity_and_name: dict[Severity, dict[str, _Tally]] = {}
-        self._version = [0]
-        self._counts: Counts = {}
-        self._recent: Recent = {}
-        self._totals = _Totals()
-        self._sealed: list[_Sealed] = []
+        self._by_severity_and_name: dict[Severity, dict[str, Tally]] = {}
+        self._share_memory()
 
     def open(self, wake: Callable[[], None]) -> None:
-        """Serve a writer.
+        """Accept entries for a writer, instead of dropping them.
 
-        `wake` is called, from the thread of a call, when the sleeping writer is wanted, and again
-        when the buffer is half full.
+        `wake` is called from the thread of a call: when the writer has requested it, and when the
+        buffer is half full.
         """
-        # What came after a close is dropped, as `numbers` may have said.
-        self._fold_all(partial(setattr, self, "_closed", False))  # noqa: FBT003  # its value
+        # What came after a close stays dropped: `numbers` may have said so.
+        self._fold_all(reopen=True)
         self._wake = wake
 
     def put(self, name: str, message: str, severity: Severity = logging.INFO) -> float:
-        """Accept an entry to be counted, and return the time that it got.
+        """Accept an entry to be counted, and return the time that it was given.
 
         Raises:
             InvalidArgumentError: The name, the message, the severity or the clock's time can't be
@@ -136,106 +101,101 @@ class Buffer:
         if message.__class__ is not str:
             message = plain_text(message)
         try:
-            tally: _Tally | None = self._by_severity_and_name[severity][name]
+            tally: Tally | None = self._by_severity_and_name[severity][name]
         except (KeyError, TypeError):
             tally = None
         if tally is None:  # not above: what it raises would be shown under a KeyError
-            tally = self._resolve(name, severity)
+            tally = self._find_or_add(name, severity)
+
         if self._redact is not None:
             message = self._redacted(message)
         if len(message) > self._surely_short:
             message = cut_message(message, self._settings.max_message_bytes)
-        now = self._clock()
+
+        logged_at = self._clock()
         entries = tally.common
-        entries.append((message, now))
+        entries.append((message, logged_at))
         if len(entries) >= self._fold_at:
-            self._fold_some(tally)
-        if self._sleeper:
-            self._wake_up()
-        return now
+            self._fold_one(tally)
+        if self._wake_requests:
+            self._wake_writer()
+        return logged_at
 
     def put_recent(self, name: str, message: str, severity: Severity) -> None:
         """Accept an entry for the recent log alone; raises as `put` does."""
         message = plain_text(message)
-        tally = self._resolve(name, severity)
+        tally = self._find_or_add(name, severity)
         message = cut_message(self._redacted(message), self._settings.max_message_bytes)
+
         tally.recent_only.append((message, self._clock()))
         if len(tally.recent_only) >= self._fold_at:
-            self._fold_some(tally)
-        if self._sleeper:
-            self._wake_up()
+            self._fold_one(tally)
+        if self._wake_requests:
+            self._wake_writer()
 
     def destination(self, name: str, severity: Severity) -> Destination:
-        """Return where a call with these arguments is counted."""
-        return self._resolve(name, severity).destination
+        """Return the destination in which an accepted call with these arguments is counted."""
+        destination = Destination.of(name, severity)
+        return destination if destination in self._tallies else OVERFLOW
 
-    def sleep(self) -> bool:
+    def request_wake(self) -> bool:
         """Ask to be woken by the next put; return False, and don't, if something is pending."""
-        self._sleeper.append(object())
-        if any(self._unfolded) or self._counts or self._recent:
-            self._sleeper.clear()
-        return bool(self._sleeper)
+        self._wake_requests.append(object())
+        if any(self._unfolded) or not self._pending.is_empty:
+            self._wake_requests.clear()
+        return bool(self._wake_requests)
 
-    def tell_of_next(self, call: Callable[[], None]) -> None:
-        """Call `call` with the next put, in the thread of its caller."""
-        self._wake = call
-        self._sleeper.append(object())
+    def call_on_next_put(self, function: Callable[[], None]) -> None:
+        """Call `function` with the next put, in the thread of its caller."""
+        self._wake = function
+        self._wake_requests.append(object())
 
     @property
     def is_closed(self) -> bool:
         """Whether what is put is dropped."""
-        return self._closed
+        return self._pending.is_closed
 
     @property
-    def crowded(self) -> bool:
+    def is_half_full(self) -> bool:
         """Whether half of the room for distinct messages is taken."""
-        room, settings = self._totals.room, self._settings
-        return (
-            room.distinct * 2 >= settings.max_pending or room.size * 2 >= settings.max_pending_bytes
-        )
+        return self._pending.is_half_full
 
     def drain(self, batch_size: int, onto: MutableSequence[Batch], *, last: bool = False) -> None:
         """Move all that is pending to the end of `onto`, a deque or a list.
 
-        Batches have at most `batch_size` distinct messages. Each call is at every moment here or
-        there, even if an exception interrupts this. After the `last` time calls are counted as
-        dropped, until this is opened again.
+        Batches have at most `batch_size` distinct messages. Each call is at every moment either
+        here or there, even if an exception interrupts this. After the `last` drain, calls are
+        counted as dropped until the buffer is opened again.
         """
         self._fold_all()
-        while not self._seal(last=last):
+        while not self._pending.seal(close=last):
             time.sleep(0)
+        if last:
+            self._wake = _wake_nobody
 
-        while self._sealed:
-            counts, recent, _ = self._sealed[0]
-            batches = list(split(counts, recent, batch_size))
-            atomically(partial(onto.extend, batches), partial(self._sealed.pop, 0))
+        self._pending.move(batch_size, onto)
 
     def copy(self, batch_size: int) -> list[Batch]:
-        """Return what `drain` would give up, and keep it."""
+        """Return the batches that `drain` would move, without moving them."""
         self._fold_all()
-        # Each is copied in one step: other threads go on counting.
-        counts = {group: dict(messages) for group, messages in list(self._counts.items())}
-        waiting = [*self._sealed, _Sealed(counts, dict(self._recent), 0)]
-        return [batch for each in waiting for batch in split(*each[:2], batch_size)]
+        return self._pending.copy(batch_size)
 
-    def snapshot(self) -> list[Step]:
-        """Return the steps that read what `numbers` is made of."""
+    def read_steps(self) -> list[Step]:
+        """Return the steps that read what `numbers` is computed from."""
         tallies = list(self._tallies.values())
         return [
-            partial(getattr, self, "_totals"),
             partial(sum, map(len, [tally.common for tally in tallies])),
             partial(sum, map(len, [tally.recent_only for tally in tallies])),
-            partial(getattr, self, "_closed"),
-            partial(tuple, self._sealed),
+            *self._pending.read_steps(),
         ]
 
-    def numbers(self, snapshot: Sequence[Any] = ()) -> Numbers:
+    def numbers(self, values: Sequence[Any] = ()) -> Numbers:
         """Return how many calls were accepted, and where they are; safe in a signal handler.
 
-        `snapshot` is what the steps of `snapshot()` returned, if they were read with others.
+        `values` is what `read_steps()` returned, if those were read together with others.
         """
-        totals, unfolded, recent_only, closed, sealed = snapshot or read_atomically(
-            *self.snapshot()
+        unfolded, recent_only, totals, closed, sealed = values or read_atomically(
+            *self.read_steps()
         )
         return Numbers(
             calls=totals.calls + unfolded,
@@ -248,150 +208,80 @@ class Buffer:
         if self._redact is None:
             return message
         if self._redacting.lock.locked():
-            return "<not logged: redact logged it>"  # and would do so for ever
+            return "<not logged: redact logged it>"  # it would recurse for ever
+
         longest = _READ_BY_REDACT * self._settings.max_message_bytes
         cut_mark = CUT_MARK if len(message) > longest else ""
-        # `with` leaves a lock even if a signal handler raises in here: it enters and leaves in C.
+        # `with` releases the lock even if a signal handler raises here: it enters and exits in C.
         with self._redacting.lock:
             try:
                 return plain_text(str(self._redact(message[:longest]))) + cut_mark
-            except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
+            except Exception as error:  # noqa: BLE001  # a call must not raise because a hook does
                 return f"<not logged: redact raised {type(error).__name__}>"
 
-    def _wake_up(self) -> None:
-        # Taken out last: if a signal handler raises before that, the next put wakes the writer.
-        sleeper = self._sleeper[:]
+    def _wake_writer(self) -> None:
+        # Removed last: if a signal handler raises before that, the next put wakes the writer.
+        requests = self._wake_requests[:]
         self._wake()
-        if sleeper:
+        if requests:
             with contextlib.suppress(ValueError):
-                self._sleeper.remove(sleeper[0])
+                self._wake_requests.remove(requests[0])
 
-    def _resolve(self, name: str, severity: Severity) -> _Tally:
-        """Return the tally for a call's arguments, making it if there is room for one more."""
+    def _find_or_add(self, name: str, severity: Severity) -> Tally:
+        """Return the tally for a call's arguments; add it if there is room for one more."""
         destination = Destination.of(name, severity)
         tally = self._tallies.get(destination)
         if tally is None:
             if len(self._tallies) >= self._settings.max_destinations:
                 destination = OVERFLOW
-            tally = self._tallies.get(destination) or self._new_tally(destination)
+            tally = self._tallies.get(destination) or self._add_tally(destination)
 
-        # Spellings of a severity are few, but nothing says so: this has a bound as well.
+        # A severity has few spellings, but nothing guarantees that, so this is bounded as well.
         known = self._by_severity_and_name
-        is_new = tally.destination != OVERFLOW and severity.__class__ in (int, str)
-        if is_new and (severity in known or len(known) < _SPELLINGS):
+        is_own = tally.destination != OVERFLOW and severity.__class__ in (int, str)
+        if is_own and (severity in known or len(known) < _SPELLINGS):
             known.setdefault(severity, {})[destination.name] = tally
         return tally
 
-    def _new_tally(self, destination: Destination) -> _Tally:
-        tally = self._tallies.setdefault(destination, _Tally(destination))
-        self._share()
+    def _add_tally(self, destination: Destination) -> Tally:
+        tally = self._tallies.setdefault(destination, Tally(destination))
+        self._share_memory()
         return tally
 
-    def _share(self) -> None:
-        """Share the memory for entries among the destinations there are."""
+    def _share_memory(self) -> None:
+        """Share the memory for entries among the destinations that there are."""
         tallies = list(self._tallies.values())
         self._unfolded = [
             entries for each in tallies for entries in (each.common, each.recent_only)
         ]
         share = self._most_entries // max(1, len(tallies))
         self._fold_at = max(1, min(_FOLD_AT, share, _MOST_UNFOLDED // max(1, len(tallies))))
-        # In powers of two: with each change the recent entries of all destinations are gone over.
-        self._keep = max(1, min(RECENT_LENGTH, 1 << share.bit_length() >> 1))
+        # A power of two: each change goes through the recent entries of all destinations.
+        self._recent_limit = max(1, min(RECENT_LENGTH, 1 << share.bit_length() >> 1))
 
-    def _fold_some(self, tally: _Tally) -> None:
-        """Fold the entries of one destination, unless somebody else is at it."""
-        if self._fold([tally]) and self.crowded:
+    def _fold_one(self, tally: Tally) -> None:
+        """Fold the entries of one destination, unless another thread is folding."""
+        if self._pending.fold([tally], self._recent_limit) and self.is_half_full:
             self._wake()
 
-    def _fold_all(self, *afterwards: Step) -> None:
-        while not self._fold(list(self._tallies.values()), *afterwards):
-            time.sleep(0)  # lets the thread go on that was faster
-
-    def _fold(self, tallies: Iterable[_Tally], *afterwards: Step) -> bool:
-        """Count the entries so far; return False if somebody else has published meanwhile."""
-        version, closed = self._version[:], self._closed
-        totals, counts, recent = self._totals, self._counts, self._recent
-        fold = Fold(counts, recent, totals.room, self._settings, self._keep)
-        calls, recent_calls = 0, 0
-        steps: list[Step] = []
-        for tally in tallies:
-            common, recent_only = tally.common[:], tally.recent_only[:]
-            if not (common or recent_only):
-                continue
-            if not closed:
-                fold.add(tally.destination, common, recent_only)
-            calls, recent_calls = calls + len(common), recent_calls + len(recent_only)
-            steps += _removing(common, tally.common), _removing(recent_only, tally.recent_only)
-        fold.thin_out()
-
-        for group, messages in fold.counts.items():
-            before = counts.get(group)
-            steps.append(
-                partial(counts.__setitem__, group, messages)
-                if before is None
-                else partial(before.update, messages)
-            )
-        folded = _Totals(
-            calls=totals.calls + calls,
-            recent_calls=totals.recent_calls + recent_calls,
-            dropped=totals.dropped + calls * closed,
-            waiting=totals.waiting + calls * (not closed),
-            room=fold.room,
-        )
-        steps += partial(recent.update, fold.recent), partial(setattr, self, "_totals", folded)
-        return self._publish(version, *steps, *afterwards)
-
-    def _seal(self, *, last: bool) -> bool:
-        """Put the counts aside; return False if somebody else has published meanwhile."""
-        version, totals = self._version[:], self._totals
-        sealed = _Sealed(self._counts, self._recent, totals.waiting)
-        steps: list[Step] = [partial(setattr, self, "_closed", self._closed or last)]
-        if sealed.counts or sealed.recent:
-            steps += (
-                partial(self._sealed.append, sealed),
-                partial(setattr, self, "_counts", {}),
-                partial(setattr, self, "_recent", {}),
-                partial(setattr, self, "_totals", totals._replace(waiting=0, room=Room())),
-            )
-        if not self._publish(version, *steps):
-            return False
-        if last:
-            self._wake = _nobody
-        return True
-
-    def _publish(self, version: list[int], *steps: Step) -> bool:
-        """Take `steps` if nobody has published since `version` was read; tell whether."""
-        # It is empty in the middle of a publication, which the garbage collector can interrupt
-        # with a finalizer that logs.
-        if not version:
-            return False
-        try:
-            atomically(
-                partial(self._version.remove, version[0]),
-                *steps,
-                partial(self._version.append, version[0] + 1),
-            )
-        except ValueError:
-            return False
-        return True
-
-
-def _removing(taken: list[Entry], entries: list[Entry]) -> Step:
-    """Return the step that takes out what is first; what was appended meanwhile stays."""
-    return partial(entries.__delitem__, slice(len(taken)))
+    def _fold_all(self, *, reopen: bool = False) -> None:
+        while not self._pending.fold(
+            list(self._tallies.values()), self._recent_limit, reopen=reopen
+        ):
+            time.sleep(0)  # let the thread go on that was faster
 
 
 def _checked(clock: Clock) -> Clock:
-    """Return a clock that raises InvalidArgumentError if `clock` returns no time."""
+    """Return a clock that raises InvalidArgumentError if `clock` returns no valid time."""
     return lambda: checked_time(clock())
 
 
 class _Redacting(threading.local):
-    """Whether this thread is in the middle of redacting."""
+    """A lock of each thread, held while it redacts."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
 
 
-def _nobody() -> None:
-    """Wake nobody: there is no writer."""
+def _wake_nobody() -> None:
+    """There is no writer."""

@@ -1,68 +1,58 @@
-"""Batches are made permanent, one after the other, each exactly once."""
+"""Batches are made permanent, one after the other, each exactly once.
+
+What to do is decided elsewhere: `progress` reads the marker, `transaction` builds the commands.
+Here they are sent, again and again until Redis has them.
+"""
 
 import contextlib
 import random
 import time
-from collections.abc import Callable, Collection, Iterator
-from typing import Self
+from collections.abc import Collection, Iterator
 
 import anyio
-import redis.exceptions
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from logcommon.exceptions import ClusterUnsupportedError
 from logcommon.messages.origin import origin_of
-from logcommon.model import Destination, Group
-from logcommon.runtime.warnings import Alarm
-from logcommon.schema.commands import Command, Reply
+from logcommon.schema.commands import Reply
 from logcommon.schema.keys import marker_key
 from logcommon.server.errors import describe, is_cluster_error
 from logcommon.settings import Settings
-from logcommon.stats import Ledger, Outcome
-from logcommon.write.ahead import Ahead, is_ahead, pull_back
+from logcommon.stats import Outcome
 from logcommon.write.batch import Batch
-from logcommon.write.flight import Flight
-from logcommon.write.history import calls_of
-from logcommon.write.locked import LockedConnection
-from logcommon.write.replays import Replays
-from logcommon.write.transaction import (
-    MARKER_SECONDS,
-    Armed,
-    Marker,
-    Transaction,
-    admit,
-    admit_seen,
-    look,
-    place,
-    transaction,
-)
+from logcommon.write.commit import Commit
+from logcommon.write.commit_connection import CommitConnection
+from logcommon.write.placement import is_ahead
+from logcommon.write.progress import Progress
+from logcommon.write.reporter import Reporter
+from logcommon.write.transaction import Plan, Transaction
+from logcommon.write.watch import Marker, Watched
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 """Seconds between attempts: doubled after each, with jitter, so that producers spread out."""
 
-_UNDECIDED_ATTEMPTS = 3
-"""Attempts at a batch that fail before anything is sent, until its faulty entries are dropped."""
+_BUILDS = 3
+"""Attempts to build a transaction, before the entries that make it fail are dropped."""
 
 
-class _UndecidedError(Exception):
-    """No transaction could be made of a batch, and nothing was sent."""
+class _BuildError(Exception):
+    """No transaction could be built, so nothing was sent."""
 
-    def __init__(self, armed: Armed, cause: Exception) -> None:
+    def __init__(self, watched: Watched, cause: Exception) -> None:
         super().__init__(origin_of(cause))
-        self.armed = armed
+        self.watched = watched
 
 
 class Committer:
-    """Settles one batch at a time, under the id of the producer that made it.
+    """Commits one batch at a time, under the id of the producer that made it.
 
     Args:
-        client: Where to; a connection of its own is made like that client's.
+        client: Where to connect; commits go over a connection of their own.
         settings: Time limits and bounds.
-        ledger: Where commits and faults are entered.
-        alarm: Warns of them.
+        reporter: Counts commits and faults, and warns of them.
         session: Whose attempts are ours.
-        sessions: Those that may have sent what is to be settled: any other has a copy of our spool.
+        sessions: Those that may have sent our batches. Any other has a copy of our spool.
 
     """
 
@@ -70,206 +60,167 @@ class Committer:
         self,
         client: Redis,
         settings: Settings,
-        ledger: Ledger,
-        alarm: Alarm,
+        reporter: Reporter,
         session: str,
         sessions: Collection[str],
     ) -> None:
         self._settings = settings
-        self._ledger = ledger
-        self._alarm = alarm
+        self._reporter = reporter
         self._session = session
-        self._sessions = sessions
-        self._producer = ""
-        self._doubtful: Batch | None = None
-        self._acknowledged = Marker()
-        self._flight: Flight | None = None
-        self._replays = Replays(settings, ledger, alarm)
+        self._progress = Progress(settings, reporter, session, sessions)
         self._connection = self._connection_to(client)
 
-    def inherited(self, client: Redis) -> Self:
-        """Return this, for another event loop, from one that was closed in the middle of it."""
+    def rebind(self, client: Redis) -> None:
+        """Go on in the running event loop, if the one before was closed in the middle of a commit.
+
+        The old connection belongs to the closed loop, so there is a new one to where `client`
+        connects.
+        """
         self._connection = self._connection_to(client)
-        return self
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a batch was sent and it is not known if Redis executed it."""
-        return self._flight is not None and self._flight.in_doubt
+        """Whether a batch was sent, and it is not known if Redis executed it."""
+        return self._progress.in_doubt
 
-    async def settle(self, batch: Batch) -> Outcome:
+    async def commit(self, batch: Batch) -> Outcome:
         """Commit `batch`, however long it takes, and return what became of its calls.
 
         If this is cancelled or raises, the same batch must be given again before another one.
 
         Raises:
-            ClusterUnsupportedError: The server is one of a Redis Cluster, so trying again won't do.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster, so trying again is
+                useless.
 
         """
-        if batch.producer != self._producer:
-            self._speak_for(batch.producer)
-        if self._flight is None or self._flight.parts[0] is not batch:
-            self._flight = Flight([batch], batch)
+        if batch.producer != self._progress.producer:
+            self._progress.switch_producer(batch.producer)
+            self._connection.watch_marker(self._marker_key)
+        self._progress.begin(batch)
+
         pause = _FIRST_PAUSE
         while True:
-            flight = self._replays.next() or self._flight
+            commit = self._progress.next()
             try:
                 with anyio.fail_after(self._settings.commit_timeout):
-                    outcome = await self._attempt(flight)
-            except Exception as error:  # noqa: BLE001  # whatever it was, arming again tells
+                    outcome = await self._attempt(commit)
+            except Exception as error:  # noqa: BLE001  # whatever it was, the marker tells
                 await self._connection.disconnect()
-                self._report(flight, error)
+                self._report(commit, error)
                 if is_cluster_error(error):
                     raise ClusterUnsupportedError(describe(error)) from None
                 await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 pause = _FIRST_PAUSE
-                if outcome is not None and self._settled(flight, outcome):
+                now = anyio.current_time()
+                if outcome is not None and self._progress.finish(commit, outcome, now):
                     return outcome
 
-    def _speak_for(self, producer: str) -> None:
-        """Turn to the marker of another producer, of whom we have settled nothing yet."""
-        self._producer, self._acknowledged = producer, Marker()
-        self._connection.watch_marker(self._marker_key)
-        self._replays.forget(silently=True)
+    def drop_replays(self) -> None:
+        """Count as unwritten what Redis has lost and was to be written again."""
+        self._progress.drop_replays()
 
-    @property
-    def _marker_key(self) -> bytes:
-        return marker_key(self._producer)
-
-    async def close(self, *, forget: bool) -> None:
-        """Disconnect; with `forget`, delete the marker first unless a batch is in doubt."""
+    async def close(self, *, delete_marker: bool) -> None:
+        """Disconnect; with `delete_marker`, delete the marker first unless a batch is in doubt."""
         try:
-            # An EXEC of ours that is still under way somewhere watched the marker: it aborts on
-            # this as it would on a higher number.
-            if forget and self._producer and self._connection.is_connected and not self.in_doubt:
+            # If an EXEC of ours is still under way somewhere, it has watched the marker: it aborts
+            # on this as it would on a higher number.
+            has_marker = self._progress.producer and self._connection.is_connected
+            if delete_marker and has_marker and not self.in_doubt:
                 await self._connection.exchange([(b"DEL", self._marker_key)])
         except Exception as error:  # noqa: BLE001  # the marker expires by itself
-            self._ledger.last_error = describe(error)
+            self._reporter.ledger.last_error = describe(error)
         finally:
             await self._connection.disconnect()
 
-    def give_up(self) -> None:
-        """Account for what was to be written again, and will not be: the client is closed."""
-        self._replays.give_up()
+    @property
+    def _marker_key(self) -> bytes:
+        return marker_key(self._progress.producer)
 
-    def _connection_to(self, client: Redis) -> LockedConnection:
-        wait: tuple[Command, ...] = ()
-        if self._settings.wait_replicas:
-            # Shorter than the attempt, so that one without enough replicas is no lost connection.
-            milliseconds = max(1, int(self._settings.commit_timeout * 500))
-            wait = ((b"WAIT", self._settings.wait_replicas, milliseconds),)
-        return LockedConnection(client, self._ledger, self._marker_key, wait)
+    def _connection_to(self, client: Redis) -> CommitConnection:
+        return CommitConnection(client, self._reporter.ledger, self._settings, self._marker_key)
 
-    def _settled(self, flight: Flight, outcome: Outcome) -> bool:
-        """Note that a flight is in Redis; return whether it is the batch that was asked for."""
-        if self._replays.settled(flight, outcome, anyio.current_time()):
-            return False
-        self._flight = None
-        return True
+    async def _attempt(self, commit: Commit) -> Outcome | None:
+        """Return the outcome of a commit, or None if it has to be tried again at once."""
+        if self._progress.is_doubtful(commit.batch):
+            return self._progress.outcome_in_doubt(commit)
 
-    async def _attempt(self, flight: Flight) -> Outcome | None:
-        """Return the outcome of a flight, or None if it has to be tried again at once."""
-        if self._is_doubtful(flight.batch):
-            return self._outcome_in_doubt(flight)
-        armed = await self._lock(flight)
-        found = self._overwritten(flight) if armed.marker is None else armed.marker
-        if found.number >= flight.number:
-            self._acknowledged = found
-            return await self._found(flight, found)
-        if self._notices_change(flight, found, armed):
+        watched = await self._watch(commit)
+        marker = self._progress.last_marker(commit, watched)
+        if marker.number >= commit.number:
+            return await self._confirm(commit, marker)
+        if self._progress.adjust(commit, marker, watched, anyio.current_time()):
             return None
+        return await self._execute(commit, watched)
 
-        attempt = flight.begin_attempt()
-        marker = Marker(flight.number, attempt, self._session, flight.batch.edition)
-        made = await self._decide(flight, armed, marker)
-        flight.undecided = 0
-        flight.attempts[marker.attempt] = flight.outcome(made)
-        try:
-            executed = await self._connection.transact(made.commands)
-        except ResponseError:  # refused: nothing was applied
-            del flight.attempts[marker.attempt]
-            raise
-        if executed.results is None:
-            del flight.attempts[marker.attempt]
-            self._ledger.aborts += 1
-            return None
+    async def _watch(self, commit: Commit) -> Watched:
+        """Return what was read under WATCH; just now, if it says that our clock is ahead."""
+        destinations, lead = commit.batch.destinations, self._settings.max_clock_lead
+        watched = await self._connection.watch(destinations)
+        if self._connection.is_fresh:
+            return watched
 
-        self._ledger.commits += 1
-        self._ledger.last_commit_at = time.monotonic()
-        self._acknowledged = marker
-        outcome = flight.attempts[marker.attempt] = flight.outcome(made, executed.results)
-        return outcome if self._is_replicated(executed.replicas) else None
-
-    async def _lock(self, flight: Flight) -> Armed:
-        """Return what was read under the lock; just now, if it says that our clock is ahead."""
-        armed = await self._connection.lock(flight.batch.destinations)
-        lead = self._settings.max_clock_lead
-        if not self._connection.is_fresh and is_ahead(flight.batch, self._server_time(armed), lead):
+        if is_ahead(commit.batch, self._server_time(watched), lead):
             # The machine may have been suspended since then, which monotonic time does not show.
-            self._connection.unlock()
-            armed = await self._connection.lock(flight.batch.destinations)
-        return armed
+            self._connection.discard_read()
+            watched = await self._connection.watch(destinations)
+        return watched
 
-    def _server_time(self, armed: Armed) -> float:
-        return armed.server_time + self._connection.age
+    def _server_time(self, watched: Watched) -> float:
+        return watched.server_time + self._connection.age
 
-    def _pull_back(self, batch: Batch, armed: Armed) -> tuple[Batch, Ahead]:
-        return pull_back(batch, self._server_time(armed), self._settings.max_clock_lead)
-
-    async def _found(self, flight: Flight, found: Marker) -> Outcome | None:
-        """Return the outcome of a flight that is in Redis already, as the marker says."""
-        outcome = self._outcome_of(flight, found)
+    async def _confirm(self, commit: Commit, marker: Marker) -> Outcome | None:
+        """Return the outcome of a commit that is in Redis, once enough replicas have it."""
+        outcome = self._progress.acknowledge(commit, marker)
         if outcome.in_doubt or not self._settings.wait_replicas:
             return outcome
 
-        # WAIT speaks of what was written over its own connection, so something has to be.
-        executed = await self._connection.transact([found.command(self._marker_key)])
-        if executed.results is None or not self._is_replicated(executed.replicas):
+        # WAIT is about what was written over its own connection, so something has to be.
+        executed = await self._connection.transact([marker.command(self._marker_key)])
+        if executed.results is None or not self._check_replicas(executed.replicas):
             return None
         return outcome
 
-    def _outcome_of(self, flight: Flight, found: Marker) -> Outcome:
-        """Return what became of a flight that the marker says is in Redis."""
-        batch = flight.batch
-        if found.session == self._session and found.attempt in flight.attempts:
-            return flight.attempts[found.attempt]
-        if found.edition < batch.edition:
-            # From an earlier copy of our buffer: nobody can tell which of our entries were in it.
-            self._doubtful = batch
-            return self._outcome_in_doubt(flight)
-        if found.session and found.session not in self._sessions:
-            self._alarm.warn(
-                "copy",
-                "another process has a copy of this spool, and has written entries from it; "
-                "they are counted once. Give each process a spool of its own",
-            )
-        # One that another process sent is known to be counted, but not what as.
-        return Outcome(counted=calls_of(flight.parts))
+    async def _execute(self, commit: Commit, watched: Watched) -> Outcome | None:
+        attempt = commit.begin_attempt()
+        marker = Marker(commit.number, attempt, self._session, commit.batch.edition)
+        transaction = await self._build(commit, watched, marker)
+        commit.failed_builds = 0
 
-    def _outcome_in_doubt(self, flight: Flight) -> Outcome:
-        # Also what was set apart: the other process may have written that, too.
-        calls = calls_of(flight.parts)
-        self._alarm.warn(
-            "copy in doubt",
-            f"another process has a copy of this spool, and may have written {calls} of our "
-            "entries; they are dropped here. Give each process a spool of its own",
-        )
-        why = "another process has a copy of this spool, and may have counted it"
-        losses: dict[Group | Destination, str] = {}
-        for batch in flight.parts:
-            losses |= dict.fromkeys(batch.counts, why) | dict.fromkeys(batch.recent, why)
-        return Outcome(in_doubt=calls, errors=losses)
+        commit.attempts[attempt] = commit.outcome(transaction)
+        try:
+            executed = await self._connection.transact(transaction.commands)
+        except ResponseError:  # refused: nothing was applied
+            del commit.attempts[attempt]
+            raise
+        if executed.results is None:
+            del commit.attempts[attempt]
+            self._reporter.ledger.aborts += 1
+            return None
 
-    def _is_doubtful(self, batch: Batch) -> bool:
-        """Whether a batch was made from the buffer together with one that is in doubt."""
-        return self._doubtful is not None and (
-            (batch.producer, batch.edition) == (self._doubtful.producer, self._doubtful.edition)
-        )
+        self._reporter.ledger.commits += 1
+        self._reporter.ledger.last_commit_at = time.monotonic()
+        self._progress.acknowledged = marker
+        outcome = commit.attempts[attempt] = commit.outcome(transaction, executed.results)
+        return outcome if self._check_replicas(executed.replicas) else None
 
-    def _is_replicated(self, replicas: Reply) -> bool:
-        """Tell whether enough replicas have a commit, warning if they don't."""
+    async def _build(self, commit: Commit, watched: Watched, marker: Marker) -> Transaction:
+        """Return the transaction, after inspecting the sets that may not take every message."""
+        with _building(watched):
+            plan = self._plan(commit.batch, watched)
+        replies: list[Reply] = []
+        if plan.inspections:
+            replies = await self._connection.exchange(plan.inspections)
+
+        with _building(watched):
+            return plan.transaction(marker.command(self._marker_key), replies)
+
+    def _plan(self, batch: Batch, watched: Watched) -> Plan:
+        return Plan(batch, watched, self._server_time(watched), self._settings)
+
+    def _check_replicas(self, replicas: Reply) -> bool:
+        """Return whether enough replicas have a commit; warn if they don't."""
         wanted = self._settings.wait_replicas
         if not wanted:
             return True
@@ -277,119 +228,35 @@ class Committer:
             raise replicas
         if replicas >= wanted:
             return True
-        self._ledger.last_error = f"{replicas} of {wanted} replicas have acknowledged a commit"
-        self._alarm.warn(
-            "replicas",
-            f"{self._ledger.last_error}: it is in Redis, and is waited for; check the replicas, "
-            "or lower wait_replicas",
-        )
+
+        self._reporter.missing_replicas(replicas, wanted)
         return False
 
-    def _overwritten(self, flight: Flight) -> Marker:
-        """Return what the marker was before another program wrote to it, if that is certain."""
-        follows = flight is not self._flight or self._acknowledged.number == flight.number - 1
-        if flight.in_doubt or not follows:
-            raise ResponseError(
-                "another program has written to our marker while a batch was in doubt"
-            )
-        return self._acknowledged
-
-    def _notices_change(self, flight: Flight, marker: Marker, armed: Armed) -> bool:
-        """Return whether Redis has less than it had acknowledged, or more than it then had left.
-
-        Something else than this flight may have to be written first.
-        """
-        now = anyio.current_time()
-        if marker.number < self._acknowledged.number:
-            self._acknowledged = marker
-            return self._notices_loss(marker, armed, now)
-        if self._replays.take_out(flight, marker.number, now):
-            self._acknowledged = marker
-            return True
-        return False
-
-    def _notices_loss(self, marker: Marker, armed: Armed, now: float) -> bool:
-        if marker == Marker() and now - self._replays.settled_at >= MARKER_SECONDS:
-            # The marker of an idle producer has expired, and nothing else.
-            self._replays.forget(silently=True)
-            return False
-        if marker == Marker() and any(state.start for state in armed.states.values()):
-            # It was evicted or deleted, and the counts were not.
-            self._replays.forget(silently=False)
-            return False
-        self._replays.lose(marker.number, now)
-        return True
-
-    async def _decide(self, flight: Flight, armed: Armed, marker: Marker) -> Transaction:
-        """Return the transaction, after a look into the sets that may not take every message."""
-        limit = self._settings.max_members
-        with _deciding(armed):
-            batch, ahead = self._pull_back(flight.batch, armed)
-            placements = place(batch, armed, self._settings.history_hours, limit)
-            crowded = [placement for placement in placements if placement.room is None]
-            looks = [command for placement in crowded for command in look(placement)]
-        replies = iter(await self._connection.exchange(looks) if looks else ())
-
-        admitted = []
-        with _deciding(armed):
-            for placement in placements:
-                if placement.room is None:
-                    messages = admit_seen(placement.messages, next(replies), next(replies), limit)
-                else:
-                    messages = admit(placement.messages, (), placement.room)
-                admitted.append((placement, messages))
-            mark = marker.command(self._marker_key)
-            return transaction(batch, admitted, armed.foreign, mark, ahead)
-
-    def _check(self, armed: Armed) -> Callable[[Batch], object]:
-        """Return a function that raises for a batch of which no transaction can be made."""
-
-        def check(part: Batch) -> None:
-            batch, ahead = self._pull_back(part, armed)
-            placements = place(batch, armed, self._settings.history_hours, 1)
-            admitted = [(placement, placement.messages) for placement in placements]
-            mark = Marker().command(self._marker_key)
-            transaction(batch, admitted, armed.foreign, mark, ahead).outcome()
-
-        return check
-
-    def _report(self, flight: Flight, error: Exception) -> None:
-        """Enter a fault, and warn of it."""
-        if isinstance(error, _UndecidedError):
-            self._report_undecided(flight, error)
+    def _report(self, commit: Commit, error: Exception) -> None:
+        """Report what ended an attempt; drop the entries for which building fails repeatedly."""
+        if not isinstance(error, _BuildError):
+            self._reporter.fault(error)
             return
-        if isinstance(error, ResponseError | AuthenticationError):
-            self._ledger.refusals += 1
-        elif isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
-            self._ledger.timeouts += 1
-        else:
-            self._ledger.lost_connections += 1
-        self._ledger.last_error = describe(error)
-        self._alarm.warn(
-            "fault",
-            f"Redis can't be written to: {describe(error)}; entries are kept and tried again",
-        )
 
-    def _report_undecided(self, flight: Flight, error: _UndecidedError) -> None:
-        """Have a batch that fails again and again go on without what it fails for."""
-        self._ledger.last_error = str(error)
-        flight.undecided += 1
-        if flight.undecided < _UNDECIDED_ATTEMPTS:
+        self._reporter.ledger.last_error = str(error)
+        commit.failed_builds += 1
+        if commit.failed_builds < _BUILDS:
             return
-        calls = flight.set_apart(self._check(error.armed), f"it can't be written: {error}")
-        self._alarm.warn(
-            "failed",
-            f"{calls} entries are dropped, because an unexpected error keeps them from being "
-            f"written: {error}; please report it",
+
+        set_marker = Marker().command(self._marker_key)
+        calls = commit.drop_failing(
+            lambda part: self._plan(part, error.watched).check(set_marker),
+            f"it can't be written: {error}",
         )
+        self._reporter.failed_entries(calls, error)
 
 
 @contextlib.contextmanager
-def _deciding(armed: Armed) -> Iterator[None]:
-    """Tell a fault of ours, before anything is sent, from one of Redis."""
+def _building(watched: Watched) -> Iterator[None]:
+    """Tell an error of ours, before anything is sent, from an error of Redis."""
     try:
         yield
-    except RedisError:  # what Redis answered to a look
+    except RedisError:  # the reply to an inspection
         raise
     except Exception as error:
-        raise _UndecidedError(armed, error) from error
+        raise _BuildError(watched, error) from error

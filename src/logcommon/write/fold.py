@@ -1,4 +1,7 @@
-"""Entries become counts: what folding them would change. No I/O; nothing shared is changed."""
+"""Entries become counts: works out what folding them would change. No I/O.
+
+Nothing that others can see is changed here.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,55 +14,56 @@ from logcommon.settings import Settings
 from logcommon.write.batch import Counts, Entry, Recent
 
 OVERFLOW = Destination(OTHER, OTHER)
-"""Where calls are counted that would need one destination too many."""
+"""The destination of calls that would need one destination too many."""
 
 ENTRY_BYTES = 200
-"""What a distinct message, or an entry, takes beside its text; rounded up."""
+"""Bytes that a distinct message, or an entry, takes besides its text; rounded up."""
 
-_NOTHING: Mapping[str, int] = {}
+_NO_COUNTS: Mapping[str, int] = {}
 _message_of, _time_of = itemgetter(0), itemgetter(1)
 
 
-class Room(NamedTuple):
-    """How much of a buffer's room is taken."""
+class Usage(NamedTuple):
+    """How much memory counts and recent entries take."""
 
     distinct: int = 0
+    """Distinct messages."""
     size: int = 0
-    """Bytes of memory that distinct messages take."""
-    keep: int = RECENT_LENGTH
-    """How many recent entries a destination has at most."""
+    """Bytes that distinct messages take."""
+    recent_limit: int = RECENT_LENGTH
+    """Recent entries that a destination has at most."""
 
 
 class Fold:
-    """The counts and recent entries that change as entries are added, as they are then.
+    """The counts and recent entries that change as entries are added.
 
-    What exceeds a bound is counted as `<other>`, in its destination and hour.
+    Whatever exceeds a bound is counted as `<other>`, in its destination and hour.
 
     Args:
         counts: The counts before.
         recent: The recent entries before.
-        room: The room that these take.
+        usage: The memory that these take.
         settings: The bounds.
-        keep: How many recent entries a destination may have from now on, at least 1.
+        recent_limit: How many recent entries a destination may have from now on, at least 1.
 
     """
 
     def __init__(
-        self, counts: Counts, recent: Recent, room: Room, settings: Settings, keep: int
+        self, counts: Counts, recent: Recent, usage: Usage, settings: Settings, recent_limit: int
     ) -> None:
-        self._before = counts
+        self._counts_before = counts
         self._recent_before = recent
-        self._distinct, self._size, self._kept = room
-        self._keep = keep
+        self._distinct, self._size, self._recent_limit_before = usage
+        self._recent_limit = recent_limit
         self._most_messages = settings.max_pending
         self._most_bytes = settings.max_pending_bytes
         self.counts: Counts = {}
         self.recent: Recent = {}
 
     @property
-    def room(self) -> Room:
-        """The room that is taken then."""
-        return Room(self._distinct, self._size, self._keep)
+    def usage(self) -> Usage:
+        """The memory that is taken once the changes are made."""
+        return Usage(self._distinct, self._size, self._recent_limit)
 
     def add(self, destination: Destination, entries: list[Entry], recent_only: list[Entry]) -> None:
         """Add entries of one destination, oldest first."""
@@ -68,20 +72,20 @@ class Fold:
                 messages = [OTHER] * len(messages)
             self._count((destination, hour), Counter(messages))
 
-        newest = entries[-self._keep :]
+        newest = entries[-self._recent_limit :]
         if recent_only:
-            newest = sorted(newest + recent_only[-self._keep :], key=_time_of)
+            newest = sorted(newest + recent_only[-self._recent_limit :], key=_time_of)
         before = self._recent_before.get(destination, [])
-        self.recent[destination] = (before + newest)[-self._keep :]
+        self.recent[destination] = (before + newest)[-self._recent_limit :]
 
-    def thin_out(self) -> None:
-        """If destinations have become many, let those that were there before keep fewer entries."""
-        if self._keep < self._kept:
-            kept = {**self._recent_before, **self.recent}
-            self.recent = {each: entries[-self._keep :] for each, entries in kept.items()}
+    def trim_recent(self) -> None:
+        """Apply a lower limit of recent entries to the destinations that nothing was added to."""
+        if self._recent_limit < self._recent_limit_before:
+            entries = {**self._recent_before, **self.recent}
+            self.recent = {each: kept[-self._recent_limit :] for each, kept in entries.items()}
 
     def _count(self, group: Group, amounts: Mapping[str, int]) -> None:
-        before = self._before.get(group, _NOTHING)
+        before = self._counts_before.get(group, _NO_COUNTS)
         changed = self.counts[group] = {
             message: before[message] + amount
             for message, amount in amounts.items()
@@ -89,18 +93,20 @@ class Fold:
         }
         if len(changed) == len(amounts):
             return
+
         for message, amount in amounts.items():
             if message not in before:
-                kept = message if self._has_room_for(message) else OTHER
-                changed[kept] = (changed.get(kept) or before.get(kept, 0)) + amount
+                key = message if self._reserve(message) else OTHER
+                changed[key] = (changed.get(key) or before.get(key, 0)) + amount
 
-    def _has_room_for(self, message: str) -> bool:
-        """Take room for a new message if there is some; `<other>` needs none."""
+    def _reserve(self, message: str) -> bool:
+        """Reserve memory for a new message; return False if there is none left."""
         if message == OTHER:
-            return True
+            return True  # it must always find room
         size = self._size + getsizeof(message) + ENTRY_BYTES
         if self._distinct >= self._most_messages or size > self._most_bytes:
             return False
+
         self._distinct, self._size = self._distinct + 1, size
         return True
 
@@ -109,11 +115,13 @@ def _by_hour(entries: Sequence[Entry]) -> Iterable[tuple[Hour, Sequence[str]]]:
     if not entries:
         return ()
     messages = list(map(_message_of, entries))
-    # What is nearly in order is sorted in less time than min() and max() take.
+
+    # Sorting what is nearly in order takes less time than min() and max() do.
     times = sorted(map(_time_of, entries))
     first, last = hour_of(times[0]), hour_of(times[-1])
     if first == last:
         return [(first, messages)]
+
     hours: dict[Hour, list[str]] = {}
     for message, seconds in entries:
         hours.setdefault(hour_of(seconds), []).append(message)

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon.background import as_log
+from logcommon.background import log_for
 from logcommon.integrations._request_log import RequestLog
 from logcommon.integrations.wsgi import CommonLogMiddleware
 from support.layout import read_counts
@@ -58,7 +58,7 @@ async def test_a_client_that_is_not_open_is_warned_of_once(
 
 def test_an_open_client_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """A client in the background opens itself, so nothing warns."""
-    requests = RequestLog(as_log("redis://127.0.0.1:1", {}), "web", lambda _: None)
+    requests = RequestLog(log_for("redis://127.0.0.1:1", {}), "web", lambda _: None)
     requests.count("response", "GET", lambda: "/", 0.0, 200)
     assert caplog.records == []
 

@@ -1,4 +1,4 @@
-"""Signals: a command that is ended leaves nothing behind, and the terminal as it was."""
+"""Signals end a command cleanly: no server is left, and the terminal is restored."""
 
 import os
 import pty
@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cli.processes import COMMAND, DEADLINE, environment
-from logcommon.cli.stop import Stop, run
+from logcommon.cli.signals import Stop, run
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -48,7 +48,7 @@ def _is_running(folder: Path) -> bool:
 
 
 class Terminal:
-    """A command in a pseudo-terminal of its own."""
+    """A command in its own pseudo-terminal."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.output = b""
@@ -89,12 +89,13 @@ class Terminal:
 @pytest.mark.parametrize("times", [1, 3, 10])
 @pytest.mark.parametrize("when", [b"calls", b"the hour has turned"])
 def test_ctrl_c_in_the_demo(folder: Path, times: int, when: bytes) -> None:
-    """However often it is pressed: no traceback, exit code 130, no server, the cursor shown."""
+    """However often it is pressed, no server and no traceback is left, and the cursor is shown."""
     terminal = Terminal(folder, "demo", "--seconds", "4")
     terminal.read_until(when)
     for _ in range(times):
         terminal.press(b"\x03")
     terminal.read_to_end()
+
     assert terminal.exit_code() == 128 + signal.SIGINT, terminal.output
     assert b"Traceback" not in terminal.output
     assert b"rror" not in terminal.output
@@ -105,7 +106,7 @@ def test_ctrl_c_in_the_demo(folder: Path, times: int, when: bytes) -> None:
 def test_a_signal_while_the_event_loop_is_closed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It prints nothing, and what has ended well has."""
+    """It prints nothing and does not change the exit code."""
     close = BaseSelectorEventLoop._close_self_pipe  # type: ignore[attr-defined]
 
     def close_and_signal(loop: BaseSelectorEventLoop) -> None:
@@ -127,7 +128,7 @@ def test_a_signal_while_the_event_loop_is_closed(
 
 @pytest.mark.parametrize("arguments", [("demo", "--seconds", "60"), ("ingest", "--name", "app")])
 def test_ctrl_c_as_soon_as_there_is_a_server(folder: Path, arguments: tuple[str, ...]) -> None:
-    """Its start is waited for, and it is stopped."""
+    """The server is stopped once it has started."""
     terminal = Terminal(folder, *arguments)
     deadline = time.monotonic() + DEADLINE
     while not (folder / "data" / "start.lock").exists():
@@ -135,6 +136,7 @@ def test_ctrl_c_as_soon_as_there_is_a_server(folder: Path, arguments: tuple[str,
     for _ in range(3):
         terminal.press(b"\x03")
     terminal.read_to_end()
+
     assert terminal.exit_code() == 128 + signal.SIGINT, terminal.output
     assert b"Traceback" not in terminal.output
     assert not _is_running(folder)
@@ -142,7 +144,7 @@ def test_ctrl_c_as_soon_as_there_is_a_server(folder: Path, arguments: tuple[str,
 
 @pytest.mark.parametrize("command", ["demo", "follow"])
 def test_a_closed_terminal(folder: Path, command: str) -> None:
-    """The command ends, and its server with it."""
+    """The command ends and stops its server."""
     log = folder / "log"
     log.write_text("a\n")
     if command == "demo":
@@ -153,6 +155,7 @@ def test_a_closed_terminal(folder: Path, command: str) -> None:
         terminal.read_until(b"waiting for")
         _wait_for_server(folder)
     terminal.close()
+
     assert terminal.exit_code() == 128 + signal.SIGHUP
     assert not _is_running(folder)
 
@@ -168,7 +171,7 @@ def _wait_for_server(folder: Path) -> None:
 def test_any_signal_stops_the_server(
     folder: Path, command: tuple[str, ...], number: signal.Signals
 ) -> None:
-    """The exit code names it; a second and another one in between change nothing."""
+    """The exit code names the first signal; later ones change nothing."""
     with subprocess.Popen(
         [*COMMAND, *command],
         env=environment(f"embedded:{folder}/data"),
@@ -180,13 +183,14 @@ def test_any_signal_stops_the_server(
         for each in (number, number, signal.SIGTERM):
             process.send_signal(each)
         stdout, stderr = process.communicate(timeout=DEADLINE)
+
     assert process.returncode in (128 + number, 128 + signal.SIGTERM)
     assert (stdout, b"Traceback" in stderr) == (b"", False)
     assert not _is_running(folder)
 
 
 def test_following_under_nohup(folder: Path) -> None:
-    """A signal that was ignored when the command was started does not end it."""
+    """A signal that was ignored when the command started does not end it."""
     (folder / "log").write_text("a\n")
     with subprocess.Popen(
         [
@@ -214,4 +218,5 @@ def test_following_under_nohup(folder: Path) -> None:
                 assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=DEADLINE)
+
     assert process.returncode == 0

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first one ends the command in good order, others are ignored."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first one ends the command cleanly, later ones are ignored."""
 
 import asyncio
 import signal
@@ -24,23 +24,23 @@ class SignalledError(KeyboardInterrupt):
 
 
 class Stop:
-    """While a coroutine runs under `run`, a signal cancels `scope`; `signal` says which it was."""
+    """Given to a coroutine by `run`: a signal cancels `scope`, and `signal` says which it was."""
 
     def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope = anyio.CancelScope()
         self.signal: int | None = None
 
     def _listen(self, signals: list[signal.Signals]) -> None:
         loop = asyncio.get_running_loop()
 
-        def tell(number: int, _: FrameType | None) -> None:
+        def handle(number: int, _: FrameType | None) -> None:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._stop, number)
 
-        # Not by `add_signal_handler`: while the loop is closed, a signal would be written to the
-        # pipe that it has closed already, and Python prints a traceback of that.
+        # Not `add_signal_handler`: while the loop closes, Python would write a signal to a pipe
+        # that is closed already, and print a traceback.
         for number in signals:
-            signal.signal(number, tell)
+            signal.signal(number, handle)
 
     def _stop(self, number: int) -> None:
         self.signal = self.signal or number
@@ -48,18 +48,18 @@ class Stop:
 
 
 def raise_on_signals() -> None:
-    """Have the first signal raise SignalledError, wherever the main thread is.
+    """Make the first signal raise SignalledError in the main thread.
 
-    Signals that were ignored when the program was started stay so: `nohup` relies on that.
+    Signals that were ignored when the program started stay ignored: `nohup` relies on that.
     """
     for number in _handled():
         signal.signal(number, _raise)
 
 
 def run(main: Callable[[Stop], Coroutine[Any, Any, _T]]) -> _T:
-    """Run a coroutine, which is told of the first signal by a Stop; further ones change nothing.
+    """Run a coroutine with a Stop, which the first signal sets; later signals change nothing.
 
-    What holds a server or has lines to count gets the time for that, which is bounded anyhow.
+    The coroutine has time to stop its server and to count the lines that it read: both are bounded.
     """
     handled = _handled()
     stops: list[Stop] = []
@@ -78,10 +78,10 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, _T]]) -> _T:
 
 
 def run_or_raise(main: Awaitable[_T]) -> _T:
-    """Run a coroutine; on a signal it is cancelled.
+    """Run a coroutine; a signal cancels it.
 
     Raises:
-        SignalledError: There was a signal, and the coroutine has ended.
+        SignalledError: A signal came, and the coroutine has ended.
 
     """
 
@@ -98,7 +98,7 @@ def _handled() -> list[signal.Signals]:
 
 
 def _raise(number: int, _: FrameType | None) -> None:
-    # First of all, as the next one may come while this one is dealt with.
+    # First of all, as another may come while this one is handled.
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise SignalledError(number)

@@ -1,9 +1,9 @@
-"""The log of a shop that does not exist."""
+"""What the shop of the demo logs."""
 
 from collections import Counter
 from random import Random
 
-from logcommon.cli.traffic import Event, visit
+from logcommon.cli.shop import Event, visit
 
 
 def _events(*, cache_is_down: bool = False) -> list[Event]:
@@ -12,19 +12,19 @@ def _events(*, cache_is_down: bool = False) -> list[Event]:
 
 
 def test_the_same_dice_cause_the_same_log() -> None:
-    """The demo can be repeated."""
+    """The same seed logs the same messages."""
     assert _events() == _events()
 
 
 def test_messages_repeat() -> None:
-    """Few distinct messages make up a large log, and a few of them most of it."""
+    """A large log has few distinct messages, and ten of them make up half of it."""
     counts = Counter(event.message for event in _events())
     assert len(counts) < 500
     assert sum(n for _, n in counts.most_common(10)) > counts.total() / 2
 
 
 def test_severities_are_as_rare_as_in_life() -> None:
-    """The worse, the rarer; and only errors are waited for."""
+    """Worse severities are rarer, and only errors are waited for."""
     events = _events()
     counts = Counter(event.severity for event in events)
     assert counts["info"] > counts["warning"] > counts["error"] > counts["critical"] > 0
@@ -32,7 +32,7 @@ def test_severities_are_as_rare_as_in_life() -> None:
 
 
 def test_the_incident_shows() -> None:
-    """What happens only in the second hour is among its most common messages."""
+    """The incident of the second hour is among its most common messages."""
     incident = "cache node 2 does not answer, reading from the database"
     common = Counter(event.message for event in _events(cache_is_down=True)).most_common(8)
     assert incident in dict(common)

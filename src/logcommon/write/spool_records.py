@@ -1,8 +1,8 @@
-"""What is in a spool's file: one record a line, each part of it under a checksum. Pure.
+"""The records in a spool's file: one a line, each part of it with a checksum. No I/O.
 
-A line is its parts, separated by tabs: first the head, then a part for each batch. The head says
-how many calls each batch stands for, so that damage to a batch is still a number. JSON has neither
-tabs nor line breaks of its own, so damage never spreads beyond the lines that it is in.
+A line has parts, separated by tabs: first the head, then a part for each batch. The head says how
+many calls each batch stands for, so that these can be counted even if the batch is damaged. JSON as
+it is written here has no tabs and no line breaks, so damage never spreads beyond its own lines.
 """
 
 import json
@@ -15,7 +15,7 @@ from logcommon.model import Destination
 from logcommon.write.batch import Batch
 
 Kind = Literal["spool", "session", "batches", "copy", "settled"]
-"""`spool` is the first line. A `copy` of what was in the buffer stands until `batches` follow."""
+"""`spool` is the first line. A `copy` of the buffer is valid until `batches` follow it."""
 
 MAGIC = b"logcommon spool 2"
 
@@ -30,19 +30,22 @@ def record(kind: Kind, batches: Sequence[Batch] = (), *, settled: int = 0, text:
     """Return a line of the file.
 
     Args:
-        kind: What it is for.
-        batches: Of these, in the order of their numbers.
-        settled: The last number of which nothing is left to be done.
+        kind: The kind of record.
+        batches: The batches in it, in the order of their numbers.
+        settled: The number up to which batches are settled.
         text: The id of the producer for `spool`, of the session for `session`.
 
     """
     calls = [[batch.number, batch.calls] for batch in batches]
-    parts = [_seal([kind, settled, calls, text]), *(_seal(_values(batch)) for batch in batches)]
+    parts = [
+        _encode_part([kind, settled, calls, text]),
+        *(_encode_part(_values(batch)) for batch in batches),
+    ]
     return (MAGIC + b"\t" if kind == "spool" else b"") + b"\t".join(parts) + b"\n"
 
 
 class Extent(NamedTuple):
-    """Where the record of batches up to `number` is in the file."""
+    """Where in the file the record is whose last batch is `number`."""
 
     number: int
     start: int
@@ -64,31 +67,33 @@ class Contents:
     lost: dict[int, int] = field(default_factory=dict)
     """The calls of each batch that can't be read, by its number."""
     lost_copy: int = 0
+    """The calls of the copy that can't be read."""
 
     @property
-    def number(self) -> int:
+    def last_number(self) -> int:
         """The last number that a batch on disk was given."""
         return max(self.settled, *self.batches, *self.lost, 0)
 
     @property
     def lost_calls(self) -> int:
-        """How many calls are known to be in what can't be read."""
+        """How many calls that can't be read are known of."""
         return sum(self.lost.values()) + self.lost_copy
 
     def add(self, line: "_Line", start: int, end: int) -> None:
-        """Take in the next line."""
+        """Add what the next line says."""
         self.damaged_lines += line.is_damaged
         if line.kind == "spool":
             self.producer, self.header_end = line.text, end
         elif line.kind == "session":
             self.sessions.add(line.text)
+
         if line.kind == "copy" and not line.is_damaged_in_form:
             self.copy, self.lost_copy = line.batches, sum(line.lost.values())
         elif line.kind == "batches" or line.batches or line.lost:
-            # Without a head nothing tells a copy from batches. As its numbers follow those of all
-            # batches, it does as batches too.
+            # Without its head a copy looks like batches. It can be read as such: its numbers
+            # follow those of all batches.
             self._add_batches(line, Extent(line.last_number, start, end))
-        self._settle(line.settled)
+        self._remove_settled(line.settled)
 
     def _add_batches(self, line: "_Line", extent: Extent) -> None:
         self.copy, self.lost_copy = [], 0
@@ -98,8 +103,9 @@ class Contents:
             self.lost.pop(batch.number, None)
         self.extents.append(extent)
 
-    def _settle(self, settled: int) -> None:
+    def _remove_settled(self, settled: int) -> None:
         self.settled = max(self.settled, settled)
+
         for known in (self.batches, self.lost):
             for number in [number for number in known if number <= self.settled]:
                 del known[number]
@@ -111,7 +117,7 @@ def read(data: bytes) -> Contents:
     """Return what a file says, as far as it can be read.
 
     Raises:
-        ValueError: It is not a spool.
+        ValueError: It is not a spool, or one of an earlier version.
 
     """
     contents, start, sound_lines = Contents(), 0, 0
@@ -120,71 +126,82 @@ def read(data: bytes) -> Contents:
         contents.add(line, start, start + len(text))
         sound_lines += not line.is_damaged
         start += len(text)
+
     if data and not sound_lines:
         _require_spool(data)
     return contents
 
 
 def _lines(data: bytes) -> list[bytes]:
-    # Not splitlines(): damage can make a carriage return of anything.
+    # Not splitlines(): damage can turn any byte into a carriage return.
     *whole, rest = data.split(b"\n")
     return [line + b"\n" for line in whole] + [rest] * bool(rest)
 
 
 def _require_spool(data: bytes) -> None:
-    """Refuse a file of which not one line can be read, unless it looks like a damaged spool."""
+    """Raise ValueError for a file without a sound line, unless it looks like a damaged spool."""
     if data.startswith(_EARLIER_FORM) and _EARLIER_APPLICATION in data[68:72]:
         raise ValueError(
             "an earlier version of logcommon made it: open it once more with that version, so that "
-            "its entries reach Redis, or move it away; then delete it"
+            "its entries reach Redis, and delete it then; or move it away"
         )
+
     begun = data[: len(MAGIC)]
     if begun != MAGIC[: len(begun)] and data.strip(b"\0"):
         raise ValueError("it is not a spool; move it away, or give another path")
 
 
 class _Line:
-    """A record as it was read, whatever state it is in."""
+    """A record as it was read, be it damaged or not."""
 
     def __init__(self, text: bytes) -> None:
         self.kind: Kind | None = None
-        self.settled = 0
-        self.text = ""
+        self.settled: int = 0
+        self.text: str = ""
         expected: list[tuple[int, int]] = []
 
         is_first, *rest = text.rstrip(b"\n").split(b"\t")
         parts = rest if is_first == MAGIC else [is_first, *rest]
-        values = [_unseal(part) for part in parts]
+        values = [_decode_part(part) for part in parts]
         heads = [each for each in values if each is not None and len(each) == _HEAD_LENGTH]
-        self.batches = [_batch(each) for each in values if each and len(each) == _BATCH_LENGTH]
+        self.batches: list[Batch] = [
+            _batch(each) for each in values if each and len(each) == _BATCH_LENGTH
+        ]
         if heads:
             self.kind, self.settled, expected, self.text = heads[0]
 
         read = {batch.number for batch in self.batches}
-        self.lost = {number: calls for number, calls in expected if number not in read}
-        self.last_number = max([*read, *self.lost], default=0)
-        self.is_damaged_in_form = (
+        self.lost: dict[int, int] = {
+            number: calls for number, calls in expected if number not in read
+        }
+        self.last_number: int = max([*read, *self.lost], default=0)
+        self.is_damaged_in_form: bool = (
             len(heads) != 1
             or len(values) != 1 + len(expected)
             or values[0] is not heads[0]
             or (is_first == MAGIC) != (self.kind == "spool")
             or not text.endswith(b"\n")
         )
-        self.is_damaged = self.is_damaged_in_form or bool(self.lost) or None in values
+        self.is_damaged: bool = self.is_damaged_in_form or bool(self.lost) or None in values
 
 
-def _seal(values: Sequence[object]) -> bytes:
+def _encode_part(values: Sequence[object]) -> bytes:
     text = json.dumps(values).encode()
-    return b"%0*x" % (_CHECKSUM_DIGITS, zlib.crc32(text)) + text
+    return _checksum(text) + text
 
 
-def _unseal(part: bytes) -> list[Any] | None:
-    """Return the values in a part, None where it is damaged."""
+def _decode_part(part: bytes) -> list[Any] | None:
+    """Return the values in a part, None if it is damaged."""
     text = part[_CHECKSUM_DIGITS:]
-    if not text or part[:_CHECKSUM_DIGITS] != b"%0*x" % (_CHECKSUM_DIGITS, zlib.crc32(text)):
+    if not text or part[:_CHECKSUM_DIGITS] != _checksum(text):
         return None
+
     values: list[Any] = json.loads(text)
     return values
+
+
+def _checksum(text: bytes) -> bytes:
+    return b"%0*x" % (_CHECKSUM_DIGITS, zlib.crc32(text))
 
 
 def _values(batch: Batch) -> list[object]:

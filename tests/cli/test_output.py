@@ -1,4 +1,4 @@
-"""Logged text made fit for a terminal."""
+"""Logged text made safe to show."""
 
 from io import StringIO
 
@@ -7,27 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from logcommon.cli.safe import visible, visible_text
+from logcommon.cli.output import visible, visible_text
 
 any_text = st.text(st.characters(exclude_categories=[]))
 
 
 @given(any_text)
 def test_nothing_that_a_terminal_acts_on_is_left(text: str) -> None:
-    """Whatever was logged, what is shown is printable."""
+    """Only printable characters are shown, whatever was logged."""
     assert visible(text).isprintable()
     assert visible_text(text).plain.isprintable()
 
 
 @given(any_text)
 def test_the_coloured_form_says_the_same(text: str) -> None:
-    """Colour is all that the rich form adds."""
+    """The text for rich differs only in its colours."""
     assert visible_text(text).plain == visible(text)
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"])))
 def test_printable_text_is_shown_as_it_is(text: str) -> None:
-    """Letters of any script, and what looks like an escape, are left alone."""
+    """Letters of any script are unchanged, and so is text that looks like an escape."""
     assert visible(text + " \\x1b") == text + " \\x1b"
 
 
@@ -47,12 +47,12 @@ def test_printable_text_is_shown_as_it_is(text: str) -> None:
     ],
 )
 def test_an_escape_shows_what_the_character_is(text: str, shown: str) -> None:
-    """Each dangerous kind is shown by its code."""
+    """Each dangerous kind of character is shown by its code."""
     assert visible(text) == shown
 
 
 def test_markup_is_not_read() -> None:
-    """Square brackets and emoji codes of a message are only letters."""
+    """Square brackets and emoji codes in a message are shown as they are."""
     text = "[bold]not bold[/] :smile: [link=http://x]y[/link]"
     console = Console(width=80, file=StringIO(), force_terminal=True)
     with console.capture() as shown:
@@ -61,6 +61,6 @@ def test_markup_is_not_read() -> None:
 
 
 def test_a_long_text_is_cut_and_marked() -> None:
-    """The cut is visible, and the length is kept."""
+    """A cut text ends with a mark and has the length asked for."""
     assert visible_text("x" * 100, longest=10).plain == "x" * 9 + "…"
     assert visible_text("x" * 10, longest=10).plain == "x" * 10

@@ -1,0 +1,202 @@
+"""The counts that wait to be drained. No I/O, no locks.
+
+A change is worked out beside the current state, and then published in one step that nothing can
+interrupt, unless somebody else has published meanwhile. So it is optimistic, like the transaction
+in Redis. An exception from a signal handler, at any point, leaves all of the change done or none of
+it, and there is no lock that it could leave behind.
+"""
+
+from collections.abc import Iterable, MutableSequence
+from functools import partial
+from typing import NamedTuple
+
+from logcommon.model import Destination
+from logcommon.runtime.atomic import Step, atomically
+from logcommon.settings import Settings
+from logcommon.write.batch import Batch, Counts, Entry, Recent, split
+from logcommon.write.fold import Fold, Usage
+
+
+class Tally:
+    """The entries of one destination that are not folded yet."""
+
+    __slots__ = ("common", "destination", "recent_only")
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.common: list[Entry] = []
+        self.recent_only: list[Entry] = []
+
+
+class Totals(NamedTuple):
+    """What folding has added up to."""
+
+    calls: int = 0
+    recent_calls: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    """Calls that the counts stand for."""
+    usage: Usage = Usage()
+
+
+class Sealed(NamedTuple):
+    """Counts that no fold can reach any more, and how many calls they stand for."""
+
+    counts: Counts
+    recent: Recent
+    calls: int
+
+
+class Pending:
+    """Counts and recent entries, from the fold that adds to them to the drain that takes them.
+
+    Args:
+        settings: The bounds.
+
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._version = [0]
+        self._counts: Counts = {}
+        self._recent: Recent = {}
+        self._totals = Totals()
+        self._sealed: list[Sealed] = []
+        self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether what is folded is dropped."""
+        return self._closed
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was folded since the last drain."""
+        return not (self._counts or self._recent)
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of the room for distinct messages is taken."""
+        usage, settings = self._totals.usage, self._settings
+        return (
+            usage.distinct * 2 >= settings.max_pending
+            or usage.size * 2 >= settings.max_pending_bytes
+        )
+
+    def read_steps(self) -> list[Step]:
+        """Return the steps that read the totals, whether this is closed, and what is sealed."""
+        return [
+            partial(getattr, self, "_totals"),
+            partial(getattr, self, "_closed"),
+            partial(tuple, self._sealed),
+        ]
+
+    def fold(self, tallies: Iterable[Tally], recent_limit: int, *, reopen: bool = False) -> bool:
+        """Move the entries so far into the counts, or drop them if this is closed.
+
+        Args:
+            tallies: Where the entries are.
+            recent_limit: How many recent entries a destination may have from now on.
+            reopen: Stop dropping after these.
+
+        Returns:
+            False if somebody else has published meanwhile: then nothing was changed.
+
+        """
+        version, closed = self._version[:], self._closed
+        totals, counts, recent = self._totals, self._counts, self._recent
+        fold = Fold(counts, recent, totals.usage, self._settings, recent_limit)
+        calls, recent_calls = 0, 0
+        steps: list[Step] = []
+
+        for tally in tallies:
+            common, recent_only = tally.common[:], tally.recent_only[:]
+            if not (common or recent_only):
+                continue
+            if not closed:
+                fold.add(tally.destination, common, recent_only)
+            calls, recent_calls = calls + len(common), recent_calls + len(recent_only)
+            steps += _removal(common, tally.common), _removal(recent_only, tally.recent_only)
+        fold.trim_recent()
+
+        folded = Totals(
+            calls=totals.calls + calls,
+            recent_calls=totals.recent_calls + recent_calls,
+            dropped=totals.dropped + calls * closed,
+            waiting=totals.waiting + calls * (not closed),
+            usage=fold.usage,
+        )
+        return self._publish(
+            version,
+            *steps,
+            *_count_steps(counts, fold.counts),
+            partial(recent.update, fold.recent),
+            partial(setattr, self, "_totals", folded),
+            partial(setattr, self, "_closed", closed and not reopen),
+        )
+
+    def seal(self, *, close: bool) -> bool:
+        """Put the counts aside for `move`; with `close`, drop what is folded from now on.
+
+        Return False if somebody else has published meanwhile: then nothing was changed.
+        """
+        version, totals = self._version[:], self._totals
+        sealed = Sealed(self._counts, self._recent, totals.waiting)
+        steps: list[Step] = [partial(setattr, self, "_closed", self._closed or close)]
+
+        if sealed.counts or sealed.recent:
+            steps += (
+                partial(self._sealed.append, sealed),
+                partial(setattr, self, "_counts", {}),
+                partial(setattr, self, "_recent", {}),
+                partial(setattr, self, "_totals", totals._replace(waiting=0, usage=Usage())),
+            )
+        return self._publish(version, *steps)
+
+    def move(self, batch_size: int, onto: MutableSequence[Batch]) -> None:
+        """Move all that is sealed to the end of `onto`, as batches of at most `batch_size`."""
+        while self._sealed:
+            counts, recent, _ = self._sealed[0]
+            batches = list(split(counts, recent, batch_size))
+            atomically(partial(onto.extend, batches), partial(self._sealed.pop, 0))
+
+    def copy(self, batch_size: int) -> list[Batch]:
+        """Return the batches that `seal` and `move` would move, without moving them."""
+        # Each copy is one step: other threads go on counting.
+        counts = {group: dict(messages) for group, messages in list(self._counts.items())}
+        waiting = [*self._sealed, Sealed(counts, dict(self._recent), 0)]
+        return [batch for each in waiting for batch in split(*each[:2], batch_size)]
+
+    def _publish(self, version: list[int], *steps: Step) -> bool:
+        """Take `steps` if nobody has published since `version` was read; return whether."""
+        # It is empty in the middle of a publication, which the garbage collector can interrupt
+        # with a finalizer that logs.
+        if not version:
+            return False
+        try:
+            atomically(
+                partial(self._version.remove, version[0]),
+                *steps,
+                partial(self._version.append, version[0] + 1),
+            )
+        except ValueError:
+            return False
+        return True
+
+
+def _removal(taken: list[Entry], entries: list[Entry]) -> Step:
+    """Return the step that removes what was taken; what was appended meanwhile stays."""
+    return partial(entries.__delitem__, slice(len(taken)))
+
+
+def _count_steps(counts: Counts, changed: Counts) -> list[Step]:
+    """Return the steps that put the changed amounts in place."""
+    steps: list[Step] = []
+    for group, messages in changed.items():
+        before = counts.get(group)
+        steps.append(
+            partial(counts.__setitem__, group, messages)
+            if before is None
+            else partial(before.update, messages)
+        )
+    return steps
