@@ -1,6 +1,7 @@
 """A test's own servers, to be killed, restarted and demoted, and traffic for meanwhile."""
 
 import asyncio
+import os
 import random
 import subprocess
 from collections import Counter
@@ -24,14 +25,22 @@ SERVICE = "primary"
 """What the sentinel calls the primary that it watches."""
 
 
-def free_port() -> int:
-    """Return a free port outside the range of outgoing connections.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+_PORTS = range(20_000 + 1_000 * _PROCESS, 21_000 + 1_000 * _PROCESS)
+_given_ports: set[int] = set()
 
-    Otherwise a client that tries a stopped server's port could be connected to itself.
+
+def free_port() -> int:
+    """Return a free port outside the range of outgoing connections, and each port only once.
+
+    Otherwise a client that tries a stopped server's port could be connected to itself. Each process
+    of pytest-xdist has a range of its own, because a port is not bound until its server starts.
     """
-    while not is_port_bindable("127.0.0.1", port := random.randrange(20_000, 30_000)):
-        pass
-    return port
+    while True:
+        port = random.choice(_PORTS)
+        if port not in _given_ports and is_port_bindable("127.0.0.1", port):
+            _given_ports.add(port)
+            return port
 
 
 @contextmanager

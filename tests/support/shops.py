@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -39,9 +39,17 @@ def interrupt(process: Process) -> None:
 class Row:
     """A server with an application.
 
-    `order` is the template of its route, `missing` what a path without one counts as, and `bug`
-    what an exception does. `stops` is how often the application logs that it stops; `interrupt` is
-    how it is stopped when not by SIGTERM.
+    Attributes:
+        command: How the server is started.
+        order: The template of the route of an order.
+        missing: What a path without a route counts as.
+        bug: What an exception counts as.
+        stops: How often the application logs that it stops: once for each worker.
+        records: How often each record of the server or the framework itself is counted, if they
+            are counted.
+        logs: Whether requests are counted with a URL, with a client, or each in turn.
+        interrupt: How the server is stopped, if not by SIGTERM.
+
     """
 
     command: str
@@ -49,6 +57,7 @@ class Row:
     missing: str = "<no route>"
     bug: str = "GET /bug ValueError"
     stops: int = 0
+    records: Counter[str] = field(default_factory=Counter)
     logs: tuple[str, ...] = ("url",)
     interrupt: Callable[[Process], None] = press_ctrl_c
 
@@ -67,7 +76,7 @@ async def ask(port: int) -> Counter[str]:
 
 
 async def get(port: int, path: str) -> str:
-    """Return the status of a response that was received to its end."""
+    """Return the status of a response, once it was received to its end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n".encode())
     response = await reader.read()
@@ -94,7 +103,7 @@ def expected(row: Row, received: Counter[str]) -> Counter[str]:
 
 
 async def counted(valkey: Redis, *names: str) -> Counter[str]:
-    """Return what Redis counts under some names, of every severity."""
+    """Return what Redis counts under these names, in all severities together."""
     found: Counter[str] = Counter()
     for name in names:
         for severity in ("info", "warning", "error"):
@@ -113,7 +122,7 @@ async def shop(
     """Run a server until the block ends, then stop it; yield its port."""
     port = free_port()
     program, *arguments = row.command.format(port=port).split()
-    # Nothing is saved by a commit that happens to come in time: the next one is an hour away.
+    # The next regular commit is an hour away, so only the end of the server can write the counts.
     environment = {"LOG": "url", "LINGER": "3600", "PYTHONPATH": str(SHOPS), **environment}
     environment["STARTED"] = str(directory)
 
@@ -126,7 +135,7 @@ async def shop(
         stop=stop,
         exit_code=None,
     ):
-        # One that is stopped while it starts logs nothing, and has nothing to lose.
+        # A worker that is stopped while it starts never logs `stopping`.
         await until(lambda: len(list(directory.glob("started-*"))) >= row.stops)
         yield port
 

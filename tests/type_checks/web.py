@@ -10,15 +10,15 @@ import logcommon
 from logcommon.integrations import asgi, wsgi
 from logcommon.integrations.aiohttp import LOG, setup
 from logcommon.integrations.fastapi import Log, get_log
-from logcommon.integrations.requests import Entry, Request
+from logcommon.integrations.requests import LogCall, Request
 
 URL = "redis://localhost:6379/0"
 
 
-def choose(request: Request) -> Entry | None:
-    if request.what == "slow":
+def choose(request: Request) -> LogCall | None:
+    if request.event == "slow":
         return None
-    return Entry(request.service, f"{request.method} {request.route}", "info")
+    return LogCall(request.service, f"{request.method} {request.route}", "info")
 
 
 def chooses_text(request: Request) -> str:
