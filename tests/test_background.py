@@ -64,11 +64,13 @@ async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redi
     log.log_common_nowait("api", "m", "info")
     log.log_common_nowait("api", "m", "info")
     await until(lambda: log._log.is_open)
+
     other = log._keepers.make()
     other.start()  # as by a caller in another thread who had found none
     other.join(10)
     assert not other.is_alive
     assert len(threads()) == 1
+
     log.close()
     assert (log.stats.calls, log.stats.counted, log.stats.connects) == (2, 2, 1)
     assert await total(valkey) == 2
@@ -161,6 +163,7 @@ async def test_no_thread_is_to_be_had(
             log.log_common_nowait("api", "m", "info")
         await until(lambda: not log.is_closing())
     assert (log.stats.pending, threads()) == (3, [])
+
     log.log_common_nowait("api", "m", "info")
     await until(lambda: log._log.is_open)
     log.close()
@@ -220,10 +223,12 @@ async def test_a_signal_handler_logs_while_the_thread_is_started(
     before = signal.signal(
         signal.SIGUSR1, lambda *_: log.log_common_nowait("api", "signal", "info")
     )
+
     try:
         log.log_common_nowait("api", "m", "info")
     finally:
         signal.signal(signal.SIGUSR1, before)
+
     log.close()
     assert log.stats.connects == 1
     assert await counted(valkey) == Counter(m=1, signal=1)
@@ -236,10 +241,12 @@ def test_a_signal_handler_closes_while_the_thread_is_started(
     log = BackgroundLog(valkey_url, {})
     interrupt_once(monkeypatch)
     before = signal.signal(signal.SIGUSR1, lambda *_: log.close())
+
     try:
         log.log_common_nowait("api", "m", "info")
     finally:
         signal.signal(signal.SIGUSR1, before)
+
     log.close()
     assert not threads()
     assert log.stats.pending == 0
@@ -308,11 +315,13 @@ async def test_an_exception_at_any_line_of_the_first_call(valkey_url: str, valke
             pass
         finally:
             sys.settrace(traced)
+
         log.log_common_nowait("api", "m", "info")
         assert any(each.is_available for each in log._keepers._known()), line
         log.close()
         calls = log.stats.calls
         assert log.stats.counted == calls >= line, line
+
     log.close()
     assert line > 50
     assert await total(valkey) == log.stats.counted == log.stats.calls == calls + 1
@@ -373,6 +382,7 @@ async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
     with logcommon.background(valkey_url, linger=3600) as log:
         log.log_common_nowait("api", "m")
         log.log_recent_nowait("api", "recent")
+
         assert log.flush()
         assert [(row.count, row.message) for row in log.top("api")] == [(1, "m")]
         assert [row.message for row in log.recent("api")] == ["recent", "m"]
@@ -480,6 +490,7 @@ async def test_a_fork_before_the_loop_runs(log: BackgroundLog, valkey: Redis) ->
     log._keepers._started.add(starting)
     with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
         assert in_child(gc.collect) == 0
+
     starting.start()
     log.log_common_nowait("api", "parent", "info")
     assert log.flush()  # from now on nothing but the close wakes the loop
@@ -500,6 +511,7 @@ async def run_program(
         stderr=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
     )
+
     output, complaints = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, json.loads(output), complaints.decode()

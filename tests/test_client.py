@@ -137,6 +137,7 @@ async def test_an_entry_counts_in_the_hour_in_which_it_was_logged(
                 await log.flush()
         await log.flush()
         assert log.stats.late > 0
+
     assert await read_counts(valkey) == model
 
 
@@ -148,11 +149,13 @@ async def test_too_late_is_counted_as_such(
         for _ in range(3):
             await log.log_common("api", "m")
             clock.turn()
+
         clock.turn(-3)
         log.log_common_nowait("api", "late")
         with pytest.raises(NotWrittenError, match="older"):
             await log.log_common("api", "late")
         assert (log.stats.counted, log.stats.dropped_too_late, log.stats.pending) == (3, 2, 0)
+
     assert set(await read_counts(valkey)) == {NOON + 1, NOON + 2}
 
 
@@ -179,6 +182,7 @@ async def test_members_of_late_hours_are_bounded_too(
                 log.log_common_nowait("api", f"{turn} {number}")
             await log.flush()
         assert log.stats.counted + log.stats.other == 30
+
     counts = await read_counts(valkey)
     assert [len(counter.keys() - {OTHER}) for counter in counts.values()] == [3, 3, 3]
     assert sum(counter.total() for counter in counts.values()) == 30
@@ -195,6 +199,7 @@ async def test_stats_add_up_at_all_times(valkey_url: str, clock: HandClock) -> N
             assert stats.calls == number + 1
             if number % 25 == 0:
                 await asyncio.sleep(0)
+
         await log.flush()
         assert log.stats.pending == 0
         assert log.stats.other > 0
@@ -217,6 +222,7 @@ async def test_a_wrong_key_is_reported_and_harms_no_other(valkey_url: str, valke
         results = await asyncio.gather(
             log.log_common("api", "m"), log.log_common("web", "m"), return_exceptions=True
         )
+
         assert isinstance(results[0], NotWrittenError)
         assert results[1] is None
         assert (log.stats.counted, log.stats.dropped_refused) == (1, 1)
@@ -352,6 +358,7 @@ async def test_what_could_not_be_written_is_reported(
                 log.log_common_nowait("api", "secret message")
             waiting = asyncio.create_task(log.log_common("api", "secret message"))
             await asyncio.sleep(0)
+
     with pytest.raises(NotWrittenError, match="closed"):
         await waiting
     assert (log.stats.dropped_unwritten, log.stats.pending, log.stats.in_doubt) == (8, 0, 0)
@@ -366,11 +373,13 @@ async def test_after_the_close(valkey_url: str, caplog: pytest.LogCaptureFixture
     async with logcommon.connect(valkey_url) as log:
         log.log_common_nowait("api", "in time")
     assert caplog.messages == []
+
     log.log_common_nowait("api", "late")
     log.log_common_nowait("api", "later")
     (text,) = caplog.messages
     assert "what is logged is dropped" in text
     assert (log.stats.dropped_closed, log.stats.pending) == (2, 0)
+
     for call in (
         log.log_common("api", "m"),
         log.log_recent("api", "m"),
@@ -456,6 +465,7 @@ async def test_a_client_can_be_entered_again(valkey_url: str, valkey: Redis) -> 
             with pytest.raises(ClientClosedError, match="open already"):
                 await log.__aenter__()
         log.log_common_nowait("api", "between")
+
     assert (log.stats.dropped_closed, log.stats.pending) == (3, 0)
     assert await total(valkey) == 3
 

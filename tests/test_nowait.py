@@ -93,6 +93,7 @@ async def test_it_can_be_overridden(valkey_url: str, valkey: Redis, background: 
     _Loud.heard.clear()
     log = _LoudBackgroundLog(valkey_url, {}) if background else _LoudLog(valkey_url, Settings())
     handler = CommonLogHandler(log, service="api")  # type: ignore[arg-type]
+
     handler.handle(logging.LogRecord("api", logging.INFO, "", 0, "early", None, None))
     if isinstance(log, CommonLog):
         await log.__aenter__()
@@ -100,6 +101,7 @@ async def test_it_can_be_overridden(valkey_url: str, valkey: Redis, background: 
         log.flush()
     handler.handle(logging.LogRecord("api", logging.INFO, "", 0, "late", None, None))
     await close(log)
+
     assert _Loud.heard == ["early", "late"]
     assert await valkey.zrange("common:api:info", 0, -1) == [b"EARLY", b"LATE"]
 

@@ -23,6 +23,7 @@ def test_the_root_imports_no_extra() -> None:
         " | {'aiohttp', 'fastapi', 'starlette', 'structlog', 'loguru'};"
         "print(sorted(extras & sys.modules.keys()))"
     )
+
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

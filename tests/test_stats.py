@@ -55,6 +55,7 @@ def test_the_account_adds_up_at_every_line_of_the_writer(ends_cut_off: bool) -> 
             clock.turn(-30)
             log.log_common_nowait("api", "too late")
             await log.flush()
+
             clock.turn(29)
             if ends_cut_off:
                 network.end(None)

@@ -62,6 +62,7 @@ class BackgroundLog:
                 f"a background client takes a URL, not {type(url).__name__}: a redis.asyncio "
                 "client belongs to its event loop, so use logcommon.connect there"
             )
+
         self._settings = Settings(**settings)
         self._buffer = _ReopenableBuffer(self._settings)
         self._log = _KeptLog(url, self._settings, self._buffer)
@@ -69,6 +70,7 @@ class BackgroundLog:
         self._drain_timeout = self._settings.drain_timeout
         self.close_timeout: float = self._drain_timeout + _THREAD_TIMEOUT
         """Seconds that `close` may take."""
+
         self._warnings = RateLimitedWarnings()
         self._keepers = Keepers(
             self._log, self._drain_timeout, self._go_fast, self._go_slow, self._warn
@@ -129,6 +131,7 @@ class BackgroundLog:
 
         """
         deadline = time.monotonic() + (self._drain_timeout if timeout is None else timeout)
+
         while self._log.stats.pending:
             try:
                 self._ask(self._log.flush, deadline)

@@ -125,6 +125,7 @@ def connect(
         redact=redact,
         clock=clock,
     )
+
     return CommonLog(target, settings)
 
 

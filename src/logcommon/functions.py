@@ -163,6 +163,7 @@ class _Transaction:
             self.fault = describe(error)
         except (RedisError, OSError) as error:
             raise translate(error) from None
+
         await anyio.sleep(_RETRY_DELAY)
         return False
 

@@ -97,6 +97,7 @@ class Session:
 
 async def _run(writer: Writer, client: Redis) -> None:
     copying = asyncio.create_task(writer.copy_regularly())
+
     with contextlib.suppress(asyncio.CancelledError):
         try:
             await writer.run(client)

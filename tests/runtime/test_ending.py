@@ -93,6 +93,7 @@ async def end_of(way: str, url: str) -> tuple[int, str]:
             "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
         },
     )
+
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, output.decode()
@@ -173,6 +174,7 @@ async def run_celery(environment: dict[str, str], directory: Path, pool: str, ta
     )
     sending = await asyncio.create_subprocess_exec(*command, env=environment)
     assert await asyncio.wait_for(sending.wait(), 60) == 0
+
     log = directory / "celery.log"
     with log.open("wb") as output:
         worker = await asyncio.create_subprocess_exec(
@@ -183,6 +185,7 @@ async def run_celery(environment: dict[str, str], directory: Path, pool: str, ta
             cwd=directory,
             env=environment,
         )
+
     try:
         await until(lambda: log.read_text().count(" succeeded in ") == tasks)
         worker.terminate()

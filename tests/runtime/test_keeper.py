@@ -50,6 +50,7 @@ def keepers(client: Client) -> Iterator[Keepers]:
         lambda: client.events.append("on close"),
         client.events.append,
     )
+
     yield keepers
     client.gate.set()
     keepers.close(0)
@@ -114,9 +115,11 @@ def test_a_client_that_can_not_be_opened(client: Client, keepers: Keepers) -> No
     client.fault = SpoolError("spool", "it is in use")
     client.gate.clear()
     keeper = started(keepers)
+
     replies: list[object] = []
     keeper.submit(work, replies.append)
     client.gate.set()
+
     keeper.join(30)
     assert client.events == [client.fault]
     assert replies == [None]
@@ -139,6 +142,7 @@ def test_the_next_keeper_waits_for_one_that_is_closing(client: Client, keepers: 
     first.call(work, float("inf"))
     first.close(1.0)
     first.join(30)
+
     second = started(keepers)
     assert second is not first
     second.call(work, float("inf"))

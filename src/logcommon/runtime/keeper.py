@@ -74,11 +74,13 @@ class Keeper:
         self._on_open = on_open
         self._on_close = on_close
         self._on_failure = on_failure
+
         # Not made in the thread: asyncio logs when it makes a loop. For that the thread might wait
         # for the lock of `logging`, held by a caller that is configuring `logging` and waits for
         # the thread.
         self.loop: asyncio.AbstractEventLoop = _Loop()
         self.closing: bool = False
+
         self._stop = asyncio.Event()
         self._is_open = asyncio.Event()
         self._started = self._ended = False

@@ -61,6 +61,7 @@ class Keepers:
                 return keeper
         if time.monotonic() < self._not_before:
             return None
+
         try:
             keeper = self.make()
         except OSError:  # too many open files
