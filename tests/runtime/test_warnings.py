@@ -17,13 +17,13 @@ from support.proxy import Proxy
 
 def test_warnings_are_few(caplog: pytest.LogCaptureFixture, clock: HandClock) -> None:
     """Of each kind, one warning is logged per interval, however often something goes wrong."""
-    alarm = RateLimitedWarnings(interval=60, monotonic=clock)
+    warnings = RateLimitedWarnings(interval=60, monotonic=clock)
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         for _ in range(5):
-            alarm.warn("fault", "first")
-        alarm.warn("closed", "of another kind")
+            warnings.warn("fault", "first")
+        warnings.warn("closed", "of another kind")
         clock.now += 60
-        alarm.warn("fault", "second")
+        warnings.warn("fault", "second")
     assert caplog.messages == ["first", "of another kind", "second"]
 
 

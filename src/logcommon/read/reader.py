@@ -68,7 +68,7 @@ class Reader:
     def __init__(self, client: Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._alarm = RateLimitedWarnings()
+        self._warnings = RateLimitedWarnings()
 
     @property
     def settings(self) -> Settings:
@@ -175,7 +175,7 @@ class Reader:
         if refused and not rows:
             raise next(iter(refused.values()))
         for destination, error in refused.items():
-            self._alarm.warn(f"read {destination}", f"a destination was left out: {error}")
+            self._warnings.warn(f"read {destination}", f"a destination was left out: {error}")
 
 
 @dataclass(frozen=True, slots=True)
