@@ -153,3 +153,11 @@ def test_every_error_is_documented() -> None:
     """The table of errors has every public one."""
     errors = {name for name in logcommon.__all__ if name.endswith("Error")}
     assert rows("Errors").keys() == errors - {"LogCommonError"}
+
+
+def test_the_tree_of_modules_is_complete() -> None:
+    """The page on how it works shows every module, and none that there isn't."""
+    tree = (ROOT / "docs" / "how-it-works.md").read_text().split("```")[1]
+    shown = re.findall(r"\w+\.py", tree)
+    there = [path.name for path in MODULES if not path.stem.startswith("__")]
+    assert sorted(shown) == sorted(set(there) - {"_logcommon_pytest.py"})
