@@ -46,7 +46,7 @@ async def counted(valkey: Redis) -> Counter[str]:
 @pytest.fixture(autouse=True)
 async def not_in_a_hurry() -> None:
     """Wait until it no longer matters that an earlier test has stopped a server in this process."""
-    await until(lambda: not ending.in_hurry())
+    await until(lambda: not ending.must_write_at_once())
 
 
 @pytest.fixture
@@ -361,7 +361,7 @@ async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
     """A client is as it is, and has its settings already; a URL is opened in the background."""
     client = logcommon.connect(valkey_url)
     assert log_for(client, {}) is client
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool where it is made"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool there"):
         log_for(client, {"linger": 1, "spool": "secret"})
     assert isinstance(log_for(valkey_url, {"linger": 1}), BackgroundLog)
     with pytest.raises(logcommon.InvalidArgumentError):

@@ -1,6 +1,7 @@
 """The values at the ground."""
 
 import logging
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import (
     FIRST_HOUR,
+    LATEST,
     Destination,
+    checked_time,
     cut_message,
     encode_message,
     hour_of,
@@ -18,6 +21,7 @@ from logcommon.model import (
     hour_text,
     parse_hour,
     parse_recent,
+    plain_text,
     recent_text,
     require_text,
     severity_name,
@@ -149,3 +153,41 @@ def test_whatever_stands_in_a_recent_log_is_read(likely: str, text: str) -> None
         row = parse_recent(entry)
         assert entry.endswith(row.message)
         assert (row.message == entry) == (row.time is None)
+
+
+class _Odd(str):
+    """Text that claims to be other text, and no two of it the same."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return "other"
+
+    def encode(self, *_: object) -> bytes:
+        raise ZeroDivisionError
+
+
+def test_a_message_of_a_subclass_becomes_plain_text() -> None:
+    """Whatever a class of an application overrides, its text is counted as it is."""
+    assert plain_text(_Odd("m")) == "m"
+    assert type(plain_text(_Odd("m"))) is str
+    with pytest.raises(InvalidArgumentError, match="not bytes: decode or format it first"):
+        plain_text(b"m")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("time", [0, 12, 1.5, LATEST - 1])
+def test_a_time_is_a_plain_number(time: float) -> None:
+    """Whatever kind of number a clock returns, it is a float from here on."""
+    assert checked_time(time) == time
+    assert type(checked_time(time)) is float
+
+
+@pytest.mark.parametrize("time", [-1, LATEST, math.inf, math.nan, None, "noon", {}])
+def test_what_is_no_time_is_refused(time: object) -> None:
+    """A clock that returns something else gets an error that says what it must return."""
+    with pytest.raises(InvalidArgumentError, match="clock must return seconds since the epoch"):
+        checked_time(time)  # type: ignore[arg-type]

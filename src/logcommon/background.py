@@ -235,9 +235,10 @@ class BackgroundLog:
         if self._log.stats.pending and not self._keepers.is_alive:
             self._keepers.run_here(self._time_to_drain())
 
-        ending.forget(self)
-        if self._log.stats.pending or self._keepers.is_alive:  # or another thread has just logged
-            ending.close_at_exit(self)
+        if not self._has_work():
+            ending.forget(self)
+            if self._has_work():  # another thread has just logged
+                ending.close_at_exit(self)
 
     def reset_after_fork(self) -> None:
         """Reset to a client without a thread in a forked child; called by `runtime.fork`."""
@@ -258,7 +259,7 @@ class BackgroundLog:
         ending.close_at_exit(self)
         return self._keepers.require()
 
-    # These three are called in the thread, one after the other.
+    # The keeper calls these three in its thread.
 
     def _go_fast(self, keeper: Keeper) -> None:
         """Let calls do nothing but append to the buffer, as there is a thread."""
@@ -279,6 +280,9 @@ class BackgroundLog:
         after = self._log.stats
         if after.pending or (after.dropped, after.spooled) != (before.dropped, before.spooled):
             self._given_up_until = time.monotonic() + _GIVEN_UP_AT_EXIT_FOR
+
+    def _has_work(self) -> bool:
+        return bool(self._log.stats.pending) or self._keepers.is_alive
 
     def _has_just_given_up(self) -> bool:
         return time.monotonic() < self._given_up_until
@@ -371,7 +375,7 @@ def reject_settings(settings: Mapping[str, Any]) -> None:
     """Raise InvalidArgumentError if there are settings in addition to a client."""
     if settings:
         raise InvalidArgumentError(
-            f"a client has its settings already: give {', '.join(settings)} where it is made"
+            f"a client takes its settings where it is made: give {', '.join(settings)} there"
         )
 
 

@@ -28,8 +28,8 @@ class Session:
     reader: Reader
     writer: Writer
     host: "asyncio.Task[None]"
-    """Runs the writer. It has no group or scope around it, so a client may be opened in one task
-    and closed in another, as frameworks do."""
+    """Runs the writer: a task of its own, so that a client may be opened in one task and closed in
+    another, as frameworks do."""
 
     @classmethod
     def start(cls, client: Redis, reader: Reader, writer: Writer) -> "Session":

@@ -20,71 +20,65 @@ With pytest, the fixture `logcommon_capture` does the same for a test.
 """
 
 import contextlib
-import itertools
+import heapq
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, cast
-
-from redis.asyncio import Redis
+from typing import Any
 
 from logcommon.client import CommonLog, connect
-from logcommon.model import RECENT_LENGTH, Destination, encode_message, parse_recent
-from logcommon.runtime import ending
-from logcommon.runtime.atomic import atomically
-from logcommon.runtime.fork import living
-from logcommon.schema.keys import marker_key, parse_registered
-from logcommon.server.memory import MemoryRedis, MemoryServer
-from logcommon.server.target import stand_ins
+from logcommon.model import (
+    RECENT_LENGTH,
+    CommonRow,
+    Destination,
+    RecentRow,
+    Severity,
+    encode_message,
+    hour_of,
+    hour_start,
+)
+from logcommon.read.overview import matching, merge_common, merge_recent, named_destinations
+from logcommon.read.reader import Reader, hour_with, require_count
 from logcommon.settings import Settings
-from logcommon.stats import Ledger
-from logcommon.write.batch import Batch, Entry
+from logcommon.write.batch import BATCH_SIZE, Batch, Entry
 from logcommon.write.buffer import Buffer
-from logcommon.write.transaction import TRANSACTION_SIZE, Marker
 
 __all__ = ["Captured", "capture", "fake_client"]
-
-_Counts = Counter[tuple[str, str, str]]
 
 
 @contextlib.contextmanager
 def capture() -> Iterator["Captured"]:
     """Keep what is logged in memory instead of writing it to Redis.
 
-    Inside, every client of this process writes to memory: whatever `connect` and `background`
-    return, also to an integration that was given a URL. It doesn't matter when the client was made,
-    except that one that `async with` opened before stays with its server until it is closed. What
-    was logged before is not captured: clients in the background write it first, for `drain_timeout`
-    seconds at most if their server can't be reached.
+    Inside, whatever any client of this process logs is captured: the clients of `connect` and
+    `background`, and those that integrations make of a URL, whether they were made before or are
+    made inside, opened or not. What they read is what was captured. Nothing is sent to Redis, so no
+    server has to run; awaited calls and `flush` return at once.
 
-    All else is as in production: `redact`, bounds, errors, `stats`, and what clients read. A spool
-    is not used, and an embedded server is not started. Captures can be nested: what is logged goes
-    to the innermost one.
+    Messages are redacted and cut, bounds are kept and bad arguments raise as in production. Calls
+    to a client that was closed are dropped. The `stats` of a client don't include what is captured.
+    Captures can be nested; the innermost one counts.
     """
     captured = Captured()
-    with contextlib.ExitStack() as at_end:
-        ending.close_all()
-        _begin(captured)
-
-        # Clients in the background are closed at both ends; the next call opens them on what is
-        # then their server. Closed again, as other threads may have opened them meanwhile.
-        at_end.callback(_end, captured)
-        at_end.callback(ending.close_all)
-        at_end.callback(stand_ins.remove, captured._client_instead_of)
-        at_end.callback(ending.close_all)
-
-        ending.close_all()
+    with _LOCK:
+        if not _CAPTURES:
+            _patch()
+        _CAPTURES.append(captured)
+    try:
         yield captured
+    finally:
+        with _LOCK:
+            _CAPTURES.remove(captured)
+            if not _CAPTURES:
+                _restore()
 
 
 def fake_client(**settings: Any) -> CommonLog:
-    """Return a client of an empty Redis imitated by fakeredis, of its own.
+    """Return a client of an empty Redis of its own, imitated by fakeredis.
 
-    Use it if a test needs a Redis to look into. For the application's counts, `capture` is enough;
-    inside of one, this client is captured like every other.
+    Use it if a test looks into Redis. For what the application logged, `capture` is enough.
 
     Args:
         settings: Keyword arguments of `connect`.
@@ -97,6 +91,8 @@ def fake_client(**settings: Any) -> CommonLog:
     try:
         from fakeredis import FakeAsyncRedis, FakeServer
     except ModuleNotFoundError as missing:
+        if missing.name != "fakeredis":
+            raise
         raise ImportError(
             "fakeredis is not installed: pip install fakeredis", name="fakeredis"
         ) from missing
@@ -104,19 +100,19 @@ def fake_client(**settings: Any) -> CommonLog:
 
 
 class Captured:
-    """What was logged inside of `capture`, by any thread and in any event loop of this process.
+    """What was logged inside `capture`, by any thread and in any event loop of this process.
 
-    It is complete at once: there is nothing to flush or to wait for. It can still be read after the
-    capture.
+    A call is in it as soon as it has returned. It can still be read after the capture.
     """
 
     def __init__(self) -> None:
-        self._server = MemoryServer()
-        self._cleared: _Counts = Counter()
-        self._held: dict[CommonLog, _State] = {}
-        self.log: CommonLog = CommonLog(MemoryRedis(self._server), Settings())
-        """A client to pass to what takes one, as in `CommonLogHandler(captured.log)`. If it needs
-        settings, pass what `connect` returns instead."""
+        self._buffers: dict[Buffer, Buffer] = {}
+        self.log: CommonLog = connect()
+        """A client to pass to whatever takes one, as in `CommonLogHandler(captured.log)`. If it
+        needs settings, pass what `connect` returns instead."""
+
+    def __repr__(self) -> str:
+        return f"<logcommon.testing.Captured {dict(self.counts)}>"
 
     @property
     def counts(self) -> Counter[tuple[str, str, str]]:
@@ -129,196 +125,160 @@ class Captured:
 
         The count of what was not logged is 0.
         """
-        with self._server.lock:
-            counts = _counts(self._pending())
-            for (name, severity), scores in self._values(b"common"):
-                for member, count in scores.items():
-                    counts[name, severity, member.decode()] += count
-        return counts - self._cleared
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for destination, messages in self.counts_by_hour().items():
+            for message, count in messages.items():
+                counts[(*destination[0], message)] += count
+        return counts
 
     @property
     def recent(self) -> dict[tuple[str, str], list[str]]:
         """The newest messages by (service, severity), newest first; 100 of each at most."""
-        with self._server.lock:
-            recent = _newest_first(self._pending())
-            for (name, severity), texts in self._values(b"recent"):
-                messages = [parse_recent(text.decode()).message for text in texts]
-                recent.setdefault((name, severity), []).extend(messages)
-        return {key: messages[:RECENT_LENGTH] for key, messages in recent.items()}
+        return {
+            (name, severity): [message for message, _ in entries]
+            for (name, severity), entries in self.newest_entries().items()
+        }
 
     def clear(self) -> None:
         """Forget what was logged so far."""
-        with self._server.lock:
-            pending = self._pending()
-            self._server.erase()
-            # What is pending will still be written, so it is subtracted from now on.
-            self._cleared = _counts(pending)
-            for batch in pending:
-                batch.recent = {}
-            for buffer in self._buffers():
-                buffer._fold_all(partial(setattr, buffer, "_recent", {}))
+        self._buffers.clear()
 
-    def __repr__(self) -> str:
-        return f"<logcommon.testing.Captured {dict(self.counts)}>"
+    def counts_by_hour(self) -> dict[tuple[Destination, int], Counter[str]]:
+        """Return the counts of each destination and hour; messages are as Redis would have them."""
+        counts: dict[tuple[Destination, int], Counter[str]] = {}
+        for batch in self._batches():
+            for group, messages in batch.counts.items():
+                stored = {_as_stored(message): count for message, count in messages.items()}
+                counts.setdefault(group, Counter()).update(stored)
+        return counts
 
-    def _client_instead_of(self, target: str | Redis) -> Redis:
-        return target if isinstance(target, MemoryRedis) else MemoryRedis(self._server)
+    def newest_entries(self) -> dict[Destination, list[Entry]]:
+        """Return the (message, seconds since the epoch) of recent logs, newest first."""
+        recents: dict[Destination, list[list[Entry]]] = {}
+        for batch in self._batches():
+            for destination, recent in batch.recent.items():
+                stored = [(_as_stored(message), seconds) for message, seconds in recent]
+                recents.setdefault(destination, []).append(stored)
+        return {
+            destination: list(heapq.merge(*found, key=itemgetter(1)))[: -RECENT_LENGTH - 1 : -1]
+            for destination, found in recents.items()
+        }
 
-    def _values(self, prefix: bytes) -> Iterator[tuple[Destination, Any]]:
-        """Yield the values under the keys of destinations, which are sets or lists."""
-        for key, value in self._server.values.items():
-            kind, *path = key.split(b":")
-            if kind == prefix and not isinstance(value, bytes):
-                destination = parse_registered(b":".join(path[:2]))
-                assert destination is not None  # noqa: S101  # all keys are ours
-                yield destination, value
+    def buffer_for(self, buffer: Buffer) -> Buffer:
+        """Return the buffer that accepts entries in place of a client's, by the same settings."""
+        found = self._buffers.get(buffer)
+        if found is None:
+            found = self._buffers.setdefault(buffer, Buffer(buffer.settings))  # atomic
+        return found
 
-    def _pending(self) -> list[Batch]:
-        """Return what is not in memory yet. While the server is locked, nothing gets there."""
-        while True:
-            moving = self._moving()
-            waiting = [batch for buffer in self._buffers() for batch in _waiting(buffer)]
-            if list(map(id, moving)) == list(map(id, self._moving())):
-                batches = [each for each in moving if isinstance(each, Batch)]
-                return [each for each in batches if not self._has(each)] + waiting
-
-    def _moving(self) -> list[object]:
-        """Return what has left the buffers and may be on its way here."""
-        moving: list[Any] = [part for each in self._buffers() for part in each._sealed]
-        for log in _clients():
-            session = log._session
-            if session is not None and _server_of(log) is self._server:
-                moving += cast("tuple[Batch, ...]", session.writer.snapshot()())
-        return moving
-
-    def _has(self, batch: Batch) -> bool:
-        """Whether a batch is in memory, and its client only has to take note of it."""
-        marker = Marker.read(self._server.values.get(marker_key(batch.producer)))
-        return marker is not None and 0 < batch.number <= marker.number
-
-    def _buffers(self) -> list[Buffer]:
-        """Return the buffers in which something may wait to be written here."""
-        is_current = _CAPTURES[-1] is self
-        waiting = [
-            log._buffer
-            for log in _clients()
-            if _server_of(log) is self._server or (is_current and _is_free(log))
-        ]
-        return waiting + [state.buffer for state in tuple(self._held.values())]
-
-    def _hold(self, logs: Iterable[CommonLog]) -> None:
-        """Keep what clients have pending, and reset them."""
-        for log in logs:
-            self._held[log] = _take_state(log)
-
-    def _resume(self) -> None:
-        """Give clients back what they had pending."""
-        for log in _free_clients():
-            if log in self._held:
-                _give_state(log, self._held.pop(log))
-
-
-_CAPTURES = [Captured()]
-"""The innermost last. The first is no capture: it holds what was pending before all of them."""
-
-_LOCK = threading.Lock()
-
-
-def _begin(captured: Captured) -> None:
-    with _LOCK:
-        _CAPTURES[-1]._hold(_free_clients())
-        _CAPTURES.append(captured)
-        stand_ins.append(captured._client_instead_of)
-
-
-def _end(captured: Captured) -> None:
-    with _LOCK:
-        is_current = _CAPTURES[-1] is captured
-        if is_current:
-            captured._hold(log for log in _free_clients() if _waiting(log._buffer))
-        _CAPTURES.remove(captured)
-        if is_current:
-            _CAPTURES[-1]._resume()
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What a client that is not open has."""
-
-    buffer: Buffer
-    ledger: Ledger
-    session: Any
-
-
-_VERSIONS = itertools.count(1 << 32, 1 << 32)
-"""Far from each other: a fold that was begun on one state must not be published on another."""
-
-
-def _take_state(log: CommonLog) -> _State:
-    """Return what a client has, and reset it as in a new process."""
-    buffer, make = log._buffer, type(log._buffer)
-    held, fresh = make(log._settings), make(log._settings)
-    fresh._version = [next(_VERSIONS)]
-
-    # In one step, as other threads go on logging.
-    atomically(
-        partial(vars(held).update, vars(buffer)),
-        partial(vars(buffer).update, vars(fresh)),
-    )
-    state = _State(held, log._ledger, log._session)
-    log._begin()
-    return state
-
-
-def _give_state(log: CommonLog, state: _State) -> None:
-    vars(log._buffer).update(vars(state.buffer))
-    log._ledger, log._session = state.ledger, state.session
-
-
-def _clients() -> list[CommonLog]:
-    return [each for each in living() if isinstance(each, CommonLog)]
-
-
-def _free_clients() -> list[CommonLog]:
-    return list(filter(_is_free, _clients()))
-
-
-def _is_free(log: CommonLog) -> bool:
-    """Whether a client has no server yet, and would be opened on that of the innermost capture."""
-    return not log.is_open and not isinstance(log._target.client, MemoryRedis)
-
-
-def _server_of(log: CommonLog) -> MemoryServer | None:
-    """Return the server in memory that a client writes to, None if there is no such."""
-    session = log._session
-    client = session.client if session is not None and log.is_open else log._target.client
-    return client.server if isinstance(client, MemoryRedis) else None
-
-
-def _waiting(buffer: Buffer) -> list[Batch]:
-    return buffer.copy(TRANSACTION_SIZE)
-
-
-def _counts(batches: Iterable[Batch]) -> _Counts:
-    counts: _Counts = Counter()
-    for batch in batches:
-        for ((name, severity), _), messages in batch.counts.items():
-            for message, count in messages.items():
-                counts[name, severity, _as_stored(message)] += count
-    return counts
-
-
-def _newest_first(batches: Iterable[Batch]) -> dict[tuple[str, str], list[str]]:
-    entries: dict[tuple[str, str], list[Entry]] = {}
-    for batch in batches:
-        for (name, severity), recent in batch.recent.items():
-            entries.setdefault((name, severity), []).extend(recent)
-
-    return {
-        key: [_as_stored(message) for message, _ in sorted(each, key=itemgetter(1))[::-1]]
-        for key, each in entries.items()
-    }
+    def _batches(self) -> list[Batch]:
+        return [batch for each in list(self._buffers.values()) for batch in each.copy(BATCH_SIZE)]
 
 
 def _as_stored(message: str) -> str:
     return encode_message(message).decode()
+
+
+class _CapturedReader:
+    """Reads what was captured, as `Reader` reads Redis."""
+
+    def __init__(self, captured: Captured, settings: Settings) -> None:
+        self._captured = captured
+        self._settings = settings
+
+    def top(
+        self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
+    ) -> list[CommonRow]:
+        require_count(n)
+        wanted = hour_of(self._settings.clock()) if hour is None else hour_with(hour)
+
+        counts = self._captured.counts_by_hour()
+        chosen = self._choose(name, severity)
+        rows = [
+            CommonRow(count, message, destination)
+            for (destination, hour), messages in counts.items()
+            for message, count in messages.items()
+            if hour == wanted and destination in chosen
+        ]
+        return merge_common([sorted(rows, key=_redis_order, reverse=True)], n)
+
+    def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
+        require_count(n)
+        chosen = self._choose(name, severity)
+        rows = [
+            [
+                RecentRow(datetime.fromtimestamp(int(at), UTC), message, each)
+                for message, at in found
+            ]
+            for each, found in sorted(self._captured.newest_entries().items())
+            if each in chosen
+        ]
+        return merge_recent(rows, n)
+
+    def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
+        chosen = self._choose(name, severity)
+        hours = {hour for each, hour in self._captured.counts_by_hour() if each in chosen}
+        return [hour_start(hour) for hour in sorted(hours, reverse=True)]
+
+    def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        return {each: self.hours(*each) for each in self.destinations()}
+
+    def destinations(self) -> list[Destination]:
+        counted = {destination for destination, _ in self._captured.counts_by_hour()}
+        return sorted(counted | self._captured.newest_entries().keys())
+
+    def _choose(self, name: str | None, severity: Severity | None) -> set[Destination]:
+        named = named_destinations(name, severity)
+        return named | matching(self.destinations(), name, severity)
+
+
+def _redis_order(row: CommonRow) -> tuple[int, bytes]:
+    return row.count, row.message.encode()
+
+
+# Clients are made and opened in many ways, and used from many threads and event loops. All of them
+# accept entries through a Buffer and read through a Reader. So while there is a capture, it takes
+# the place of these methods.
+
+_CAPTURES: list[Captured] = []
+"""The innermost last."""
+
+_LOCK = threading.Lock()
+_ACCEPTING = ("put", "put_recent")
+_READING = ("top", "recent", "hours", "hours_by_destination", "destinations")
+_ORIGINALS: dict[tuple[type, str], Callable[..., Any]] = {}
+
+
+def _patch() -> None:
+    for patched, names, replacement in (
+        (Buffer, _ACCEPTING, _accepting),
+        (Reader, _READING, _reading),
+    ):
+        for name in names:
+            original = _ORIGINALS[patched, name] = vars(patched)[name]
+            setattr(patched, name, replacement(original, name))
+
+
+def _restore() -> None:
+    for (patched, name), original in _ORIGINALS.items():
+        setattr(patched, name, original)
+
+
+def _accepting(original: Callable[..., Any], _: str) -> Callable[..., Any]:
+    def accept(buffer: Buffer, *arguments: Any, **options: Any) -> Any:
+        captures = _CAPTURES[-1:]  # none, if the last one ends in another thread
+        if captures and not buffer.is_closed:
+            buffer = captures[0].buffer_for(buffer)
+        return original(buffer, *arguments, **options)
+
+    return accept
+
+
+def _reading(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    async def read(reader: Reader, *arguments: Any) -> Any:
+        captures = _CAPTURES[-1:]
+        if not captures:
+            return await original(reader, *arguments)
+        return getattr(_CapturedReader(captures[0], reader.settings), name)(*arguments)
+
+    return read

@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import MovedError
 
 import logcommon
-from logcommon import CommonLog, Destination, ServerRefusedError
+from logcommon import (
+    ClusterUnsupportedError,
+    CommonLog,
+    Destination,
+    ServerRefusedError,
+)
 from logcommon.read.queries import Query
 from logcommon.read.reader import Reader
 from logcommon.schema.commands import Reply
@@ -302,6 +308,22 @@ async def test_what_cannot_be_read_at_all_is_an_error(
         with pytest.raises(ServerRefusedError, match=":bad:info"):
             await read
     assert caplog.messages == []
+
+
+async def test_a_cluster_is_an_error_even_if_some_destinations_are_read(valkey: Redis) -> None:
+    """A node that has the keys of some destinations does not make the others left out."""
+
+    class Reading(TurningReader):
+        async def _execute(self, queries: Sequence[Query[Any]]) -> list[list[Reply]]:
+            replies = await super()._execute(queries)
+            if self.round_trips == 2:
+                replies[0][-1] = MovedError("1 127.0.0.1:6379")
+            return replies
+
+    for name in ("api", "web"):
+        await _counted(valkey, name, NOON, None)
+    with pytest.raises(ClusterUnsupportedError):
+        await Reading(valkey).top(None, None, 9, NOON)
 
 
 def test_a_client_in_the_background_reads_several_as_well(valkey_url: str) -> None:

@@ -70,12 +70,17 @@ class Reader:
         self._settings = settings
         self._alarm = RateLimitedWarnings()
 
+    @property
+    def settings(self) -> Settings:
+        """The settings of the client that reads."""
+        return self._settings
+
     async def top(
         self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
     ) -> list[CommonRow]:
         """Return the `n` most common messages of `hour`, or of the current hour if it is None."""
-        _require_count(n)
-        wanted = hour_of(self._settings.clock()) if hour is None else _hour_with(hour)
+        require_count(n)
+        wanted = hour_of(self._settings.clock()) if hour is None else hour_with(hour)
 
         destinations = await self._choose(name, severity)
         answers = await self._ask({each: top_query(each, n, wanted) for each in destinations})
@@ -85,7 +90,7 @@ class Reader:
 
     async def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         """Return the `n` newest entries, newest first."""
-        _require_count(n)
+        require_count(n)
 
         destinations = await self._choose(name, severity)
         answers = await self._ask({each: recent_query(each, n) for each in destinations})
@@ -193,12 +198,19 @@ def _parse(query: Query[_T], replies: Sequence[Reply]) -> _T:
     return query.parse(results)
 
 
-def _require_count(n: int) -> None:
+def require_count(n: int) -> None:
+    """Raise InvalidArgumentError unless `n` is a number of rows."""
     if not isinstance(n, int) or n < 1:
         raise InvalidArgumentError(f"n must be a whole number of at least 1, not {n!r}")
 
 
-def _hour_with(moment: datetime) -> Hour:
+def hour_with(moment: datetime) -> Hour:
+    """Return the hour that a moment is in; a naive one is UTC.
+
+    Raises:
+        InvalidArgumentError: It is no datetime, or out of range in UTC.
+
+    """
     if not isinstance(moment, datetime):
         raise InvalidArgumentError(f"hour must be a datetime, not {type(moment).__name__}")
     hour = hour_of((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
