@@ -80,9 +80,11 @@ async def test_patterns_match_the_keys_of_a_service_alone(valkey: Redis, name: s
     ours = {*keys[:5], keys.hour(494_412)}
     for key in ours:
         await valkey.set(key, "")
+
     for other in ("api2", "ap", "aX", "a", "aXb", "b", "größe"):
         if other != name:
             for key in destination_keys(Destination(other, "info"))[:5]:
                 await valkey.set(key, "")
+
     patterns = service_patterns(name)
     assert {key for each in patterns for key in await valkey.keys(each)} == ours

@@ -54,15 +54,15 @@ class Middleware(Generic[_Application]):
 
 
 class State(Enum):
-    """How far a request has got. OPEN → ENDING → COMPLETE → ANSWERED, or to LEFT or FAILED."""
+    """How far a request has got: OPEN → ENDING → COMPLETE → ANSWERED, or instead LEFT or FAILED."""
 
     OPEN = auto()
     """The response is not complete; it may not have started."""
     ENDING = auto()
-    """The last part of the response has been handed to the server."""
+    """The last part of the response is being sent."""
     COMPLETE = auto()
-    """The server has taken it. A 5xx counts only when the application has returned: it may yet
-    raise the exception that the 5xx stands for."""
+    """The last part was sent. A 5xx is not counted until the application returns, because it may
+    still raise the exception that the 5xx stands for."""
     ANSWERED = auto()
     """The response is counted."""
     LEFT = auto()
@@ -81,9 +81,9 @@ _COUNTED = (ANSWERED, LEFT, FAILED)
 class RequestCycle:
     """Counts one request, or one websocket connection, as it goes from state to state.
 
-    A middleware calls the methods as things happen. Of a response, a disconnect and an exception
-    one is counted; only an exception may follow on another one. A request that is over its time is
-    counted as slow as well, once.
+    A middleware calls the methods as things happen. A request counts once, as a response, a
+    disconnect or an exception; only an exception can still follow one of the others. A request that
+    takes too long is counted as slow in addition.
 
     Args:
         requests: Where to count.
