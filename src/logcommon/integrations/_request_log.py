@@ -30,7 +30,7 @@ class RequestLog:
     what to do about it.
 
     Args:
-        log: The client, or one in the background, which opens itself.
+        log: The client; a background client opens itself.
         service: The name to count under.
         choose: Returns what to log of a request; None logs nothing. If it raises, nothing is
             logged but a warning of the logger `logcommon`, once a minute at most.
