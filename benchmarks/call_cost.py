@@ -7,18 +7,15 @@ as it would in a service, and no time is taken before every call is known to hav
 
 import argparse
 import gc
-import os
-import platform
 import sys
 import time
-from importlib.metadata import version
 from statistics import median
 from typing import TypeAlias
 
 from redis import Redis
 
 import _callers
-from _support import PLACEMENTS, server_url
+from _support import add_server_options, describe_run, server_url
 
 BASELINE, NOWAIT = "deque.append, time.time()", "log_common_nowait"
 NULL, HANDLER, QUEUE = "NullHandler", "CommonLogHandler", "QueueHandler"
@@ -62,6 +59,7 @@ def measure(caller: _callers.Caller, calls: int, url: str) -> float:
     with caller(url, WARM_UP + calls) as call:
         call(WARM_UP)
         gc.collect()
+
         begin = time.perf_counter()
         call(calls)
         seconds = time.perf_counter() - begin
@@ -88,6 +86,7 @@ def print_results(times: Times) -> None:
             added = f"{_added(times, name, first):8,.0f}" if name != first else ""
             ratio = _ratio(times, name, BASELINE)
             print(f"{name:25} {median(times[name]):10,.0f} {ratio:6.1f} {added}".rstrip())
+
     print(f"\nratio: to '{BASELINE}'; added: to the first of the table; within each round\n")
     ratio = _ratio(times, NOWAIT, BASELINE)
     print(f"{NOWAIT} = {ratio:.2f} times {BASELINE}; {_verdict(ratio, MOST_OF_BASELINE)}")
@@ -117,20 +116,13 @@ def main() -> None:
         "--quick", action="store_true", help="three rounds, of a fifth of the calls"
     )
     parser.add_argument("--rounds", type=int, default=15, help="take the median of so many")
-    parser.add_argument("--url", help="an empty server, which is FLUSHED; else one is started")
-    parser.add_argument("--cpus", choices=PLACEMENTS, default="free", help="server's and ours")
+    add_server_options(parser)
     options = parser.parse_args()
+
     rounds, share = (3, 5) if options.quick else (options.rounds, 1)
     with server_url(options.url, options.cpus) as url, Redis.from_url(url) as admin:
-        server = admin.info("server")
-        peers = ("redis", "loguru", "structlog", "opentelemetry-sdk")
-        print(
-            f"Python {platform.python_version()}, "
-            f"{', '.join(f'{name} {version(name)}' for name in peers)}, "
-            f"{server.get('server_name', 'redis')} "
-            f"{server.get('valkey_version', server['redis_version'])}, "
-            f"{os.cpu_count()} CPUs ({options.cpus})"
-        )
+        packages = ("redis", "loguru", "structlog", "opentelemetry-sdk")
+        print(f"{describe_run(admin, *packages)} ({options.cpus})")
         times = measure_all(rounds, share, url)
     print_results(times)
 

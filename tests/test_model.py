@@ -1,6 +1,7 @@
-"""The values at the ground."""
+"""The values that all parts of the package use."""
 
 import logging
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import (
     FIRST_HOUR,
+    LATEST,
     Destination,
+    checked_time,
     cut_message,
     encode_message,
     hour_of,
@@ -18,6 +21,7 @@ from logcommon.model import (
     hour_text,
     parse_hour,
     parse_recent,
+    plain_text,
     recent_text,
     require_text,
     severity_name,
@@ -60,7 +64,7 @@ def test_a_severity_that_cannot_be_used_is_refused(severity: object) -> None:
 
 
 def test_a_message_that_is_no_text_is_refused() -> None:
-    """Bytes and numbers are not guessed at, and the error does not repeat them."""
+    """Bytes and numbers are refused, and the error does not repeat them."""
     with pytest.raises(InvalidArgumentError, match="not bytes: decode") as caught:
         require_text(b"secret")  # type: ignore[arg-type]
     assert "secret" not in str(caught.value)
@@ -68,7 +72,7 @@ def test_a_message_that_is_no_text_is_refused() -> None:
 
 @given(any_text, st.integers(16, 64))
 def test_a_message_is_cut_between_characters(message: str, longest: int) -> None:
-    """What is stored is at most as long as the limit, and a marked prefix where it was cut."""
+    """A stored message is within the limit; one that was cut is a prefix with a mark."""
     cut = cut_message(message, longest)
     assert len(encode_message(cut)) <= longest
     if cut != message:
@@ -89,12 +93,12 @@ def test_hours_are_written_as_the_book_writes_them(moment: int) -> None:
 
 @pytest.mark.parametrize("text", [None, "", b"yesterday", b"\xff"])
 def test_what_is_no_hour_reads_as_none(text: str | bytes | None) -> None:
-    """A foreign value at `:start` is treated as no hour at all."""
+    """A value at `:start` that is not an hour is treated as missing."""
     assert parse_hour(text) is None
 
 
 def test_the_first_and_the_last_hour() -> None:
-    """Hours reach from the year 1 to the year 9999; one beyond is an error of ours."""
+    """Hours range from the year 1 to the year 9999; any other is an InvalidArgumentError."""
     assert hour_text(FIRST_HOUR) == "0001-01-01T00:00:00"
     assert parse_hour(b"0001-01-01T00:00:00") == FIRST_HOUR
     last = parse_hour(b"9999-12-31T23:00:00")
@@ -107,14 +111,14 @@ def test_the_first_and_the_last_hour() -> None:
 
 @given(seconds, any_text)
 def test_recent_entries_read_back(moment: int, message: str) -> None:
-    """The time and the message of a recent entry survive the book's one line of text."""
+    """The time and the message of a recent entry can be read back from the book's format."""
     row = parse_recent(recent_text(message, moment))
     assert row.message == message
     assert row.time == datetime.fromtimestamp(moment, UTC)
 
 
 def test_a_recent_entry_looks_like_the_books() -> None:
-    """Our entries can't be told from those of the book's companion, in UTC."""
+    """Our entries have the format of the book's `log_recent`, in UTC."""
     assert recent_text("hello", 1_795_468_258) == "Mon Nov 23 21:10:58 2026 hello"
 
 
@@ -134,7 +138,7 @@ def test_a_recent_entry_looks_like_the_books() -> None:
     ],
 )
 def test_a_foreign_recent_entry_is_all_message(text: str) -> None:
-    """An entry without a time of ours loses nothing."""
+    """An entry that does not begin with a time is a message as a whole."""
     row = parse_recent(text)
     assert (row.time, row.message) == (None, text)
 
@@ -144,8 +148,46 @@ def test_a_foreign_recent_entry_is_all_message(text: str) -> None:
     st.text("MonFebJan 0123456789:,+-", max_size=30),
 )
 def test_whatever_stands_in_a_recent_log_is_read(likely: str, text: str) -> None:
-    """No entry of another program raises, and none loses its message."""
+    """Entries of other programs can all be read, with their messages."""
     for entry in (likely, text):
         row = parse_recent(entry)
         assert entry.endswith(row.message)
         assert (row.message == entry) == (row.time is None)
+
+
+class _Odd(str):
+    """Text whose class overrides how it is hashed, compared, shown and encoded."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return "other"
+
+    def encode(self, *_: object) -> bytes:
+        raise ZeroDivisionError
+
+
+def test_a_message_of_a_subclass_becomes_plain_text() -> None:
+    """A message of a subclass of `str` becomes the plain text that it is."""
+    assert plain_text(_Odd("m")) == "m"
+    assert type(plain_text(_Odd("m"))) is str
+    with pytest.raises(InvalidArgumentError, match="not bytes: decode or format it first"):
+        plain_text(b"m")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("time", [0, 12, 1.5, LATEST - 1])
+def test_a_time_is_a_plain_number(time: float) -> None:
+    """Whatever kind of number a clock returns, it is a float from here on."""
+    assert checked_time(time) == time
+    assert type(checked_time(time)) is float
+
+
+@pytest.mark.parametrize("time", [-1, LATEST, math.inf, math.nan, None, "noon", {}])
+def test_what_is_no_time_is_refused(time: object) -> None:
+    """A clock that returns something else gets an error that says what it must return."""
+    with pytest.raises(InvalidArgumentError, match="clock must return seconds since the epoch"):
+        checked_time(time)  # type: ignore[arg-type]

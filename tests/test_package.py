@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import logcommon
 
@@ -21,6 +23,7 @@ def test_the_root_imports_no_extra() -> None:
         " | {'aiohttp', 'fastapi', 'starlette', 'structlog', 'loguru'};"
         "print(sorted(extras & sys.modules.keys()))"
     )
+
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -32,3 +35,9 @@ def test_every_error_is_under_the_root() -> None:
     errors = [value for name, value in vars(logcommon).items() if name.endswith("Error")]
     assert len(errors) > 5
     assert all(issubclass(error, logcommon.LogCommonError) for error in errors)
+
+
+def test_the_dev_group_is_the_dev_extra() -> None:
+    """`uv sync` and `pip install -e '.[dev]'` install the same."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["dependency-groups"] == {"dev": ["logcommon[dev]"]}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from logcommon import InvalidArgumentError, connect
+from logcommon import InvalidArgumentError, Settings, background, connect
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,10 @@ from logcommon import InvalidArgumentError, connect
         ("max_members", 0),
         ("max_message_bytes", 15),
         ("max_destinations", 0),
+        ("max_pending", True),
+        ("linger", True),
+        ("max_clock_lead", False),
+        ("spool", 12),
         ("redact", "secrets"),
         ("clock", 12),
     ],
@@ -38,6 +42,13 @@ def test_a_setting_out_of_range_is_refused(name: str, value: object) -> None:
 
 
 def test_a_fraction_of_a_whole_number_is_named_as_such() -> None:
-    """1.5 is a number of at least 0, so that can't be what is wrong with it."""
+    """The error for 1.5 says that a whole number is needed."""
     with pytest.raises(InvalidArgumentError, match="history_hours must be a whole number"):
         connect(history_hours=1.5)  # type: ignore[arg-type]
+
+
+def test_a_client_has_the_settings_it_was_made_with() -> None:
+    """Both kinds of client return the settings that were given, and defaults for the rest."""
+    expected = Settings(linger=1, max_pending=5)
+    assert connect("redis://host", linger=1, max_pending=5).settings == expected
+    assert background("redis://host", linger=1, max_pending=5).settings == expected

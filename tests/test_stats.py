@@ -1,4 +1,4 @@
-"""The account of every call: it adds up at any moment, and can fail to."""
+"""The account of every call: it adds up at any moment, unless something is wrong."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ def assert_adds_up(stats: logcommon.Stats) -> None:
 
 @pytest.mark.parametrize("ends_cut_off", [False, True])
 def test_the_account_adds_up_at_every_line_of_the_writer(ends_cut_off: bool) -> None:
-    """Whoever reads it, from a thread or a signal handler, and whenever: no call is on its way."""
+    """It adds up whenever a thread or a signal handler reads it."""
     clock = HandClock()
     network = Network(FakeServer())
     log = logcommon.connect(
@@ -55,6 +55,7 @@ def test_the_account_adds_up_at_every_line_of_the_writer(ends_cut_off: bool) -> 
             clock.turn(-30)
             log.log_common_nowait("api", "too late")
             await log.flush()
+
             clock.turn(29)
             if ends_cut_off:
                 network.end(None)
@@ -71,7 +72,7 @@ def test_the_account_adds_up_at_every_line_of_the_writer(ends_cut_off: bool) -> 
 
 
 def test_the_account_can_fail_to_add_up() -> None:
-    """What is pending is counted where it is, and is not the rest of a sum."""
+    """`pending` is counted and not calculated, so a lost call shows."""
     log = logcommon.connect()
     log.log_common_nowait("api", "m")
     assert_adds_up(log.stats)

@@ -20,6 +20,7 @@ from logcommon.exceptions import (
 from logcommon.functions import log_common, log_recent
 from logcommon.messages.redaction import redact_secrets
 from logcommon.model import OTHER, CommonRow, Destination, RecentRow
+from logcommon.settings import Settings
 from logcommon.stats import Stats
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "RecentRow",
     "ServerRefusedError",
     "ServerUnavailableError",
+    "Settings",
     "SpoolError",
     "Stats",
     "SyncUseError",

@@ -1,4 +1,4 @@
-"""A client for programs without an event loop: a thread keeps it open."""
+"""A client for programs without an event loop: a thread of its own keeps it open."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableSequence
 from datetime import datetime
-from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Any, ParamSpec, Self, TypeVar
 
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
@@ -19,23 +17,24 @@ from logcommon.exceptions import (
     NotWrittenError,
 )
 from logcommon.model import RECENT_LENGTH, CommonRow, Destination, RecentRow, Severity
-from logcommon.runtime import ending
-from logcommon.runtime.fork import begin_anew_in_children
+from logcommon.runtime import ending, fork
 from logcommon.runtime.keeper import Keeper, Outcome
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.keepers import Keepers
+from logcommon.runtime.warnings import RateLimitedWarnings
+from logcommon.server.target import Target
+from logcommon.settings import Settings
 from logcommon.stats import Stats
 from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
 
-_FAREWELL = 2.0
-"""Seconds that the thread may take to end, besides the time that its client may take."""
+_THREAD_TIMEOUT = 2.0
+"""Seconds that the thread may take to end, in addition to those for closing its client."""
 
-_PAUSE = 1.0
-"""Seconds until a client that could not be opened is tried again, and for which one that could not
-write does not make the next one wait for the same."""
+_GIVEN_UP_FOR = 1.0
+"""Seconds after a flush that failed in which a close waits for nothing."""
 
-_RESIGNATION = 60.0
-"""Seconds for which nothing is waited for at the end of a process that could not write."""
+_GIVEN_UP_AT_EXIT_FOR = 60.0
+"""Seconds after a write at the end of the process that failed in which nothing is waited for."""
 
 _Result = TypeVar("_Result")
 _Parameters = ParamSpec("_Parameters")
@@ -44,12 +43,12 @@ _Parameters = ParamSpec("_Parameters")
 class BackgroundLog:
     """A client for programs without an event loop; made by `background`.
 
-    The first call opens it in a thread of its own. It is safe from any thread, in signal handlers
-    and after a fork, and is flushed when the process ends. After `close` the next call opens it
-    again.
+    The first call opens it in a thread of its own. It can be used from any thread, in signal
+    handlers and after a fork, and it is flushed when the process ends. After `close` the next call
+    opens it again.
 
     Args:
-        url: Where to connect; as for `connect`.
+        url: Where to connect, as for `connect`.
         settings: Keyword arguments of `connect`.
 
     Raises:
@@ -60,28 +59,33 @@ class BackgroundLog:
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
         if not isinstance(url, str):
             raise InvalidArgumentError(
-                f"a client in the background takes a URL, not {type(url).__name__}: a "
-                "redis.asyncio client belongs to its event loop, so use logcommon.connect there"
+                f"a background client takes a URL, not {type(url).__name__}: a redis.asyncio "
+                "client belongs to its event loop, so use logcommon.connect there"
             )
-        self._url = url
-        checked = connect(url, **settings)._settings
-        self._log = CommonLog(url, checked, buffer=_OpenBuffer)
-        self._drain_timeout = checked.drain_timeout
-        self.patience = checked.drain_timeout + _FAREWELL
-        """Seconds that `close` may take."""
-        self._alarm = Alarm()
-        self._begin()
-        begin_anew_in_children(self)
-        ending.prepare()
 
-    def _begin(self) -> None:
-        self._keepers: set[Keeper] = set()
-        self._turn: dict[str, Keeper] = {}
-        self._not_before = self._gave_up_at = float("-inf")
-        self._go_slow()
+        self._settings = Settings(**settings)
+        self._buffer = _ReopenableBuffer(self._settings)
+        self._log = _KeptLog(url, self._settings, self._buffer)
+        self._address = str(Target(url))
+        self._drain_timeout = self._settings.drain_timeout
+        self.close_timeout: float = self._drain_timeout + _THREAD_TIMEOUT
+        """Seconds that `close` may take."""
+
+        self._warnings = RateLimitedWarnings()
+        self._keepers = Keepers(
+            self._log, self._drain_timeout, self._go_fast, self._go_slow, self._warn
+        )
+        self._reset()
+        fork.reset_in_children(self)
+        ending.install_hooks()
+
+    def _reset(self) -> None:
+        self._is_attended = False
+        """Whether calls need not look for a keeper: there is one, and all hooks are installed."""
+        self._given_up_until = float("-inf")
 
     def __enter__(self) -> Self:
-        """Open the client; it need not be waited for."""
+        """Open the client, without waiting for it."""
         self._require_keeper()
         return self
 
@@ -95,11 +99,10 @@ class BackgroundLog:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<logcommon.BackgroundLog for {_without_credentials(self._url)}>"
+        return f"<logcommon.BackgroundLog for {self._address}>"
 
-    # While the thread runs, an attribute takes the place of this method.
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Count `message`, and log it as recent; returns at once.
+        """Count `message` and put it on the recent log; return at once.
 
         Args:
             name: The service.
@@ -110,32 +113,40 @@ class BackgroundLog:
             InvalidArgumentError: The name, the message or the severity can't be used.
 
         """
-        self._log.log_common_nowait(name, message, severity)
-        self._called()
+        self._buffer.put(name, message, severity)
+        if not self._is_attended:
+            self._attend()
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
-        self._log.log_recent_nowait(name, message, severity)
-        self._called()
+        """Put `message` on the recent log without counting it; else like `log_common_nowait`."""
+        self._buffer.put_recent(name, message, severity)
+        if not self._is_attended:
+            self._attend()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged before this call is in Redis; return whether it is.
 
         Args:
-            timeout: Seconds to wait at most, None for `drain_timeout`.
+            timeout: Seconds to wait at most; None for `drain_timeout`.
 
         """
         deadline = time.monotonic() + (self._drain_timeout if timeout is None else timeout)
+
         while self._log.stats.pending:
             try:
                 self._ask(self._log.flush, deadline)
             except NotWrittenError:  # another thread closed the client meanwhile
                 continue
             except (TimeoutError, ClientClosedError):
-                self._gave_up_at = time.monotonic()
+                self._given_up_until = time.monotonic() + _GIVEN_UP_FOR
                 return False
             return True
         return True
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the client was made with."""
+        return self._settings
 
     @property
     def stats(self) -> Stats:
@@ -144,8 +155,8 @@ class BackgroundLog:
 
     def top(
         self,
-        name: str,
-        severity: Severity = logging.INFO,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
         n: int = 10,
         hour: datetime | None = None,
     ) -> list[CommonRow]:
@@ -153,7 +164,10 @@ class BackgroundLog:
         return self._ask(lambda: self._log.top(name, severity, n, hour))
 
     def recent(
-        self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
+        self,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
+        n: int = RECENT_LENGTH,
     ) -> list[RecentRow]:
         """Return the `n` newest entries, as `CommonLog.recent` does."""
         return self._ask(lambda: self._log.recent(name, severity, n))
@@ -162,24 +176,29 @@ class BackgroundLog:
         """Return every destination that was logged to, as `CommonLog.destinations` does."""
         return self._ask(self._log.destinations)
 
-    def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
+    def hours(self, name: str | None, severity: Severity | None = logging.INFO) -> list[datetime]:
         """Return the hours that have counts, as `CommonLog.hours` does."""
         return self._ask(lambda: self._log.hours(name, severity))
+
+    def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        """Return the hours of every destination, as `CommonLog.hours_by_destination` does."""
+        return self._ask(self._log.hours_by_destination)
 
     def close(self) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, and end the thread.
 
-        Call it again or not at all: the process closes it when it ends. A later call opens it.
+        Calling this is optional: the process does so when it ends. A later call opens the client
+        again.
         """
         self.begin_close()
-        patience = _FAREWELL if self._has_just_given_up() else self.patience
-        self.finish_close(time.monotonic() + patience)
+        timeout = _THREAD_TIMEOUT if self._has_just_given_up() else self.close_timeout
+        self.finish_close(time.monotonic() + timeout)
 
-    # For an event loop, in which nothing may block
+    # For event loops, which must not be blocked
 
-    async def opened(self) -> CommonLog:
-        """Return the client once it is open; as it is if it can't be opened."""
-        keeper = None if self._log._is_open else self._require_keeper()
+    async def open_async(self) -> CommonLog:
+        """Return the client once it is open, or once it is known that it can't be opened."""
+        keeper = None if self._log.is_open else self._require_keeper()
         if keeper is not None:
             replied, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -187,100 +206,75 @@ class BackgroundLog:
                 with contextlib.suppress(RuntimeError):  # that loop is closed
                     loop.call_soon_threadsafe(replied.set)
 
-            keeper.ask(_nothing, reply)
+            keeper.submit(_do_nothing, reply)
             await replied.wait()
         return self._log
 
-    async def written(self) -> None:
-        """Wait until what was logged is in Redis, no longer than a drain may take."""
+    async def flush_async(self) -> None:
+        """Wait until what was logged is in Redis, for `drain_timeout` seconds at most."""
         with contextlib.suppress(TimeoutError, LogCommonError):
             async with asyncio.timeout(self._drain_timeout):
                 if self._log.stats.pending:
-                    await (await self.opened()).flush()
+                    await (await self.open_async()).flush()
 
-    # For the end of the process
+    # For the end of the process: see `ending.ClosedAtExit`
 
     def begin_close(self) -> None:
         """Begin to write what is pending, and return at once."""
         if self._log.stats.pending:
             self._require_keeper()
-        timeout = 0.0 if self._has_just_given_up() else self._drain_timeout
-        for keeper in self._known_keepers():
-            keeper.close(timeout)
+        self._keepers.close(self._time_to_drain())
 
     def is_closing(self) -> bool:
         """Whether the thread still runs."""
-        return any(keeper.is_alive for keeper in self._known_keepers())
+        return self._keepers.is_alive
 
     def finish_close(self, deadline: float) -> None:
-        """Wait until what is pending is written, until that monotonic time at most."""
-        self._join(deadline)
+        """Wait until what is pending is written, or until `deadline` by the monotonic clock."""
+        self._keepers.join(deadline)
         if self._log.stats.pending and time.monotonic() < deadline:
-            self.begin_close()  # after an exception in the middle of a start something may be left
-            self._join(deadline)
-        if self._log.stats.pending and not self.is_closing():
-            self._write_here()
-        if not self._log.stats.pending:
-            ending.closed(self)
+            self.begin_close()  # an exception may have come while a thread was being started
+            self._keepers.join(deadline)
+        if self._log.stats.pending and not self._keepers.is_alive:
+            self._keepers.run_here(self._time_to_drain())
 
-    def _join(self, deadline: float) -> None:
-        for keeper in self._known_keepers():
-            keeper.join(deadline - time.monotonic())
-            if not keeper.is_alive:
-                self._keepers.discard(keeper)
+        if not self._has_work():
+            ending.forget(self)
+            if self._has_work():  # another thread has just logged
+                ending.close_at_exit(self)
 
-    def _known_keepers(self) -> set[Keeper]:
-        return {*self._turn.values(), *tuple(self._keepers)}
+    def reset_after_fork(self) -> None:
+        """Reset to a client without a thread in a forked child; called by `runtime.fork`."""
+        self._keepers.reset_after_fork()
+        self._reset()
 
-    def _called(self) -> None:
-        """See to it that what was logged will be written."""
-        if ending.in_hurry():
+    def _attend(self) -> None:
+        """Make sure that what was logged will be written."""
+        if ending.must_write_at_once():
             self._write_now()
             return
         keeper = self._require_keeper()
-        if keeper is not None and ending.prepare():
+        if keeper is not None and ending.install_hooks():
             with contextlib.suppress(RuntimeError):  # its loop has ended
                 keeper.loop.call_soon_threadsafe(self._go_fast, keeper)
 
     def _require_keeper(self) -> Keeper | None:
-        """Return the one that serves, or that will; None if there can't be one now."""
-        for keeper in self._known_keepers():
-            if keeper.serves:
-                return keeper
-        if time.monotonic() < self._not_before:
-            return None
-        ending.close_at_end(self)
-        try:
-            keeper = self._keeper()
-        except OSError:  # there are too many open files
-            return None
-        self._keepers.add(keeper)
-        return keeper if keeper.start() else None
+        ending.close_at_exit(self)
+        return self._keepers.require()
 
-    def _keeper(self) -> Keeper:
-        return Keeper(
-            self._log,
-            self._log._settings.drain_timeout,
-            self._turn,
-            self._go_fast,
-            self._go_slow,
-            self._failed,
-        )
-
-    # These are called in the thread, one after the other.
+    # The keeper calls these three in its thread.
 
     def _go_fast(self, keeper: Keeper) -> None:
-        """Have calls go straight to the buffer while there is a thread."""
-        if ending.prepare() and not keeper.closing:
-            self.log_common_nowait = self._log.log_common_nowait  # type: ignore[method-assign]
+        """Let calls do nothing but append to the buffer, as there is a thread."""
+        if ending.install_hooks() and not keeper.closing:
+            self._is_attended = True
 
     def _go_slow(self) -> None:
-        """Have calls look again whether there is a thread."""
-        vars(self).pop("log_common_nowait", None)
+        """Let each call see to it again that there is a thread."""
+        self._is_attended = False
 
-    def _failed(self, error: Exception) -> None:
-        self._not_before = time.monotonic() + _PAUSE
-        self._alarm.warn("open", f"nothing is written: {error}")
+    def _warn(self, error: Exception) -> None:
+        self._warnings.warn("open", f"nothing is written: {error}")
 
     def _write_now(self) -> None:
         """Write what is pending before returning: the process may end at any moment."""
@@ -288,63 +282,53 @@ class BackgroundLog:
         self.close()
         after = self._log.stats
         if after.pending or (after.dropped, after.spooled) != (before.dropped, before.spooled):
-            self._gave_up_at = time.monotonic() + _RESIGNATION
+            self._given_up_until = time.monotonic() + _GIVEN_UP_AT_EXIT_FOR
 
-    def _write_here(self) -> None:
-        """Write what is pending in the thread of the caller, as there is no other."""
-        with contextlib.suppress(OSError, RuntimeError):
-            keeper = self._keeper()
-            keeper.close(0.0 if self._has_just_given_up() else self._drain_timeout)
-            keeper.run_here()
+    def _has_work(self) -> bool:
+        return bool(self._log.stats.pending) or self._keepers.is_alive
 
     def _has_just_given_up(self) -> bool:
-        return time.monotonic() - self._gave_up_at < _PAUSE
+        return time.monotonic() < self._given_up_until
+
+    def _time_to_drain(self) -> float:
+        return 0.0 if self._has_just_given_up() else self._drain_timeout
 
     def _ask(
-        self, question: Callable[[], Awaitable[_Result]], deadline: float = float("inf")
+        self, work: Callable[[], Awaitable[_Result]], deadline: float = float("inf")
     ) -> _Result:
         """Return what a coroutine function returns that is called where the client is open."""
-        replies: SimpleQueue[Outcome | None] = SimpleQueue()  # takes no lock of Python's
         while (keeper := self._require_keeper()) is not None:
-            keeper.ask(question, replies.put)
-            outcome = _first(replies, deadline)
-            if outcome is not None and not isinstance(outcome[1], ClientClosedError):
-                result, error = outcome
-                if error is not None:
-                    raise error
-                return cast("_Result", result)
+            with contextlib.suppress(ClientClosedError):  # another thread has just closed it
+                return keeper.call(work, deadline)
         raise ClientClosedError("the client can't be opened: the logger `logcommon` says why")
 
-    def _begin_in_child(self) -> object:
-        """Have no thread, in a forked process.
 
-        The copies of the parent's loops must not be closed here, which would take the parent's
-        connections out of their selectors.
-        """
-        parents = list(self._keepers)
-        self._begin()
-        return parents
+class _KeptLog(CommonLog):
+    """The client that a keeper opens and closes."""
+
+    async def close_within(self, timeout: float) -> None:
+        await self._close(timeout)
 
 
-class _OpenBuffer(Buffer):
-    """Keeps what is logged after it was drained for the last time until it is opened again."""
+class _ReopenableBuffer(Buffer):
+    """Keeps what is logged between a close and the next opening, instead of dropping it."""
 
-    _drained = False
+    _is_drained = False
 
     def open(self, wake: Callable[[], None]) -> None:
         super().open(wake)
-        self._drained = False
+        self._is_drained = False
 
     def drain(self, batch_size: int, onto: MutableSequence[Batch], *, last: bool = False) -> None:
-        if not self._drained:
-            self._drained = last
+        if not self._is_drained:
+            self._is_drained = last
             super().drain(batch_size, onto)
 
 
 def _like(
     _: Callable[_Parameters, CommonLog],
 ) -> Callable[[Callable[..., BackgroundLog]], Callable[_Parameters, BackgroundLog]]:
-    """Give a function the parameters of another."""
+    """Give a function the parameters of another, for type checkers."""
     return lambda function: function
 
 
@@ -360,7 +344,7 @@ def background(
 
     Args:
         target: A URL, as for `connect`.
-        settings: All that `connect` takes.
+        settings: Keyword arguments of `connect`.
 
     Raises:
         InvalidArgumentError: The URL or a setting can't be used.
@@ -369,49 +353,34 @@ def background(
     return BackgroundLog(target, settings)
 
 
-OURS = frozenset({"asyncio", "logcommon", "redis"})
-"""Loggers, with all below them, through which writing to Redis may log."""
+INTERNAL_LOGGERS = frozenset({"asyncio", "logcommon", "redis"})
+"""Loggers that writing to Redis may use, with all below them. To count their records could recurse
+without end."""
 
 
-def as_log(
+def log_for(
     target: "str | CommonLog | BackgroundLog", settings: Mapping[str, Any]
 ) -> CommonLog | BackgroundLog:
-    """Return a client that is the caller's as it is; for a URL, one in the background.
+    """Return a background client for a URL; a client is returned as it is.
 
     Raises:
-        InvalidArgumentError: The URL or a setting can't be used; or there are settings for a client
-            that has its own.
+        InvalidArgumentError: The URL or a setting can't be used, or there are settings in addition
+            to a client.
 
     """
     if not isinstance(target, CommonLog | BackgroundLog):
         return BackgroundLog(target, settings)
-    refuse(settings)
+    reject_settings(settings)
     return target
 
 
-def refuse(settings: Mapping[str, Any]) -> None:
-    """Raise InvalidArgumentError if there are settings for a client that has its own."""
+def reject_settings(settings: Mapping[str, Any]) -> None:
+    """Raise InvalidArgumentError if there are settings in addition to a client."""
     if settings:
         raise InvalidArgumentError(
-            f"a client is given its settings where it is made: give {', '.join(settings)} there"
+            f"a client takes its settings where it is made: give {', '.join(settings)} there"
         )
 
 
-def _first(replies: "SimpleQueue[Outcome | None]", deadline: float) -> Outcome | None:
-    left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
-    try:
-        return replies.get(timeout=left)
-    except Empty:
-        raise TimeoutError from None
-
-
-async def _nothing() -> None:
-    """Ask nothing, but wait until there is an answer."""
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query + parts.fragment:
-        return f"{parts.scheme}://…"
-    slashes = "//" if "//" in url else ""
-    return f"{parts.scheme}:{slashes}{parts.netloc.rpartition('@')[2]}{parts.path}"
+async def _do_nothing() -> None:
+    """Do nothing, once the client is open."""

@@ -1,21 +1,19 @@
-"""CommonLog: a writer and a reader with one lifetime."""
+"""`connect` and CommonLog: a writer and a reader with one lifetime."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import NoReturn, Self
 
 from redis.asyncio import Redis
 
-from logcommon.exceptions import ClientClosedError, InvalidArgumentError, SyncUseError
+from logcommon.exceptions import ClientClosedError, SyncUseError
 from logcommon.model import (
     RECENT_LENGTH,
     Clock,
@@ -25,11 +23,11 @@ from logcommon.model import (
     Severity,
 )
 from logcommon.read.reader import Reader
+from logcommon.runtime import fork
 from logcommon.runtime.atomic import Step, read_atomically
-from logcommon.runtime.fork import begin_anew_in_children
-from logcommon.runtime.threads import outlast, run_in_thread
-from logcommon.server.embedded import EmbeddedServer
-from logcommon.server.target import client_for
+from logcommon.runtime.threads import run_in_thread, wait_shielded
+from logcommon.server.target import Target
+from logcommon.session import Session
 from logcommon.settings import Settings
 from logcommon.stats import LEDGER_FIELDS, Ledger, Stats
 from logcommon.write.buffer import Buffer
@@ -37,9 +35,6 @@ from logcommon.write.spool import Spool
 from logcommon.write.writer import Writer
 
 _DEFAULTS = Settings()
-_EMBEDDED = "embedded:"
-
-_Rows = TypeVar("_Rows")
 
 
 def connect(
@@ -58,44 +53,55 @@ def connect(
     hold_seconds: float = _DEFAULTS.hold_seconds,
     hold_bytes: int = _DEFAULTS.hold_bytes,
     wait_replicas: int = _DEFAULTS.wait_replicas,
-    spool: str | os.PathLike[str] | None = None,
+    spool: str | os.PathLike[str] | None = _DEFAULTS.spool,
     redact: Callable[[str], str] | None = _DEFAULTS.redact,
     clock: Clock = _DEFAULTS.clock,
 ) -> "CommonLog":
-    """Return a client, to be used as `async with logcommon.connect(...) as log:`.
+    """Return a client. Use it as `async with logcommon.connect(...) as log:`.
 
-    Nothing is sent before it is entered, and entering does not wait for Redis.
+    Nothing is sent before the client is opened, and opening it does not wait for Redis.
 
     Args:
-        target: A URL (`redis://` or `valkey://`, `rediss://` or `valkeys://` for TLS, `unix://`),
-            a `redis.asyncio` client, which stays the caller's to close, or `embedded:` or
-            `embedded:DIRECTORY` for a server of one's own.
-        linger: Seconds between the starts of two commits that nobody waits for; the first is sent
-            at once. In that time, calls with the same message become one command.
+        target: A URL (`redis://` or `valkey://`, `rediss://` or `valkeys://` for TLS, `unix://`);
+            a `redis.asyncio` client, which the caller closes; or `embedded:` or
+            `embedded:DIRECTORY` for a private server.
+        linger: Seconds between the starts of two commits that no call waits for. The first starts
+            at once. Calls with the same message in that time become one command.
         drain_timeout: Seconds that closing may take to write what is pending.
-        commit_timeout: Seconds that one commit may take before it is tried again.
-        history_hours: How many hours before `:last` are kept; 0 for just the book's two.
+        commit_timeout: Seconds that one commit may take, connecting included, before it is tried
+            again.
+        history_hours: Hours that are kept before `:last`, each in a key that expires. 0 keeps only
+            the book's two hours.
         max_clock_lead: Seconds by which an entry's hour may begin after the server's time. An entry
-            of a later hour is counted in the server's current one; `math.inf` trusts every clock.
-        max_pending: Distinct messages that may wait to be written.
-        max_pending_bytes: Bytes of memory that they may take, and the recent entries beside them
-            as many again. A commit under way holds as much once more.
-        max_members: Distinct messages in Redis per destination and hour.
-        max_message_bytes: UTF-8 bytes of a message; a longer one is cut and marked with `…`.
-        max_destinations: Destinations of this client.
-        hold_seconds: Seconds for which a batch is held after Redis has acknowledged it, to be
-            written again if a failover loses it.
-        hold_bytes: Bytes of memory, estimated, that held batches may take.
-        wait_replicas: Replicas that must have acknowledged a commit before its calls are settled.
-            The user of Redis needs `+wait` for it.
-        spool: A file that keeps accepted entries until Redis has them; it is made if there is none.
-            What a killed process leaves in it, the next client with the same spool writes, exactly
-            once; at most the last second is lost. One client, one spool, one server.
-        redact: Called with each message before anything is kept of it; what it returns is logged
-            instead. `logcommon.redact_secrets` is a ready one.
-        clock: Returns seconds since the epoch. It alone decides in which hour an entry counts.
+            of a later hour is counted in the server's current hour. `math.inf` trusts every clock.
+        max_pending: Distinct messages that may wait to be written. A commit in progress holds as
+            many again.
+        max_pending_bytes: Bytes of memory that waiting messages may take. Entries that wait for the
+            recent log may take as many again, and a commit in progress holds as much once more.
+        max_members: Distinct messages in Redis per destination and hour. Each producer stops at the
+            limit as it last read it, so several that reach it together may exceed it by what they
+            had in progress.
+        max_message_bytes: UTF-8 bytes of a message, at least 16. A longer message is cut between
+            characters and marked with `…`.
+        max_destinations: Destinations of this client. Calls to any others are counted in the
+            destination `<other>`.
+        hold_seconds: Seconds for which a batch is held after Redis has acknowledged it. If a
+            failover loses it in that time, it is written again.
+        hold_bytes: Bytes of memory that held batches may take, estimated as the characters of each
+            message plus 120, and plus 140 for an entry of the recent log. The oldest batches are
+            released first.
+        wait_replicas: Replicas that must acknowledge a commit before its calls are settled. The
+            Redis user needs `+wait` for it.
+        spool: A file that keeps accepted entries until Redis has them. It is created if it does not
+            exist. If the process is killed, the next client with the same spool writes what is in
+            it, exactly once; at most the last second is lost. Give each client a spool of its own,
+            and use a spool with one server only.
+        redact: Called with each message before any of it is kept. What it returns is logged
+            instead; if it raises, a placeholder is. `logcommon.redact_secrets` is ready to use.
+        clock: Returns seconds since the epoch. It alone decides in which hour an entry is counted.
 
-    Whatever goes over a `max_` bound of numbers is counted as `<other>`, and `stats` says how many.
+    What exceeds `max_pending`, `max_pending_bytes`, `max_members` or `max_destinations` is counted
+    as `<other>`, and `stats` says how often.
 
     Raises:
         InvalidArgumentError: The target or a setting can't be used.
@@ -115,69 +121,62 @@ def connect(
         hold_seconds=hold_seconds,
         hold_bytes=hold_bytes,
         wait_replicas=wait_replicas,
-        spool=_path(spool),
+        spool=spool,
         redact=redact,
         clock=clock,
     )
+
     return CommonLog(target, settings)
 
 
 class CommonLog:
     """Counts and keeps the messages of services in Redis; made by `connect`.
 
-    `_nowait` calls are safe from any thread, before the client is entered and after it is closed.
-    Everything else needs the client to be open.
+    Methods that end in `_nowait` can be called from any thread, also before the client is opened
+    and after it is closed. All others need it to be open.
+
+    The methods don't call each other: a subclass that changes `log_common_nowait` changes
+    what integrations log, and nothing about `log_common`.
     """
 
     def __init__(
-        self, target: "str | Redis", settings: Settings, buffer: type[Buffer] = Buffer
+        self, target: "str | Redis", settings: Settings, buffer: Buffer | None = None
     ) -> None:
-        self._target = target
+        self._target = Target(target)
         self._settings = settings
-        self._embedded = _embedded_server(target)
-        if self._embedded is None:
-            client_for(target)  # now, and not when it is entered, is the time for an error
-        self._spool = None if settings.spool is None else Spool(settings.spool)
-        self._buffer = buffer(settings)
-        # In place of the method of this name, which shows what it does: a call through two Python
-        # frames takes an eighth longer, and this is the one that a service makes a million times.
-        self.log_common_nowait = self._buffer.put  # type: ignore[method-assign,assignment]
-        self._begin()
-        begin_anew_in_children(self)
+        self._spool = None if settings.spool is None else Spool(Path(settings.spool).absolute())
+        self._buffer = Buffer(settings) if buffer is None else buffer
+        self._reset()
+        fork.reset_in_children(self)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._ledger = Ledger()
-        self._session: _Session | None = None
+        self._session: Session | None = None
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_open else "closed"
+        return f"<logcommon.CommonLog for {self._target}, {state}>"
 
     async def __aenter__(self) -> Self:
-        """Start writing; with an embedded server, wait until that has started.
+        """Open the client: start writing. Waits for an embedded server, and for no other.
 
-        A client that was closed can be entered again, also in another event loop.
+        A client that was closed can be opened again, also in another event loop.
 
         Raises:
             ClientClosedError: The client is open.
             EmbeddedServerError: The embedded server can't be started.
-            SpoolError: The spool can't be used, or another client has it. (A damaged one can be: it
-                is moved aside, with a warning, and read as far as possible.)
+            SpoolError: The spool can't be used, or another client has it. (A damaged spool is no
+                error: it is moved aside with a warning, and what can be read of it is written.)
 
         """
-        if self._is_open:
+        if self.is_open:
             raise ClientClosedError("the client is open already: make another with connect()")
-        target = self._target
-        if self._embedded is not None:
-            await run_in_thread(self._embedded.start)
-            target = self._embedded.url
-        abandoned = self._abandoned_writer()
-        if self._spool is not None and abandoned is None:
-            await run_in_thread(self._spool.open)
-        client = client_for(target)
+
+        left = self._session
+        abandoned = left.writer if left is not None and left.is_abandoned else None
+        client = await self._open_target(with_spool=abandoned is None)
         writer = Writer(self._buffer, self._ledger, self._settings, self._spool, abandoned)
-        self._session = _Session(
-            client=client,
-            writer=writer,
-            reader=Reader(client, self._settings),
-            host=asyncio.create_task(_serve(writer, client), name="logcommon"),
-        )
+        self._session = Session.start(client, Reader(client, self._settings), writer)
         return self
 
     async def __aexit__(
@@ -189,18 +188,28 @@ class CommonLog:
         """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
         await self._close(self._settings.drain_timeout)
 
+    async def _open_target(self, *, with_spool: bool) -> Redis:
+        """Return a redis client for the target, and open the spool; on failure leave neither."""
+        client = await self._target.open()
+        try:
+            if self._spool is not None and with_spool:
+                await run_in_thread(self._spool.open)
+        except BaseException:
+            await self._target.close(client)
+            raise
+        return client
+
     async def _close(self, timeout: float) -> None:
         session = self._session
-        if session is None or session.host.get_loop() is not asyncio.get_running_loop():
+        if session is None or not session.is_here:
             raise ClientClosedError("the client is not open in this event loop")
-        session.writer.close(timeout)
+
         try:
-            await outlast(session.host)
+            await session.close(timeout)
         finally:
             self._session = None
-            _look_at(session.host)
-            release = asyncio.create_task(self._release(session.client))
-            await outlast(release)
+            release = asyncio.create_task(self._target.close(session.client))
+            await wait_shielded(release)
             release.result()
 
     def __enter__(self) -> NoReturn:
@@ -216,13 +225,14 @@ class CommonLog:
         )
 
     def __exit__(self, *exc: object) -> None:
-        """Do nothing: it can't be entered like this."""
+        """Do nothing: `__enter__` has raised."""
 
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Count `message`, and log it as recent; returns at once.
+        """Count `message` and put it on the recent log; return at once.
 
-        Never waits and never raises for a fault of Redis: what can't be written yet is kept, in
-        proportion to distinct messages, and written later in the hour in which it was logged.
+        A fault of Redis neither blocks the call nor makes it raise. What can't be written yet is
+        kept, in memory that grows with distinct messages, and is counted later in the hour in which
+        it was logged.
 
         Args:
             name: The service.
@@ -236,11 +246,11 @@ class CommonLog:
         self._buffer.put(name, message, severity)
 
     async def log_common(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Count `message`, and log it as recent; returns when Redis has it.
+        """Count `message` and put it on the recent log; return when Redis has it.
 
-        Calls that wait at the same time share a commit. While Redis can't be reached this waits:
-        give it a deadline with `asyncio.timeout` or `anyio.fail_after` if need be. The entry is
-        accepted all the same, and counted once.
+        Calls that wait at the same time share a commit. While Redis can't be reached, this waits;
+        `asyncio.timeout` or `anyio.fail_after` gives it a deadline. An entry whose wait was cut
+        short is still accepted, and counted once.
 
         Args:
             name: The service.
@@ -249,36 +259,46 @@ class CommonLog:
 
         Raises:
             InvalidArgumentError: The name, the message or the severity can't be used.
-            ClientClosedError: The client is not open.
+            ClientClosedError: The client is not open, or its event loop was closed meanwhile.
             NotWrittenError: The entry was not counted, and will not be.
             ClusterUnsupportedError: The server is one of a Redis Cluster. The entry is kept and
                 tried again until the client is closed.
 
         """
-        writer = self._require_session().writer
-        now = self._buffer.put(name, message, severity)
-        await writer.flush((name, severity, now))
+        session = self._require_session()
+        logged_at = self._buffer.put(name, message, severity)
+        await session.flush((name, severity, logged_at))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Put `message` on the recent log without counting it; else as `log_common_nowait`."""
+        """Put `message` on the recent log without counting it; else like `log_common_nowait`."""
         self._buffer.put_recent(name, message, severity)
 
     async def log_recent(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Put `message` on the recent log without counting it; else as `log_common`."""
-        writer = self._require_session().writer
+        """Put `message` on the recent log without counting it; else like `log_common`."""
+        session = self._require_session()
         self._buffer.put_recent(name, message, severity)
-        await writer.flush((name, severity, None))
+        await session.flush((name, severity, None))
 
     async def flush(self) -> None:
         """Wait until everything logged before this call is in Redis.
 
         Raises:
             ClientClosedError: The client is not open.
-            NotWrittenError: The client was closed meanwhile, and could not write it all.
+            NotWrittenError: The client was closed meanwhile and could not write everything.
             ClusterUnsupportedError: The server is one of a Redis Cluster.
 
         """
-        await self._require_session().writer.flush()
+        await self._require_session().flush()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is open, so that what is logged is written."""
+        return self._session is not None and self._session.is_running
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the client was made with."""
+        return self._settings
 
     @property
     def stats(self) -> Stats:
@@ -307,35 +327,46 @@ class CommonLog:
 
     async def top(
         self,
-        name: str,
-        severity: Severity = logging.INFO,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
         n: int = 10,
         hour: datetime | None = None,
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, the most common first.
 
+        Each row says in its `destination` where it was logged. Of several destinations, any that
+        can't be read because a key has the wrong type is left out, with a warning to the logger
+        `logcommon`.
+
         Args:
-            name: The service.
-            severity: A `logging` level, or any text.
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
             n: How many messages at most.
             hour: Any moment of the hour, in UTC if it is naive; None for the current hour,
-                which is empty until something is logged in it. `hours` says which there are.
+                which is empty until something is logged in it. `hours` says which hours there are.
 
         Raises:
             InvalidArgumentError: An argument can't be used.
             ClientClosedError: The client is not open.
             ServerUnavailableError: Redis can't be reached.
-            ServerRefusedError: Redis refused a command; the text names the key.
-            ClusterUnsupportedError: The server is one of a Redis Cluster.
+            ServerRefusedError: Redis refused a command, and nothing else was found; the text names
+                the key.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
 
         """
         session = self._require_session()
         return await session.read(session.reader.top(name, severity, n, hour))
 
     async def recent(
-        self, name: str, severity: Severity = logging.INFO, n: int = RECENT_LENGTH
+        self,
+        name: str | None,
+        severity: Severity | None = logging.INFO,
+        n: int = RECENT_LENGTH,
     ) -> list[RecentRow]:
-        """Return the `n` newest entries, newest first; raises as `top` does."""
+        """Return the `n` newest entries, newest first; arguments and errors as for `top`.
+
+        Times are whole seconds. Within a second, entries of several destinations take turns.
+        """
         session = self._require_session()
         return await session.read(session.reader.recent(name, severity, n))
 
@@ -344,120 +375,38 @@ class CommonLog:
         session = self._require_session()
         return await session.read(session.reader.destinations())
 
-    async def hours(self, name: str, severity: Severity = logging.INFO) -> list[datetime]:
-        """Return the hours that have counts, newest first, in UTC; raises as `top` does.
+    async def hours(
+        self, name: str | None, severity: Severity | None = logging.INFO
+    ) -> list[datetime]:
+        """Return the hours that have counts, newest first; arguments and errors as for `top`.
 
-        Hours before `:last` are found as far back as this client's `history_hours`.
+        An hour is given as its first moment, in UTC. Hours before `:last` are found as far back as
+        this client's `history_hours`.
         """
         session = self._require_session()
         return await session.read(session.reader.hours(name, severity))
 
-    @property
-    def _is_open(self) -> bool:
-        session = self._session
-        return session is not None and not (session.host.done() or session.is_abandoned)
+    async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        """Return the hours of every destination that was logged to, as `hours` does of some."""
+        session = self._require_session()
+        return await session.read(session.reader.hours_by_destination())
 
-    def _abandoned_writer(self) -> Writer | None:
-        """Return the writer of a session whose loop was closed before the writer had ended."""
+    def _require_session(self) -> Session:
         session = self._session
-        if session is None or session.host.done():
-            return None
-        return session.writer
-
-    def _require_session(self) -> "_Session":
-        if self._session is None or not self._is_open:
+        if session is None or not session.is_running:
             raise ClientClosedError(
                 "the client is not open: use it inside `async with logcommon.connect(...) as log:`"
             )
-        return self._session
+        return session
 
-    async def _release(self, client: Redis) -> None:
-        if client is not self._target:
-            await client.aclose()
-        if self._embedded is not None:
-            await run_in_thread(self._embedded.stop)
+    def reset_after_fork(self) -> None:
+        """Reset to an unopened client in a forked child; what is pending is the parent's to write.
 
-    def _begin_in_child(self) -> object:
-        """Reset to an unopened client in a forked child.
-
-        What is pending is the parent's to write. Its connections are kept from being closed here,
-        which would take them out of the event loop that the parent still watches.
+        Called by `logcommon.runtime.fork`.
         """
-        session = self._session
+        # Closing the parent's connections here would take them out of its event loop's selector.
+        fork.keep_alive(self._session)
         if self._spool is not None:
             self._spool.close_in_child()
         self._buffer.reset()
-        self._begin()
-        return session
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What a client has while it is open."""
-
-    client: Redis
-    writer: Writer
-    reader: Reader
-    host: "asyncio.Task[None]"
-
-    async def read(self, reading: Coroutine[Any, Any, _Rows]) -> _Rows:
-        """Read in the client's own event loop, also for a caller in another one."""
-        loop = self.host.get_loop()
-        if loop is asyncio.get_running_loop():
-            return await reading
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, loop))
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether its event loop was closed under it: it will never end."""
-        return self.host.get_loop().is_closed()
-
-
-async def _serve(writer: Writer, client: Redis) -> None:
-    # The group lives in a task of its own, so that a client may be entered in one task and closed
-    # in another, as frameworks do, and so that a fault in it can't cancel its host.
-    copying = asyncio.create_task(writer.copy_regularly())
-    with contextlib.suppress(asyncio.CancelledError):
-        try:
-            await writer.run(client)
-        except Exception as error:  # noqa: BLE001  # it is raised again
-            raise _exit_behind(error) or error  # noqa: B904  # its context is right already
-        finally:
-            copying.cancel()
-            await asyncio.wait([copying])
-            _look_at(copying)
-
-
-def _exit_behind(error: BaseException) -> SystemExit | KeyboardInterrupt | None:
-    """Return what a signal handler raised to end the program, if `error` came of that.
-
-    If it is raised while anyio enters a scope, the scope around it raises a RuntimeError instead.
-    That would end one task, and the program would never know that it was to end.
-    """
-    behind: BaseException | None = error
-    while behind is not None and not isinstance(behind, SystemExit | KeyboardInterrupt):
-        behind = behind.__context__
-    return behind
-
-
-def _look_at(task: "asyncio.Task[None]") -> None:
-    """Report what a task has failed with, unless that has ended the event loop already."""
-    error = None if task.cancelled() else task.exception()
-    if isinstance(error, Exception):
-        context = {"message": f"{task.get_name()} has failed", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
-
-
-def _path(spool: object) -> Path | None:
-    if spool is None:
-        return None
-    if not isinstance(spool, str | os.PathLike):
-        raise InvalidArgumentError(f"spool must be a path, not {type(spool).__name__}")
-    return Path(spool).absolute()
-
-
-def _embedded_server(target: object) -> EmbeddedServer | None:
-    if not isinstance(target, str) or not target.startswith(_EMBEDDED):
-        return None
-    directory = target.removeprefix(_EMBEDDED)
-    return EmbeddedServer(Path(directory) if directory else None)
+        self._reset()

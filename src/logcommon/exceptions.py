@@ -1,17 +1,16 @@
 """Every error that logcommon raises, under one root.
 
-No message of ours carries a logged message or a credential, so an error of this package can be
-shown or logged anywhere.
+Their texts never contain a logged message or a credential, so they can be shown or logged anywhere.
 """
 
 from typing import Any
 
 
 class LogCommonError(Exception):
-    """The root of every error raised by logcommon. Each can be pickled and copied."""
+    """The base class of every error of logcommon. Each can be pickled and copied."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default calls the class with its text, which some of the classes below don't take.
+        # By default the class is called with the text alone, which does not suit all classes below.
         return _rebuild, (type(self), self.args), self.__dict__
 
 
@@ -26,9 +25,9 @@ class InvalidArgumentError(LogCommonError, ValueError):
 
 
 class CommitTimeoutError(LogCommonError, TimeoutError):
-    """`log_common` did not get its transaction through in time; nothing was counted.
+    """The function `log_common` ran out of time before its transaction was executed.
 
-    `key` is the destination's key in Redis, `attempts` how many transactions were tried.
+    Nothing was counted. `key` is the destination's key in Redis, `attempts` the number of attempts.
     """
 
     def __init__(self, key: str, attempts: int, fault: str | None = None) -> None:
@@ -44,19 +43,20 @@ class CommitTimeoutError(LogCommonError, TimeoutError):
 class OutcomeUnknownError(LogCommonError):
     """The connection was lost after EXEC was sent: the entry was counted once or not at all.
 
-    It is never sent again, so it can't be counted twice. `key` is the destination's key in Redis.
+    It was not sent again, which could have counted it twice. `key` is the destination's key in
+    Redis.
     """
 
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(
             f"{key}: the connection was lost after EXEC was sent, so the entry was counted once or "
-            "not at all; calling again could count it twice (CommonLog would settle it exactly)"
+            "not at all; calling again could count it twice (a CommonLog counts it exactly once)"
         )
 
 
 class NotWrittenError(LogCommonError):
-    """An entry that was waited for did not reach Redis, and will not."""
+    """An entry that a call waited for was not written to Redis, and will not be."""
 
 
 class ClientClosedError(LogCommonError):
@@ -64,7 +64,7 @@ class ClientClosedError(LogCommonError):
 
 
 class SyncUseError(LogCommonError, TypeError):
-    """`with` was used where `async with` is needed, or `logcommon.background`."""
+    """`with` was used on a client of `connect`: use `async with`, or `background`."""
 
 
 class ServerUnavailableError(LogCommonError):
@@ -72,11 +72,11 @@ class ServerUnavailableError(LogCommonError):
 
 
 class LoginRefusedError(ServerUnavailableError):
-    """Redis was reached and refused the name or the password."""
+    """Redis refused the user or the password."""
 
 
 class ServerRefusedError(LogCommonError):
-    """Redis answered a command with an error; the command changed nothing."""
+    """Redis answered a command with an error; that command changed nothing."""
 
 
 class ClusterUnsupportedError(ServerRefusedError):
@@ -88,13 +88,14 @@ class EmbeddedServerError(LogCommonError):
 
 
 class SpoolError(LogCommonError):
-    """The spool can't be used: its file can't be written to, is in use, or is no spool.
+    """The spool can't be used: its file can't be written to, is in use, or is not a spool.
 
-    `path` is the spool's, `problem` what is wrong with it and what to do.
+    `path` is the path of the spool, `problem` says what is wrong with it and what to do.
     """
 
     def __init__(self, path: object, problem: object) -> None:
-        self.path, self.problem = str(path), str(problem)
+        self.path: str = str(path)
+        self.problem: str = str(problem)
         super().__init__(self.path, self.problem)  # both, so that a copy of it can be made
 
     def __str__(self) -> str:

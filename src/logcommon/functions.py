@@ -1,7 +1,7 @@
-"""The book's two functions, `log_recent` and `log_common`: one transaction a call.
+"""The book's two functions, `log_recent` and `log_common`: one transaction per call.
 
 *Redis in Action*, section 5.1.2, listing 5.2. They need nothing but a `redis.asyncio` client. For
-many messages use `CommonLog`, which sends them in batches and settles lost replies exactly.
+many messages use `CommonLog`, which writes in batches and counts exactly even if replies are lost.
 """
 
 import logging
@@ -18,24 +18,18 @@ from logcommon.model import Clock, Destination, Hour, Severity, hour_of, require
 from logcommon.schema.commands import EXEC, MULTI, Command, Reply, count, push_recent, register
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import (
+    HourPlan,
     HourState,
-    Turn,
     first_hour_ahead,
     is_missing_set,
-    turn,
+    plan_hour,
 )
-from logcommon.server.connection import (
-    CONNECTION_LOST,
-    Connection,
-    describe,
-    exchange,
-    pooled_connection,
-    translate,
-)
+from logcommon.server.connection import Connection, exchange, pooled_connection
+from logcommon.server.errors import CONNECTION_LOST, describe, translate
 from logcommon.settings import DEFAULT_CLOCK_LEAD, DEFAULT_HISTORY_HOURS
 
-_PAUSE = 0.05
-"""Seconds between attempts to reach a server that can't be reached."""
+_RETRY_DELAY = 0.05
+"""Seconds between two attempts to reach a server."""
 
 
 async def log_recent(
@@ -54,12 +48,12 @@ async def log_recent(
         name: The service.
         message: The message.
         severity: A `logging` level, or any text.
-        pipe: A pipeline to add the commands to; it is then executed, as the book does.
+        pipe: A pipeline to add the commands to. It is then executed, as in the book.
         clock: Returns seconds since the epoch.
 
     Raises:
         InvalidArgumentError: The name, the message or the severity can't be used.
-        OutcomeUnknownError: The connection was lost, so the message may stand in the log or not.
+        OutcomeUnknownError: The connection was lost: the message may be in the log or not.
         ServerUnavailableError: Redis can't be reached.
         ServerRefusedError: Redis refused a command; that command changed nothing.
 
@@ -68,11 +62,13 @@ async def log_recent(
     destination = Destination.of(name, severity)
     keys = destination_keys(destination)
     commands = (register([destination]), *push_recent(keys, [(message, clock())]))
+
     if pipe is not None:
         for command in commands:
             pipe.execute_command(*command)
         await pipe.execute()
         return
+
     try:
         async with pooled_connection(conn) as connection:
             try:
@@ -93,10 +89,10 @@ async def log_common(
     *,
     clock: Clock = time.time,
 ) -> None:
-    """Count `message` in the common log of `name` and `severity`, and log it as recent.
+    """Count `message` in the common log of `name` and `severity`, and put it on the recent log.
 
-    Where the hour has turned, the counts so far become those of the last hour, under the book's
-    optimistic lock: WATCH, MULTI, EXEC, and again when another program was faster.
+    If a new hour has begun, the counts so far become those of the last hour. This happens under the
+    book's optimistic lock: WATCH, MULTI, EXEC, and again if another program was faster.
 
     Args:
         conn: A `redis.asyncio` client.
@@ -113,39 +109,48 @@ async def log_common(
             message was counted once or not at all.
         LoginRefusedError: Redis refused the user or the password.
         ServerRefusedError: Redis refused a command; that command changed nothing.
-        NotWrittenError: The hour, by `clock`, is older than what is kept, or begins more than an
-            hour after the server's time; nothing was counted.
+        NotWrittenError: The hour, by `clock`, is older than the hours that are kept, or begins more
+            than an hour after the server's time; nothing was counted.
 
     """
     require_text(message)
-    call = _Call(Destination.of(name, severity), message, clock())
+    transaction = _Transaction(Destination.of(name, severity), message, clock())
     with anyio.move_on_after(timeout):
-        while not await call.attempt(conn):
+        while not await transaction.attempt(conn):
             pass
         return
-    if call.in_doubt:
-        raise OutcomeUnknownError(call.key)
-    raise CommitTimeoutError(call.key, call.attempts, call.fault)
+
+    if transaction.in_doubt:
+        raise OutcomeUnknownError(transaction.key)
+    raise CommitTimeoutError(transaction.key, transaction.attempts, transaction.fault)
 
 
-class _Call:
-    """One call of `log_common`, and what is known of it."""
+class _Transaction:
+    """The transaction of one call of `log_common`, and what its attempts have come to."""
 
-    def __init__(self, destination: Destination, message: str, now: float) -> None:
+    def __init__(self, destination: Destination, message: str, logged_at: float) -> None:
         self._destination = destination
         self._keys = destination_keys(destination)
         self._message = message
-        self._now = now
+        self._logged_at = logged_at
         self.attempts = 0
         self.in_doubt = False
+        """Whether EXEC was sent and not answered: Redis may have executed it."""
         self.fault: str | None = None
+        """What ended the last attempt."""
 
     @property
     def key(self) -> str:
         return self._keys.current.decode()
 
     async def attempt(self, conn: Redis) -> bool:
-        """Return whether the transaction was executed; it was not tried where that is in doubt."""
+        """Try once to execute it; return whether it was executed.
+
+        Raises:
+            OutcomeUnknownError: The connection was lost after EXEC was sent.
+            LogCommonError: Another attempt would not help.
+
+        """
         self.attempts += 1
         try:
             async with pooled_connection(conn) as connection:
@@ -158,53 +163,56 @@ class _Call:
             self.fault = describe(error)
         except (RedisError, OSError) as error:
             raise translate(error) from None
-        await anyio.sleep(_PAUSE)
+
+        await anyio.sleep(_RETRY_DELAY)
         return False
 
     async def _transact(self, connection: Connection) -> bool:
+        # MULTI is answered before anything is queued. If it is refused, as by an ACL, the commands
+        # can't run outside a transaction. Each key is read by a GET: MGET would return nil for a
+        # key of the wrong type, and that would be overwritten.
         watched = (self._keys.start, self._keys.previous_start)
-        # MULTI is acknowledged before anything is queued, so a refused one (an ACL without it)
-        # can't leave the commands to run outside a transaction.
-        # Not MGET: it returns nil for a key of the wrong type, which would be overwritten.
         gets = [(b"GET", key) for key in watched]
-        armed = await exchange(connection, [(b"WATCH", *watched), *gets, (b"TIME",), MULTI])
-        _raise_refusal(armed)
-        _, start, previous_start, time, _ = armed
+        replies = await exchange(connection, [(b"WATCH", *watched), *gets, (b"TIME",), MULTI])
+        _raise_refusal(replies)
+
+        _, start, previous_start, time, _ = replies
         state = HourState.read(start, previous_start)
-        step = turn(self._keys, state, self._hour(int(time[0])), DEFAULT_HISTORY_HOURS)
-        commands = self._commands(step)
+        hour = self._hour(int(time[0]))
+        commands = self._commands(plan_hour(self._keys, state, hour, DEFAULT_HISTORY_HOURS))
+
         self.in_doubt = True
         replies = await exchange(connection, [*commands, EXEC])
         self.in_doubt = False
-        if replies[-1] is None:
+        if replies[-1] is None:  # another program has changed a watched key
             return False
         _raise_refusal(replies, commands)
         return True
 
     def _hour(self, server_time: int) -> Hour:
-        """Return the call's hour, which must not be turned to by a clock that is far ahead."""
-        hour = hour_of(self._now)
+        """Return the hour to count in, unless the clock is too far ahead to begin a new hour."""
+        hour = hour_of(self._logged_at)
         if hour >= first_hour_ahead(server_time, DEFAULT_CLOCK_LEAD):
             raise NotWrittenError(
-                f"{self.key}: the clock is {self._now - server_time:.0f} seconds ahead of the "
-                "Redis server's: synchronize the clocks"
+                f"{self.key}: the clock is {self._logged_at - server_time:.0f} seconds ahead of "
+                "the Redis server's: synchronize the clocks"
             )
         return hour
 
-    def _commands(self, step: Turn) -> list[Command]:
-        if step.target is None:
-            raise NotWrittenError(f"{self.key}: the entry's hour is older than what is kept")
+    def _commands(self, plan: HourPlan) -> list[Command]:
+        if plan.target is None:
+            raise NotWrittenError(f"{self.key}: the entry's hour is older than the hours kept")
         return [
-            *step.before,
-            count(step.target, 1, self._message),
-            *step.after,
-            *push_recent(self._keys, [(self._message, self._now)]),
+            *plan.before,
+            count(plan.target, 1, self._message),
+            *plan.after,
+            *push_recent(self._keys, [(self._message, self._logged_at)]),
             register([self._destination]),
         ]
 
 
 def _raise_refusal(replies: Sequence[Reply], commands: Sequence[Command] = ()) -> None:
-    """Raise the first error among replies, the results of an EXEC at their end included."""
+    """Raise the first error among replies, including the results of an EXEC at their end."""
     executed = replies[-1] if isinstance(replies[-1], list) else []
     for command, result in zip(commands, executed, strict=False):
         if isinstance(result, ResponseError) and not is_missing_set(command, result):

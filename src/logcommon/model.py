@@ -1,4 +1,4 @@
-"""The values that the rest of the package speaks in. Pure: no I/O, no clock of its own."""
+"""The values that all parts of the package use, and how Redis stores them. No I/O."""
 
 import logging
 import math
@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from logcommon.exceptions import InvalidArgumentError
 
 OTHER = "<other>"
-"""The message under which whatever goes over a bound is counted."""
+"""The message as which everything that exceeds a limit is counted."""
 
 RECENT_LENGTH = 100
 """How many entries a recent log keeps, as in the book."""
@@ -30,13 +30,14 @@ Severity: TypeAlias = int | str
 Hour: TypeAlias = int
 """A UTC hour, counted from the epoch."""
 
+HOUR_SECONDS = 3600
+
 LATEST = datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()
 """Seconds since the epoch up to which there are hours that can be written."""
 
 FIRST_HOUR: Hour = -17_259_888
 """The first hour that can be written: that of the year 1."""
 
-_SECONDS = 3600
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CUT_MARK = "…"
 _ASCTIME_LENGTH = len("Mon Nov 23 21:10:58 2026")
@@ -47,6 +48,8 @@ _SEVERITIES: dict[Severity, str] = {
     logging.ERROR: "error",
     logging.CRITICAL: "critical",
 }
+STANDARD_SEVERITIES = tuple(_SEVERITIES.values())
+"""The names of the levels of `logging`."""
 
 
 class Destination(NamedTuple):
@@ -57,37 +60,49 @@ class Destination(NamedTuple):
 
     @classmethod
     def of(cls, name: str, severity: Severity) -> "Destination":
-        """Return the destination for arguments as a caller gives them.
+        """Return the destination for a caller's arguments.
 
         Raises:
-            InvalidArgumentError: The name is not text, is empty or is too long; or the severity is.
+            InvalidArgumentError: The name or the severity is of the wrong type, empty or too long.
 
         """
         return cls(_checked("name", name), _checked("severity", severity_name(severity)))
 
 
 Group: TypeAlias = tuple[Destination, Hour]
-"""Entries of one destination and one hour are counted in one set."""
+"""A destination and an hour, whose entries are counted in one set."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommonRow:
-    """A message, and how often it was logged in an hour."""
+    """A message, how often it was logged in an hour, and where."""
 
     count: int
     message: str
+    destination: Destination
 
 
 @dataclass(frozen=True, slots=True)
 class RecentRow:
-    """An entry of the recent log; `time` is None where another program wrote it in its own way."""
+    """An entry of a recent log, and of which one.
+
+    `time` is None if another program wrote the entry in a format of its own.
+    """
+
+    time: datetime | None
+    message: str
+    destination: Destination
+
+
+class RecentEntry(NamedTuple):
+    """What the text of an entry says; `time` is None if it does not begin with one."""
 
     time: datetime | None
     message: str
 
 
 def severity_name(severity: Severity) -> str:
-    """Return `debug`, `info`, … for a `logging` level, else the text given, in lower case."""
+    """Return `debug`, `info`, … for a `logging` level; any other text in lower case."""
     if not isinstance(severity, int | str):
         raise InvalidArgumentError(
             f"severity must be a logging level or text, not {type(severity).__name__}"
@@ -116,7 +131,7 @@ def require_text(message: str) -> None:
 
 
 def plain_text(message: str) -> str:
-    """Return `message` as a plain string, whatever its class makes of hashing and encoding.
+    """Return `message` as a `str`, even if its class overrides how it is hashed or encoded.
 
     Raises:
         InvalidArgumentError: It is not text.
@@ -127,10 +142,10 @@ def plain_text(message: str) -> str:
 
 
 def checked_time(seconds: float) -> float:
-    """Return what a clock returned, as a plain number.
+    """Return the time that a clock returned, as a `float`.
 
     Raises:
-        InvalidArgumentError: It is no time between 1970 and the year 9999.
+        InvalidArgumentError: It is not a time between 1970 and the year 9999.
 
     """
     try:
@@ -146,22 +161,22 @@ def checked_time(seconds: float) -> float:
 
 def cut_message(message: str, longest: int) -> str:
     """Return `message`, cut between characters to `longest` UTF-8 bytes and marked with `…`."""
-    # Each character has at least one byte, so a prefix is enough to tell.
+    # A character takes at least one byte, so nothing beyond this prefix can fit.
     encoded = encode_message(message[: longest + 1])
     if len(encoded) <= longest:
         return message
-    # Half a character at the end is what `ignore` leaves out.
+    # `ignore` leaves out a character that was cut in half.
     return encoded[: longest - len(CUT_MARK.encode())].decode("utf-8", "ignore") + CUT_MARK
 
 
 def encode_message(message: str) -> bytes:
-    r"""Return `message` as it is stored; a lone surrogate, which has no UTF-8, as `\udc80`."""
+    r"""Return `message` in UTF-8, as it is stored; a lone surrogate becomes the text `\udc80`."""
     return message.encode("utf-8", "backslashreplace")
 
 
 def hour_of(seconds: float) -> Hour:
     """Return the UTC hour in which a time since the epoch lies."""
-    return int(seconds // _SECONDS)
+    return int(seconds // HOUR_SECONDS)
 
 
 def hour_text(hour: Hour) -> str:
@@ -183,7 +198,7 @@ def hour_start(hour: Hour) -> datetime:
 
 
 def parse_hour(text: str | bytes | None) -> Hour | None:
-    """Return the hour that `hour_text` wrote, None where the text is missing or is no hour."""
+    """Return the hour that `hour_text` wrote; None if the text is missing or not an hour."""
     if isinstance(text, bytes):
         text = text.decode("ascii", "replace")
     try:
@@ -199,17 +214,17 @@ def recent_text(message: str, seconds: float) -> str:
 
 @lru_cache(maxsize=128)
 def _asctime(second: int) -> str:
-    # The hundred entries of a batch are mostly of one second.
+    # The entries of a batch are mostly of the same second.
     return time.asctime(time.gmtime(second))
 
 
-def parse_recent(text: str) -> RecentRow:
+def parse_recent(text: str) -> RecentEntry:
     """Return what `recent_text` was given, to the second; text without a time is all message."""
     parsed = parsedate(text[:_ASCTIME_LENGTH])
     if parsed is None or text[_ASCTIME_LENGTH : _ASCTIME_LENGTH + 1] != " ":
-        return RecentRow(None, text)
+        return RecentEntry(None, text)
     try:
         moment = datetime(*parsed[:6], tzinfo=UTC)
     except (ValueError, OverflowError):  # `parsedate` knows no calendar: `Feb 31` passes
-        return RecentRow(None, text)
-    return RecentRow(moment, text[_ASCTIME_LENGTH + 1 :])
+        return RecentEntry(None, text)
+    return RecentEntry(moment, text[_ASCTIME_LENGTH + 1 :])

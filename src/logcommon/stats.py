@@ -1,4 +1,4 @@
-"""The numbers by which a client accounts for every call. Pure."""
+"""The numbers by which a client accounts for every call. No I/O."""
 
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -20,16 +20,16 @@ class Outcome:
     refused: int = 0
     failed: int = 0
     lead: float = 0.0
-    """By how many seconds the clock was ahead that logged those that are."""
+    """Seconds by which the clock was ahead for the calls that `ahead` counts."""
     in_doubt: int = 0
     errors: dict[Group | Destination, str] = field(default_factory=dict)
-    """Why groups were not, or not wholly, counted, and why destinations have no recent log."""
+    """Why a group was not counted completely, or why a destination's recent log was not written."""
     failure: str | None = None
     """The last command that Redis refused inside EXEC, other than a rename of nothing."""
 
     @property
     def amounts(self) -> dict[str, int]:
-        """How much this adds to the fields of a ledger."""
+        """What to add to the fields of a ledger."""
         return {
             "counted": self.counted,
             "other": self.other,
@@ -55,7 +55,7 @@ class Ledger:
     dropped_lost: int = 0
     dropped_unwritten: int = 0
     replaying: int = 0
-    """Calls that Redis had acknowledged and lost, and that are to be written again."""
+    """Calls that Redis had acknowledged and lost, and that will be written again."""
     recovered: int = 0
     spooled: int = 0
     in_doubt: int = 0
@@ -107,21 +107,21 @@ class Stats:
     """Counted in Redis under `<other>`, because a bound was reached."""
 
     dropped_too_late: int
-    """Not counted: their hour was older than what is kept when they could be written."""
+    """Not counted: when they could be written, their hour was older than those that are kept."""
 
     dropped_refused: int
     """Not counted: Redis refused their key, which is of another type."""
 
     dropped_failed: int
-    """Not counted: making a transaction of them failed with an unexpected error."""
+    """Not counted: building their transaction failed with an unexpected error."""
 
     dropped_lost: int
-    """Not counted any more: Redis had acknowledged them and then lost them, as a failover can, and
-    they were no longer held to be written again."""
+    """No longer counted: Redis acknowledged them and then lost them, as in a failover, when they
+    were no longer held to be written again."""
 
     dropped_unwritten: int
-    """Not known to be counted: Redis could not be reached in time when the client was closed; or
-    they were in a part of a spool that was damaged, or that a copy of it has written."""
+    """Not known to be counted: Redis could not be reached in time when the client was closed, or
+    they were in a part of a spool that was damaged or that a copy of the spool has written."""
 
     dropped_closed: int
     """Not counted: called after the client was closed."""
@@ -133,11 +133,11 @@ class Stats:
     """Of the calls, those that an earlier client had left in the spool."""
 
     pending: int
-    """Waiting to be written, or being written: counted where they are, not the rest of a sum."""
+    """Waiting to be written, or being written. This is counted, not calculated from the others."""
 
     in_doubt: int
-    """Of `dropped_unwritten`, those whose commit had been sent, or that were in a part of a spool
-    that was damaged or that a copy of it has written: Redis may have counted them."""
+    """Of `dropped_unwritten`, those that Redis may have counted: their commit had been sent, or
+    they were in a part of a spool that was damaged or that a copy of the spool has written."""
 
     recent_calls: int
     """Calls of `log_recent` and `log_recent_nowait` that were accepted. Of these, and of the
@@ -154,38 +154,38 @@ class Stats:
     """Transactions that Redis executed."""
 
     aborts: int
-    """Transactions that Redis did not execute, because another producer had turned the hour."""
+    """Transactions that Redis did not execute, because another producer had begun a new hour."""
 
     lost_connections: int
-    """Attempts that a lost connection ended, or one that could not be had."""
+    """Attempts that failed because the connection was lost or could not be made."""
 
     timeouts: int
     """Attempts that took longer than `commit_timeout`."""
 
     refusals: int
-    """Attempts that Redis refused, a login included; nothing was applied."""
+    """Attempts that Redis refused, including logins; nothing was applied."""
 
     connects: int
     """Connections made for writing."""
 
     commands: int
-    """Commands sent for writing, all attempts included."""
+    """Commands sent for writing, including every attempt."""
 
     lost_commits: int
-    """Commits that Redis had acknowledged and then lost, as a failover can, or may have lost, and
-    that were not written again. The calls of those that are surely lost are `dropped_lost`."""
+    """Commits that Redis acknowledged and then lost or may have lost, as in a failover, and that
+    were not written again. The calls of those that are certainly lost are in `dropped_lost`."""
 
     replayed_commits: int
-    """Commits that Redis had lost like that, and that were written again."""
+    """Commits that Redis acknowledged and then lost, and that were written again."""
 
     restarts: int
-    """Times that the writer failed with an unexpected error, and was started again."""
+    """How often the writer failed with an unexpected error and was started again."""
 
     last_commit_age: float | None
-    """Seconds since Redis last acknowledged a commit, None before the first."""
+    """Seconds since Redis last acknowledged a commit; None before the first."""
 
     last_error: str | None
-    """The kind and text of the last fault, None when there was none."""
+    """The type and text of the last fault; None if there was none."""
 
     @property
     def dropped(self) -> int:
@@ -201,5 +201,5 @@ class Stats:
 
     @property
     def failures(self) -> int:
-        """Attempts that a fault ended. Each was tried again."""
+        """Attempts that a fault ended; each was tried again."""
         return self.lost_connections + self.timeouts + self.refusals

@@ -19,7 +19,7 @@ from cli.processes import (
 
 @pytest.fixture
 def run_command(valkey_url: str) -> RunCommand:
-    """Run `logcommon` to its end, on the emptied Valkey where `url` names no other."""
+    """Run `logcommon` to its end, on the emptied Valkey unless `url` names another server."""
 
     def run(
         *arguments: object,
@@ -35,6 +35,7 @@ def run_command(valkey_url: str) -> RunCommand:
             timeout=DEADLINE,
             check=False,
         )
+
         return subprocess.CompletedProcess(
             finished.args,
             finished.returncode,
@@ -47,7 +48,7 @@ def run_command(valkey_url: str) -> RunCommand:
 
 @pytest.fixture
 def start_command(valkey_url: str) -> Iterator[StartCommand]:
-    """Start `logcommon` on the emptied Valkey; whatever still runs at the end is killed."""
+    """Start `logcommon` on the emptied Valkey, and kill it at the end if it still runs."""
     with ExitStack() as stack:
 
         def start(

@@ -21,3 +21,16 @@ def environment(url: str | None) -> dict[str, str]:
     unwanted = (*ours, "COLUMNS", "FORCE_COLOR", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     return kept if url is None else kept | {"LOGCOMMON_URL": url}
+
+
+def run(*arguments: str, url: str | None, stdin: str = "", **variables: str) -> Finished:
+    """Run `logcommon` to its end, with `variables` in its environment."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        input=stdin,
+        env=environment(url) | variables,
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+        text=True,
+    )

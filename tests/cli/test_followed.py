@@ -1,4 +1,4 @@
-"""Files that grow, are truncated, and are replaced."""
+"""Following files that grow, are truncated and are replaced."""
 
 import gzip
 import os
@@ -14,7 +14,7 @@ from logcommon.cli.followed import FollowedFile
 
 
 async def _fresh_lines(file: FollowedFile) -> list[str]:
-    """Return the lines of as many reads as find something."""
+    """Return lines until a read finds none."""
     lines = []
     while (found := await file.read()) is not None:
         lines += found
@@ -27,7 +27,7 @@ def _append(path: Path, text: str) -> None:
 
 
 async def test_a_followed_file_gives_what_is_added(tmp_path: Path) -> None:
-    """From its beginning on; a line counts once its end is there, or when following ends."""
+    """A file is read from its beginning; a line counts once it has an end or following ends."""
     path = tmp_path / "log"
     path.write_text("one\ntw")
     file = FollowedFile(path)
@@ -39,7 +39,7 @@ async def test_a_followed_file_gives_what_is_added(tmp_path: Path) -> None:
 
 
 async def test_a_truncated_file_is_read_from_its_beginning(tmp_path: Path) -> None:
-    """What was begun before counts as a line of its own, and nothing is counted twice."""
+    """After a truncation an unfinished line counts by itself, and nothing is counted twice."""
     path = tmp_path / "log"
     path.write_text("one\ntwo\nbegun")
     file = FollowedFile(path)
@@ -50,7 +50,7 @@ async def test_a_truncated_file_is_read_from_its_beginning(tmp_path: Path) -> No
 
 
 async def test_a_replaced_file_is_read_to_its_end_first(tmp_path: Path) -> None:
-    """What was still written to the old one counts, then the new one from its beginning."""
+    """The rest of the old file is read first, then the new one from its beginning."""
     path = tmp_path / "log"
     path.write_text("one\n")
     file = FollowedFile(path)
@@ -63,7 +63,7 @@ async def test_a_replaced_file_is_read_to_its_end_first(tmp_path: Path) -> None:
 
 
 async def test_a_file_may_be_missing_for_a_while(tmp_path: Path) -> None:
-    """Between the old and the new one, what is added to the old one still counts."""
+    """Until the new file exists, lines added to the old one still count."""
     path = tmp_path / "log"
     path.write_text("one\n")
     file = FollowedFile(path)
@@ -71,6 +71,7 @@ async def test_a_file_may_be_missing_for_a_while(tmp_path: Path) -> None:
     assert await _fresh_lines(file) == ["one"]
     _append(tmp_path / "log.1", "two\n")
     assert await _fresh_lines(file) == ["two"]
+
     path.write_text("new\n")
     assert await _fresh_lines(file) == ["new"]
     assert file.end() == []
@@ -79,7 +80,7 @@ async def test_a_file_may_be_missing_for_a_while(tmp_path: Path) -> None:
 async def test_a_new_file_that_cannot_be_read_is_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is tried again, as it may be on its way to its right mode."""
+    """It is tried again, as its mode may be about to change."""
     path = tmp_path / "log"
     path.write_text("one\n")
     file = FollowedFile(path)
@@ -88,6 +89,7 @@ async def test_a_new_file_that_cannot_be_read_is_reported_once(
     assert await _fresh_lines(file) == ["one"]
     assert await file.read() is None
     assert capsys.readouterr().err.count("Is a directory; trying again") == 1
+
     path.rmdir()
     path.write_text("new\n")
     assert await _fresh_lines(file) == ["new"]
@@ -157,7 +159,7 @@ ROTATIONS = [NumberedLog.rename_away, NumberedLog.copy_and_truncate]
 async def test_rotations_between_two_looks(
     log: NumberedLog, rotate: Callable[[NumberedLog], None], rotations: int, lines_between: int
 ) -> None:
-    """However many, every line is read once and in order, also if the file has regrown."""
+    """After rotations, every line is read once and in order, even if the file regrew."""
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
     for _ in range(3):
@@ -166,6 +168,7 @@ async def test_rotations_between_two_looks(
             rotate(log)
             log.write(lines_between)
         lines += await _fresh_lines(file)
+
     log.expect(lines)
     assert file.end() == []
 
@@ -174,7 +177,7 @@ async def test_rotations_between_two_looks(
 async def test_a_rotation_before_all_was_read(
     log: NumberedLog, rotate: Callable[[NumberedLog], None]
 ) -> None:
-    """A backlog of more than a chunk in each file is read to its end."""
+    """Files with more than a chunk left are read to their ends."""
     log.write(50_000)
     file = FollowedFile(log.path)
     lines = await file.read() or []
@@ -190,7 +193,7 @@ async def test_a_rotation_before_all_was_read(
 async def test_a_line_cut_apart_by_a_rotation_before_its_end_was_read(
     log: NumberedLog, rotate: Callable[[NumberedLog], None]
 ) -> None:
-    """It is put together from what was read and the rotated file."""
+    """A line that was partly read is completed from the rotated file."""
     file = FollowedFile(log.path)
     _append(log.path, "one li")
     await _fresh_lines(file)
@@ -203,9 +206,10 @@ async def test_a_line_cut_apart_by_a_rotation_before_its_end_was_read(
 
 @pytest.mark.parametrize("moment", ["copying", "copied", "truncated", "written"])
 async def test_a_look_in_the_middle_of_a_copying_rotation(log: NumberedLog, moment: str) -> None:
-    """Whatever was done by then, each line is read once: not from the copy and the file."""
+    """At any moment of a rotation, each line is read once: from the copy or from the file."""
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
+
     for _ in range(3):
         log.write()
         log.copy_and_truncate()  # not looked at: the next one is begun at once
@@ -228,9 +232,10 @@ async def test_a_look_in_the_middle_of_a_copying_rotation(log: NumberedLog, mome
 
 
 async def test_a_copy_is_found_although_the_file_is_empty(log: NumberedLog) -> None:
-    """Of an empty file nothing was read that could show that it was truncated."""
+    """A copy is found even if no bytes were read that could show the truncation."""
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
+
     for _ in range(3):
         log.copy_and_truncate()
         lines += await _fresh_lines(file)
@@ -246,7 +251,7 @@ async def test_a_copy_is_found_although_the_file_is_empty(log: NumberedLog) -> N
 
 
 async def test_a_file_that_regrew_past_where_it_was_read(log: NumberedLog) -> None:
-    """Truncated without a copy and grown again, it is read from its beginning."""
+    """A file that was truncated without a copy and grew again is read from its beginning."""
     file = FollowedFile(log.path)
     await _fresh_lines(file)
     for text in ("other\n" * 5000, "and others\n" * 5000, "same size.\n" * 5000):
@@ -256,7 +261,7 @@ async def test_a_file_that_regrew_past_where_it_was_read(log: NumberedLog) -> No
 
 
 async def test_files_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
-    """A long header that each file has is not enough to take the new one for the old."""
+    """Files that share a long header are not mistaken for each other."""
     path, header = tmp_path / "log", "#" * 2000 + "\n"
     path.write_text(header + "a\n")
     file = FollowedFile(path)
@@ -268,7 +273,7 @@ async def test_files_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gap", [10, 5000, 1_000_000])
 async def test_a_writer_that_goes_on_behind_a_gap(tmp_path: Path, gap: int) -> None:
-    """Who does not append leaves zeros where the truncated text was; they are no line's."""
+    """The zeros that a writer leaves by not appending belong to no line."""
     path = tmp_path / "log"
     path.write_text("x" * 9 + "\n")
     file = FollowedFile(path)
@@ -277,15 +282,17 @@ async def test_a_writer_that_goes_on_behind_a_gap(tmp_path: Path, gap: int) -> N
         writer.truncate(0)
         writer.seek(gap)
         writer.write(b"next\nlast\n")
+
     assert await _fresh_lines(file) == ["next", "last"]
     file.end()
 
 
 async def test_what_is_still_written_to_a_renamed_file(log: NumberedLog) -> None:
-    """Until there is another rotation: the service needs a moment to open the new one."""
+    """A renamed file is read until the next rotation, as its writer takes a moment to switch."""
     file = FollowedFile(log.path)
     log.rename_away()
     lines = await _fresh_lines(file)
+
     for _ in range(3):
         log.write(path=log.rotated(1))
         lines += await _fresh_lines(file)
@@ -296,7 +303,7 @@ async def test_what_is_still_written_to_a_renamed_file(log: NumberedLog) -> None
 
 
 async def test_old_files_are_closed(log: NumberedLog, tmp_path: Path) -> None:
-    """A deleted one at once, as it takes up space, and any other after the next rotation."""
+    """A deleted file is closed at once, as it uses space, and any other after the next rotation."""
     file = FollowedFile(log.path)
     for _ in range(20):
         log.write()
@@ -305,16 +312,18 @@ async def test_old_files_are_closed(log: NumberedLog, tmp_path: Path) -> None:
     assert _open_files(tmp_path) <= 3
     log.rotated(1).unlink()
     await _fresh_lines(file)
+
     assert len(file._generations) == 1
     file.end()
 
 
 async def test_rotated_files_that_were_there_before_are_left_alone(log: NumberedLog) -> None:
-    """Those are not new, although their names change and a new file may get their inode."""
+    """They are not new, although their names change and a new file may reuse an inode."""
     for number in range(1, 4):
         log.rotated(number).write_text(f"old {number}\n")
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
+
     for rotate in (*ROTATIONS, *ROTATIONS):
         for _ in range(2):
             rotate(log)
@@ -328,7 +337,7 @@ async def test_rotated_files_that_were_there_before_are_left_alone(log: Numbered
     "name", ["app.log.1", "app.log-20261124", "app.log.2026-11-24_21", "app-2026-11-24.log"]
 )
 async def test_names_of_rotated_files(tmp_path: Path, name: str) -> None:
-    """As logrotate, logging and loguru give them, a file between the old and the new is found."""
+    """Files in between are found by the names that logrotate, logging and loguru use."""
     path = tmp_path / "app.log"
     path.write_text("one\n")
     file = FollowedFile(path)
@@ -337,13 +346,14 @@ async def test_names_of_rotated_files(tmp_path: Path, name: str) -> None:
     path.write_text("two\n")
     path.rename(tmp_path / name)
     path.write_text("three\n")
+
     assert await _fresh_lines(file) == ["two", "three"]
     file.end()
 
 
 @pytest.mark.parametrize("name", ["app.log.error", "app-2.log", "application.log.1", "other"])
 async def test_names_of_other_logs(tmp_path: Path, name: str) -> None:
-    """What another process or another handler writes is not taken for a rotated file."""
+    """The log of another process or handler is not mistaken for a rotated file."""
     path = tmp_path / "app.log"
     path.write_text("one\n")
     file = FollowedFile(path)
@@ -356,7 +366,7 @@ async def test_names_of_other_logs(tmp_path: Path, name: str) -> None:
 
 
 async def test_a_compressed_file_between_is_left_out(log: NumberedLog) -> None:
-    """Its lines can't be seen, and its bytes are no lines."""
+    """A compressed rotated file is not read, as its bytes are not lines."""
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
     log.rotated("1.gz").write_bytes(gzip.compress(b"compressed\n"))
@@ -370,12 +380,13 @@ async def test_a_compressed_file_between_is_left_out(log: NumberedLog) -> None:
 async def test_a_file_that_is_not_there_yet_is_waited_for(
     log: NumberedLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a note; once it is there it is read, also if it was rotated by then."""
+    """A note says that it is missing; once it exists it is read, even if it was rotated by then."""
     waited_for = NumberedLog(tmp_path / "new.log")
     waited_for.rotated(1).write_text("old\n")
     file = FollowedFile(waited_for.path)
     assert re.search(r"waiting for .*new\.log, which does not exist", capsys.readouterr().err)
     assert await file.read() is None
+
     waited_for.write()
     waited_for.rename_away()
     waited_for.write()
@@ -384,7 +395,7 @@ async def test_a_file_that_is_not_there_yet_is_waited_for(
 
 
 async def test_a_compressed_file_is_not_followed(tmp_path: Path) -> None:
-    """Also if it appears later: its bytes would be counted as lines."""
+    """A compressed file is refused even if it appears later: its bytes are not lines."""
     path = tmp_path / "log"
     file = FollowedFile(path)
     path.write_bytes(gzip.compress(b"a\n"))
@@ -396,13 +407,14 @@ async def test_a_compressed_file_is_not_followed(tmp_path: Path) -> None:
 async def test_a_pipe_does_not_replace_a_followed_file(
     log: NumberedLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is reported, and waited for to go away."""
+    """A pipe in its place is reported, and following continues once it is gone."""
     file = FollowedFile(log.path)
     lines = await _fresh_lines(file)
     log.path.rename(log.rotated(1))
     os.mkfifo(log.path)
     lines += await _fresh_lines(file)
     assert "not a regular file" in capsys.readouterr().err
+
     log.path.unlink()
     log.write()
     lines += await _fresh_lines(file)

@@ -1,4 +1,4 @@
-"""The lines of files become counted messages."""
+"""The command `ingest`."""
 
 import bz2
 import fcntl
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import termios
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -36,7 +36,7 @@ async def _until_total(client: Redis, expected: int) -> None:
 
 
 async def _counts(client: Redis) -> Counter[str]:
-    """Return what is counted in all hours together, as an hour may turn during a test."""
+    """Return the counts of all hours together, as the hour may turn during a test."""
     counts = await read_counts(client, "app")
     return sum(counts.values(), Counter())
 
@@ -48,7 +48,7 @@ def _end(process: Process, number: int) -> Finished:
 
 
 async def test_a_line_is_a_message(run_command: RunCommand, valkey: Redis) -> None:
-    """A blank one too, and a last one without an end; bytes that are not UTF-8 are replaced."""
+    """A blank line and a last line without an end count; bytes not in UTF-8 are replaced."""
     finished = run_command("ingest", "--name", "app", stdin=b"a\r\n\na\ncaf\xe9 \x1b[1m\nb")
     assert finished.returncode == 0
     assert finished.stdout == ""
@@ -61,7 +61,7 @@ async def test_a_line_is_a_message(run_command: RunCommand, valkey: Redis) -> No
 async def test_files_and_standard_input(
     run_command: RunCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """One after the other, at the severity given."""
+    """Files are read one after another, and standard input among them, at the given severity."""
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"{name}\n")
     arguments = (tmp_path / "one", "-", tmp_path / "two", "--name", "app", "--severity", "ERROR")
@@ -73,7 +73,7 @@ async def test_files_and_standard_input(
 async def test_an_unreadable_file_is_found_before_anything_is_counted(
     run_command: RunCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """Exit code 5; so it can be run again without counting twice."""
+    """An unreadable file exits with code 5 before anything is counted, so it can be run again."""
     (tmp_path / "one").write_text("one\n")
     for unreadable in (tmp_path / "missing", tmp_path):
         finished = run_command("ingest", tmp_path / "one", unreadable, "--name", "app")
@@ -86,7 +86,7 @@ async def test_an_unreadable_file_is_found_before_anything_is_counted(
 async def test_many_distinct_lines_do_not_overflow_the_client(
     run_command: RunCommand, valkey: Redis
 ) -> None:
-    """Only the bound of the server's set makes lines `<other>`, and the summary says how many."""
+    """Only the limit of the set in Redis makes lines `<other>`, and the summary says how many."""
     lines = b"".join(b"%d\n" % number for number in range(60_000))
     finished = run_command("ingest", "--name", "app", stdin=lines)
     assert "60,000 lines to app (info): 50,000 of them as <other>, 0 dropped" in finished.stderr
@@ -94,7 +94,7 @@ async def test_many_distinct_lines_do_not_overflow_the_client(
 
 
 async def test_lines_that_are_refused_are_an_error(run_command: RunCommand, valkey: Redis) -> None:
-    """What could not be counted is said, with exit code 1."""
+    """Lines that could not be counted are reported, with exit code 1."""
     await valkey.set("common:app:info", "not a sorted set")
     finished = run_command("ingest", "--name", "app", stdin=b"a\nb\n")
     assert finished.returncode == 1
@@ -103,7 +103,7 @@ async def test_lines_that_are_refused_are_an_error(run_command: RunCommand, valk
 
 
 async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: Path) -> None:
-    """What is added counts; so does what comes after a truncation and after a replacement."""
+    """Added lines count, and so do those after a truncation and after a replacement."""
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("old\n" * 10)
     two.write_text("old\n")
@@ -126,6 +126,7 @@ async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: P
     finished = _end(process, signal.SIGTERM)
     assert finished.returncode == 0
     assert finished.stderr.startswith("logcommon: 2")
+
     counts = await _counts(valkey)
     counts.pop("without end", None)
     assert counts == {"old": 11, "new": 1, "begun": 1, "truncated": 1, "replaced": 5, "last": 1}
@@ -134,7 +135,7 @@ async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: P
 async def test_following_ends_with_an_unfinished_line(
     start_command: StartCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """Ctrl-C is how following ends: everything read is counted, and the exit code is 0."""
+    """Ctrl-C ends following with exit code 0, after counting everything that was read."""
     (tmp_path / "log").write_text("a\nb\nwithout end")
     process = start_command("ingest", "--follow", tmp_path / "log", "--name", "app")
     await _until_total(valkey, 2)
@@ -150,7 +151,7 @@ async def test_following_ends_with_an_unfinished_line(
 async def test_a_signal_ends_reading(
     start_command: StartCommand, valkey: Redis, number: signal.Signals
 ) -> None:
-    """What was read is counted, the line that was begun too; the exit code names the signal."""
+    """Lines that were read are counted, even an unfinished one; the exit code names the signal."""
     process = start_command("ingest", "--name", "app")
     assert process.stdin is not None
     process.stdin.write(b"a\nb\nbegun")
@@ -165,7 +166,7 @@ async def test_a_signal_ends_reading(
 async def test_a_pipe_that_nobody_writes_to_can_be_left(
     start_command: StartCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """A named pipe is opened without waiting for its writer, so a signal ends that as well."""
+    """A named pipe is opened without waiting for its writer, so a signal can end the command."""
     (tmp_path / "log").write_text("a\n")
     os.mkfifo(tmp_path / "pipe")
     process = start_command("ingest", tmp_path / "log", tmp_path / "pipe", "--name", "app")
@@ -176,7 +177,7 @@ async def test_a_pipe_that_nobody_writes_to_can_be_left(
 async def test_progress_is_shown_on_a_terminal(
     start_command: StartCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """Where the size is known; the summary comes after it."""
+    """If the size is known, a terminal shows progress before the summary."""
     (tmp_path / "log").write_bytes(b"a line of a log\n" * 200_000)
     terminal, stderr = pty.openpty()
     process = start_command("ingest", tmp_path / "log", "--name", "app", stderr=stderr)
@@ -195,14 +196,18 @@ def _chunks(terminal: int) -> Iterator[bytes]:
     os.close(terminal)
 
 
-COMPRESSORS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
 
 
 @pytest.mark.parametrize("kind", COMPRESSORS)
 async def test_a_compressed_file(
     run_command: RunCommand, valkey: Redis, tmp_path: Path, kind: str
 ) -> None:
-    """It is known by its first bytes, whatever its name, as a file and on standard input."""
+    """Compressed data is recognized by its first bytes, in any file and on standard input."""
     data = COMPRESSORS[kind](b"a\nb\n" * 100_000)
     (tmp_path / "log").write_bytes(data)
     (tmp_path / "plain.gz").write_bytes(b"a\n")
@@ -219,7 +224,7 @@ async def test_a_compressed_file(
 async def test_a_compressed_file_that_is_cut_off(
     run_command: RunCommand, valkey: Redis, tmp_path: Path, kind: str, on_stdin: bool
 ) -> None:
-    """Exit code 5, and how many lines were counted before."""
+    """It exits with code 5 and says how many lines were counted before."""
     text = b"".join(b"line %d\n" % number for number in range(500))
     data = b"".join(COMPRESSORS[kind](part) for part in (b"first\n", text))[:-20]
     (tmp_path / "log").write_bytes(data)
@@ -228,6 +233,7 @@ async def test_a_compressed_file_that_is_cut_off(
     assert finished.returncode == 5
     report, error = finished.stderr.splitlines()
     counted = await total(valkey, "app")
+
     assert 1 <= counted <= 2001
     assert report.startswith(f"logcommon: {counted:,} line")
     assert error == (
@@ -239,7 +245,7 @@ async def test_a_compressed_file_that_is_cut_off(
 async def test_a_compressed_file_is_not_followed(
     run_command: RunCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """It is refused before anything is counted, with what to do."""
+    """It is refused before anything is counted, and the error says what to do."""
     (tmp_path / "log").write_bytes(gzip.compress(b"a\n"))
     (tmp_path / "plain").write_bytes(b"a\n")
     files = (tmp_path / "plain", tmp_path / "log")
@@ -252,7 +258,7 @@ async def test_a_compressed_file_is_not_followed(
 async def test_the_progress_of_a_compressed_file(
     start_command: StartCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """It is measured in bytes of the file, so that it ends at 100 %."""
+    """Progress is measured in bytes of the file, so it ends at 100 %."""
     lines = b"".join(b"line %d\n" % number for number in range(30_000))
     (tmp_path / "log").write_bytes(gzip.compress(lines))
     terminal, stderr = pty.openpty()
@@ -261,6 +267,7 @@ async def test_the_progress_of_a_compressed_file(
     output = b"".join(_chunks(terminal))
     process.wait()
     shares = [int(share) for share in re.findall(rb"(\d+)%", output)]
+
     assert max(shares) == 100
     assert await total(valkey, "app") == 30_000
 
@@ -268,7 +275,7 @@ async def test_the_progress_of_a_compressed_file(
 async def test_what_was_begun_counts_although_it_might_be_compressed(
     start_command: StartCommand, valkey: Redis
 ) -> None:
-    """A line whose first letters might be those of compressed data is not lost by a signal."""
+    """A signal does not lose bytes that were held back to recognize compressed data."""
     process = start_command("ingest", "--name", "app")
     assert process.stdin is not None
     process.stdin.write(b"BZh")
@@ -280,14 +287,14 @@ async def test_what_was_begun_counts_although_it_might_be_compressed(
 
 
 def _unread(pipe: IO[bytes] | None) -> bool:
-    """Return whether something that was written to a pipe was not read yet."""
+    """Return whether a pipe contains unread bytes."""
     assert pipe is not None
     answer = fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4))
     return bool(int.from_bytes(answer, sys.byteorder))
 
 
 async def test_secrets_are_redacted(run_command: RunCommand, valkey: Redis, tmp_path: Path) -> None:
-    """With --redact nothing of them reaches Redis; without it lines are as they are."""
+    """With --redact no secret reaches Redis; without it lines are unchanged."""
     line = b"login with password=hunter2\n"
     assert run_command("ingest", "--redact", "--name", "app", stdin=line).returncode == 0
     assert await _counts(valkey) == {"login with password=<redacted>": 1}
@@ -298,7 +305,7 @@ async def test_secrets_are_redacted(run_command: RunCommand, valkey: Redis, tmp_
 async def test_following_loses_no_line(
     start_command: StartCommand, valkey: Redis, tmp_path: Path
 ) -> None:
-    """A file that is not there yet, then rotated twice in a row in both ways: exact counts."""
+    """Counts are exact for a file that appears later and is rotated twice in either way."""
     path, written = tmp_path / "log", 0
     process = start_command("ingest", "--follow", path, "--name", "app")
     assert process.stderr is not None
@@ -335,7 +342,7 @@ def _rotate(path: Path, way: str) -> None:
 
 @pytest.fixture
 def embedded_url() -> Iterator[str]:
-    """An embedded server in a folder of its own, with a path short enough for a socket."""
+    """A folder for an embedded server, with a path short enough for a socket."""
     folder = tempfile.mkdtemp(prefix="logcommon-")
     yield f"embedded:{folder}/data"
     shutil.rmtree(folder)
@@ -344,7 +351,7 @@ def embedded_url() -> Iterator[str]:
 def test_the_embedded_server_keeps_the_data_between_commands(
     run_command: RunCommand, embedded_url: str
 ) -> None:
-    """Each command starts and stops it."""
+    """Each command starts and stops the private server."""
     for _ in range(2):
         assert (
             run_command("ingest", "--name", "app", stdin=b"a\n", url=embedded_url).returncode == 0
@@ -356,7 +363,7 @@ def test_the_embedded_server_keeps_the_data_between_commands(
 
 
 async def test_a_real_log(run_command: RunCommand, valkey: Redis, loghub: Path) -> None:
-    """Two thousand lines of OpenSSH: all counted, and found by every command that reads."""
+    """All of two thousand lines of OpenSSH are counted, and found by every command that reads."""
     file = loghub / "OpenSSH" / "OpenSSH_2k.log"
     lines = file.read_bytes().splitlines()
     finished = run_command("ingest", file, "--name", "sshd")
@@ -365,14 +372,16 @@ async def test_a_real_log(run_command: RunCommand, valkey: Redis, loghub: Path) 
     assert (destination["name"], destination["severity"]) == ("sshd", "info")
     counted = sum((await read_counts(valkey, "sshd")).values(), Counter())
     assert counted == Counter(line.decode() for line in lines)
+
     rows = json.loads(run_command("top", "sshd", "-n", 2000, "--json").stdout)
     assert {row["message"] for row in rows} <= counted.keys()
+
     recent = json.loads(run_command("recent", "sshd", "-n", 100, "--json").stdout)
     assert [row["message"].encode() for row in recent] == lines[:-101:-1]
 
 
 def test_ingesting_from_a_closed_pipe(start_command: StartCommand) -> None:
-    """Empty input is no error."""
+    """Empty input is not an error."""
     process = start_command("ingest", "--name", "app", stdin=subprocess.DEVNULL)
     _, stderr = process.communicate()
     assert process.returncode == 0

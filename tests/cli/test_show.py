@@ -37,7 +37,7 @@ def _json(run_command: RunCommand, *arguments: object) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("command", ["top", "recent", "destinations"])
 def test_an_empty_server_is_no_error(run_command: RunCommand, command: str) -> None:
-    """It says what to begin with; a script gets an empty list."""
+    """An empty server suggests the demo; a script gets an empty list."""
     finished = run_command(command)
     assert finished.returncode == 0
     assert "logcommon demo" in finished.stdout
@@ -60,7 +60,7 @@ async def test_nothing_that_was_logged_acts_on_the_terminal(
 
 
 async def test_top_as_a_table(run_command: RunCommand, valkey_url: str) -> None:
-    """All severities of a service, the most common first, under a title with the hour."""
+    """The messages of all severities are ranked under a title that names the hour."""
     await _log(valkey_url)
     lines = run_command("top", "api").stdout.splitlines()
     assert re.match(r"api: ....-..-.. ..:00 to ..:00 UTC, the (current|last) hour", lines[0])
@@ -74,11 +74,12 @@ async def test_top_as_a_table(run_command: RunCommand, valkey_url: str) -> None:
 async def test_tables_in_a_pipe_are_not_padded(
     run_command: RunCommand, valkey_url: str, command: str, columns: int | None
 ) -> None:
-    """No line ends in spaces, and the rule is as long as the header, or fits a given width."""
+    """No line ends in spaces, and the rule is as long as the header, or fits COLUMNS."""
     async with logcommon.connect(valkey_url) as log:
         for message in ("short", "long " * 60 + "end"):
             await log.log_common("api", message)
     lines = run_command(command, columns=columns).stdout.splitlines()
+
     assert [line for line in lines if line != line.rstrip()] == []
     if columns:
         assert max(map(len, lines)) <= columns
@@ -89,14 +90,14 @@ async def test_tables_in_a_pipe_are_not_padded(
 
 
 async def test_top_over_all_services(run_command: RunCommand, valkey_url: str) -> None:
-    """Then the table says which service it was."""
+    """Over all services the table names the service of each message."""
     await _log(valkey_url)
     assert "web" not in run_command("top", "api").stdout
     assert re.search(r" 1 .* info +web +once", run_command("top").stdout)
 
 
 async def test_top_of_one_severity(run_command: RunCommand, valkey_url: str) -> None:
-    """In any case; one that a known service has not logged is empty, not an error."""
+    """A severity may be in any case; one without messages is empty, not an error."""
     await _log(valkey_url)
     rows = _json(run_command, "top", "api", "--severity", "ERROR")
     assert [(row["count"], row["message"]) for row in rows] == [(2, NASTY)]
@@ -106,7 +107,7 @@ async def test_top_of_one_severity(run_command: RunCommand, valkey_url: str) -> 
 
 
 async def test_top_as_json(run_command: RunCommand, valkey_url: str) -> None:
-    """Raw messages, counts as numbers, and the hour in UTC."""
+    """JSON has raw messages, counts as numbers, and the hour in UTC."""
     await _log(valkey_url)
     first, second = _json(run_command, "top", "-n", 2)
     assert first.pop("hour").endswith(":00:00Z")
@@ -117,7 +118,7 @@ async def test_top_as_json(run_command: RunCommand, valkey_url: str) -> None:
 async def test_an_old_hour_is_never_shown_as_the_current_one(
     run_command: RunCommand, valkey_url: str
 ) -> None:
-    """After quiet hours the newest one is shown, with its age."""
+    """After quiet hours the newest hour with data is shown, with its age."""
     await _log(valkey_url, hours_ago=3)
     output = run_command("top", "api").stdout
     assert re.search(r"[34] hours ago", output)
@@ -129,7 +130,7 @@ async def test_an_old_hour_is_never_shown_as_the_current_one(
 
 
 async def test_the_hour_can_be_chosen(run_command: RunCommand, valkey_url: str) -> None:
-    """By its age or by its name."""
+    """An hour that `destinations` lists can be given to --hour."""
     await _log(valkey_url, hours_ago=2)
     await _log(valkey_url, hours_ago=1)
     newest, oldest = _json(run_command, "destinations")[0]["hours"]
@@ -140,7 +141,7 @@ async def test_the_hour_can_be_chosen(run_command: RunCommand, valkey_url: str) 
 
 
 async def test_recent(run_command: RunCommand, valkey_url: str) -> None:
-    """The newest first, severities together, as many as asked for."""
+    """The newest messages come first, as many as asked for."""
     async with logcommon.connect(valkey_url) as log:
         for number in range(3):
             await log.log_common("api", f"message {number}", "info")
@@ -152,7 +153,7 @@ async def test_recent(run_command: RunCommand, valkey_url: str) -> None:
 
 
 async def test_recent_as_json(run_command: RunCommand, valkey_url: str) -> None:
-    """Times are ISO 8601, in UTC."""
+    """Times in JSON are ISO 8601, in UTC."""
     await _log(valkey_url)
     rows = _json(run_command, "recent")
     assert len(rows) == 6
@@ -162,7 +163,7 @@ async def test_recent_as_json(run_command: RunCommand, valkey_url: str) -> None:
 
 
 async def test_destinations(run_command: RunCommand, valkey_url: str) -> None:
-    """Each with its hours."""
+    """Each destination is shown with its hours."""
     await _log(valkey_url)
     rows = _json(run_command, "destinations")
     found = [(row["name"], row["severity"], len(row["hours"])) for row in rows]
@@ -173,7 +174,7 @@ async def test_destinations(run_command: RunCommand, valkey_url: str) -> None:
 async def test_a_key_of_another_type_is_an_error_of_one_line(
     run_command: RunCommand, valkey_url: str, valkey: Redis
 ) -> None:
-    """What Redis refuses to read is said, with exit code 1."""
+    """A refusal of Redis is one line on stderr, with exit code 1."""
     await _log(valkey_url)
     await valkey.delete("recent:api:info")
     await valkey.set("recent:api:info", "x")
@@ -195,17 +196,18 @@ async def test_a_key_of_another_type_is_an_error_of_one_line(
 async def test_a_key_of_the_wrong_type_hides_no_other_service(
     run_command: RunCommand, valkey_url: str, valkey: Redis, command: str, key: str
 ) -> None:
-    """The others are shown with a warning that names it, once; alone, it is an error."""
+    """The others are shown with one warning that names the key; by itself it is an error."""
     async with logcommon.connect(valkey_url) as log:
         for name in ("api", "bad"):
             await log.log_common(name, f"message of {name}")
     await valkey.delete(key)
     await valkey.hset(key, "foreign", "1")
     finished = run_command(command)
+
     assert finished.returncode == 0
     assert "api" in finished.stdout
     assert finished.stderr.count(key) == 1
-    assert finished.stderr.startswith("logcommon: warning: not shown: ")
+    assert finished.stderr.startswith("logcommon: warning: a destination was left out: ")
     if command != "destinations":
         alone = run_command(command, "bad")
         assert (alone.returncode, alone.stdout) == (1, "")
@@ -215,15 +217,48 @@ async def test_a_key_of_the_wrong_type_hides_no_other_service(
 async def test_a_service_of_the_books_with_a_wrong_key_is_found(
     run_command: RunCommand, valkey: Redis
 ) -> None:
-    """It is in no registry, and that its key can't be read does not mean that it is not there."""
+    """An unregistered service whose key can't be read is an error, not an unknown name."""
     await valkey.hset("recent:old:error", "foreign", "1")
     finished = run_command("recent", "old")
     assert finished.returncode == 1
     assert "recent:old:error" in finished.stderr
 
 
+@pytest.mark.parametrize("command", ["top", "recent"])
+async def test_an_unknown_name_is_told_from_one_without_messages(
+    run_command: RunCommand, valkey_url: str, command: str
+) -> None:
+    """The error for an unknown name lists some known names."""
+    finished = run_command(command, "api")
+    assert (finished.returncode, finished.stdout) == (4, "")
+    assert "nor as anything else" in finished.stderr
+
+    async with logcommon.connect(valkey_url) as log:
+        for number in range(7):
+            log.log_recent_nowait(f"service-{number}", "x")
+    finished = run_command(command, "api")
+    assert (finished.returncode, finished.stdout) == (4, "")
+    assert re.search(r"'api'; there is service-0, .* and 2 more", finished.stderr)
+
+    finished = run_command(command, "service-6", "--severity", "debug")
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+async def test_what_the_book_has_written_is_found(run_command: RunCommand, valkey: Redis) -> None:
+    """The book's functions register nothing, so an unregistered name may still be known."""
+    await valkey.lpush("recent:old:error", f"{time.asctime(time.gmtime())} x")
+    await valkey.lpush("recent:odd:audit", "x")
+    (row,) = _json(run_command, "recent", "old")
+    assert (row["severity"], row["message"]) == ("error", "x")
+    (row,) = _json(run_command, "recent", "odd", "--severity", "audit")
+    assert (row["severity"], row["message"]) == ("audit", "x")
+    finished = run_command("top", "old")
+    assert finished.returncode == 0
+    assert "nothing was logged" in finished.stdout
+
+
 async def test_a_score_that_is_no_count_is_shown(run_command: RunCommand, valkey_url: str) -> None:
-    """One of 0 or below, which another program has made, has a bar as well."""
+    """A score of 0 or below, which another program has stored, has a bar as well."""
     await _log(valkey_url)
     async with Redis.from_url(valkey_url) as client:
         await client.zadd("common:web:info", {"once": -1, "never": 0})

@@ -1,17 +1,26 @@
-"""Tables of logged text."""
+"""Tables of logged text, and hours in words."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from logcommon.cli.find import Common, Held, Recent
-from logcommon.cli.tables import common_table, destination_table, print_titled, recent_table
+from logcommon.cli.tables import (
+    common_table,
+    describe_hour,
+    destination_table,
+    hours_ago,
+    print_titled,
+    recent_table,
+)
 from logcommon.model import CommonRow, Destination, RecentRow
 
 NOW = datetime(2026, 11, 23, 21, 10, 58, tzinfo=UTC)
+THIS_HOUR = datetime(2026, 11, 23, 21, tzinfo=UTC)
 DESTINATION = Destination("api", "error")
 NASTY = "\x1b[2J[red]\u202e[/red] " + "very long " * 100
 
@@ -28,14 +37,15 @@ def _console(width: int) -> Console:
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("message", [NASTY, "x" * 2000, "界" * 2000])
 def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
-    """No message makes a line too long or acts on the terminal, and the numbers stay whole."""
+    """No message makes a line too long or controls the terminal, and no number is cut."""
     console = _console(width)
-    rows = [Common(DESTINATION, CommonRow(1_234_567, message))]
+    rows = [CommonRow(1_234_567, message, DESTINATION)]
     print_titled(console, "api " + message, common_table(console, rows, with_name=True))
-    recents = [Recent(DESTINATION, RecentRow(NOW, message))]
+    recents = [RecentRow(NOW, message, DESTINATION)]
     console.print(recent_table(console, recents, NOW, with_name=True))
     text = _text(console)
     lines = text.splitlines()
+
     assert "".join(lines).isprintable()
     assert max(map(cell_len, lines)) <= width
     assert "1,234,567" in text
@@ -43,49 +53,73 @@ def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:
-    """Of the most common message; the rarest has a bar as well."""
+    """A bar is relative to the most common message, and even the rarest message has one."""
     console = _console(80)
-    rows = [Common(DESTINATION, CommonRow(count, "x")) for count in (1000, 500, 1)]
+    rows = [CommonRow(count, "x", DESTINATION) for count in (1000, 500, 1)]
     console.print(common_table(console, rows, with_name=False))
     assert [line.count("━") for line in _text(console).splitlines()[2:]] == [10, 5, 1]
 
 
 def test_a_long_message_is_shown_by_its_beginning() -> None:
-    """A thousand letters don't push everything else off the screen."""
+    """A thousand characters don't push everything else off the screen."""
     console = _console(80)
-    rows = [Common(DESTINATION, CommonRow(1, "x" * 1000)), Common(DESTINATION, CommonRow(1, "y"))]
+    rows = [CommonRow(1, "x" * 1000, DESTINATION), CommonRow(1, "y", DESTINATION)]
     console.print(common_table(console, rows, with_name=False))
     assert len(_text(console).splitlines()) < 10
 
 
 def test_times_of_another_day_have_their_date() -> None:
-    """Yesterday's 21:10 is not taken for today's; an unknown time is left blank."""
+    """Yesterday's 21:10 is not mistaken for today's, and an unknown time is left blank."""
     yesterday = NOW.replace(day=22)
     console = _console(80)
-    rows = [RecentRow(yesterday, "old"), RecentRow(None, "written by hand")]
-    found = [Recent(DESTINATION, row) for row in rows]
-    console.print(recent_table(console, found, NOW, with_name=False))
+    rows = [
+        RecentRow(yesterday, "old", DESTINATION),
+        RecentRow(None, "written by hand", DESTINATION),
+    ]
+    console.print(recent_table(console, rows, NOW, with_name=False))
     text = _text(console)
+
     assert "2026-11-22 21:10:58" in text
     assert "written by hand" in text
 
 
 def test_an_empty_message_can_be_seen() -> None:
-    """A blank line that was counted does not look like a fault of the table."""
+    """A message without characters does not look like a broken table."""
     console = _console(80)
-    rows = [Common(DESTINATION, CommonRow(3, ""))]
+    rows = [CommonRow(3, "", DESTINATION)]
     console.print(common_table(console, rows, with_name=False))
     assert "(empty)" in _text(console)
 
 
 def test_destinations_say_how_old_they_are() -> None:
-    """The newest hour of each is named by its age."""
+    """The newest hour of each destination is shown by its age."""
     console = _console(80)
-    held = [
-        Held(DESTINATION, [NOW.replace(hour=18, minute=0, second=0)]),
-        Held(Destination("web", "info"), []),
-    ]
+    held = {
+        DESTINATION: [NOW.replace(hour=18, minute=0, second=0)],
+        Destination("web", "info"): [],
+    }
     console.print(destination_table(held, NOW))
     text = _text(console)
     assert "3 hours ago" in text
     assert "no counts" in text
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (0, "2026-11-23 21:00 to 22:00 UTC, the current hour"),
+        (1, "2026-11-23 20:00 to 21:00 UTC, the last hour"),
+        (2, "2026-11-23 19:00 to 20:00 UTC, 2 hours ago"),
+        (22, "2026-11-22 23:00 to 00:00 UTC, 22 hours ago"),
+        (-2, "2026-11-23 23:00 to 00:00 UTC, 2 h ahead of this computer's clock"),
+    ],
+)
+def test_an_hour_is_described_with_its_age(age: int, text: str) -> None:
+    """An old hour, or one of a wrong clock, is not mistaken for the current one."""
+    assert describe_hour(THIS_HOUR - timedelta(hours=age), NOW) == text
+
+
+@given(st.integers(-1000, 1000), st.integers(0, 3599))
+def test_age_is_counted_in_whole_hours(age: int, second: int) -> None:
+    """The age does not depend on how much of this hour has passed."""
+    assert hours_ago(THIS_HOUR - timedelta(hours=age), THIS_HOUR + timedelta(seconds=second)) == age

@@ -1,4 +1,4 @@
-"""What a server leaves that is killed: in Redis, and in a spool."""
+"""What is in Redis, and in a spool, after a server was killed."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,7 +16,7 @@ UVICORN = Row("uvicorn --port {port} starlette_shop:app")
 async def test_sigkill_loses_what_no_commit_has_written(
     tmp_path: Path, valkey_url: str, valkey: Redis
 ) -> None:
-    """What was committed stays, and nothing is counted that was not answered."""
+    """Redis keeps what was committed, and has nothing that was not answered."""
     environment = {"LOGCOMMON_URL": valkey_url, "SERVICE": "shop"}
     async with shop(UVICORN, Popen.kill, tmp_path, LINGER="0.01", **environment) as port:
         first = await ask(port)
@@ -31,7 +31,7 @@ async def test_sigkill_loses_what_no_commit_has_written(
 
 
 async def test_a_spool_outlives_sigkill(tmp_path: Path, valkey_url: str, valkey: Redis) -> None:
-    """What the killed server left in its spool, the next one writes; all of it is exact."""
+    """The next server writes what the killed one left in its spool, and every count is exact."""
     spool = tmp_path / "spool"
     environment = {"LOGCOMMON_URL": valkey_url, "SERVICE": "shop", "SPOOL": str(spool)}
     async with shop(UVICORN, Popen.kill, tmp_path, **environment) as port:
@@ -49,7 +49,7 @@ async def test_a_spool_outlives_sigkill(tmp_path: Path, valkey_url: str, valkey:
 
 
 def spooled(spool: Path) -> int:
-    """Return how many calls another process would find in a spool, were its owner killed now."""
+    """Return how many calls another process would find if the spool's owner were killed now."""
     twin = spool.with_name("twin")
     twin.write_bytes(spool.read_bytes())
     reader = Spool(twin)

@@ -1,4 +1,4 @@
-"""Memory and Redis stay bounded whatever is logged, for however long, and the counts stay exact."""
+"""Memory and Redis stay within bounds, whatever is logged and for how long; counts are exact."""
 
 import asyncio
 import contextlib
@@ -16,22 +16,22 @@ import logcommon
 from logcommon.model import OTHER
 from logcommon.write import buffer as buffer_module
 from support.clock import NOON, HandClock
+from support.inside import writer_of
 from support.layout import read_counts
 from support.servers import valkey_server
-from support.session import session_of
 from support.until import until
 
 CALLS, DISTINCT, CHUNKS = 10_000_000, 100, 100
 
 
 def call(log: logcommon.CommonLog, messages: Iterator[str]) -> None:
-    """Log all of `messages`, with nothing around the calls that would take longer than they do."""
+    """Log all of `messages`, as fast as calls can be made."""
     deque(map(log.log_common_nowait, repeat("api"), messages), maxlen=0)
 
 
 def entries_held(log: logcommon.CommonLog) -> int:
-    """Return how many entries and counts are held for a client that has not written them yet."""
-    buffer, backlog = log._buffer, session_of(log).writer._backlog
+    """Return how many entries and counts a client holds that it has not written yet."""
+    buffer, backlog = log._buffer, writer_of(log)._backlog
     waiting = sum(map(len, [*buffer._unfolded, *buffer._pending._recent.values()]))
     batches = [batch.counts for batch in backlog._batches]
     counts = itertools.chain(buffer._pending._counts.values(), *(each.values() for each in batches))
@@ -39,9 +39,9 @@ def entries_held(log: logcommon.CommonLog) -> int:
 
 
 async def test_ten_million_calls_while_the_server_is_down(tmp_path: Path, clock: HandClock) -> None:
-    """Ten minutes of a hundred messages, over the turn of the hour, take no more room than one.
+    """Ten minutes of a hundred messages, across the turn of the hour, take no more memory than one.
 
-    Every object that Python has allocated counts, whoever holds it; and all is in Redis afterwards.
+    Every object that Python allocated counts. Afterwards Redis has every call.
     """
     messages = [f"message {number}" for number in range(DISTINCT)]
     clock.now = (NOON + 1) * 3600 - 299.5
@@ -62,6 +62,7 @@ async def test_ten_million_calls_while_the_server_is_down(tmp_path: Path, clock:
             server.start()
             await log.flush()
             assert log.stats.counted == log.stats.calls == CALLS + DISTINCT + 1
+
         async with Redis(port=server.port) as valkey:
             half = Counter(dict.fromkeys(messages, CALLS // DISTINCT // 2))
             first = half + Counter(messages) + Counter(before=1)
@@ -71,7 +72,7 @@ async def test_ten_million_calls_while_the_server_is_down(tmp_path: Path, clock:
 async def test_messages_that_are_all_distinct_forever(
     valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
-    """Three hundred thousand in five hours: bounded at all times, here and there, and none lost."""
+    """300,000 distinct messages in five hours stay within all bounds, and none is lost."""
     pending, members, hours, chunk = 1000, 200, 5, 3000
     names, number = (str(n) for n in itertools.count()), 0
     async with logcommon.connect(
@@ -90,12 +91,14 @@ async def test_messages_that_are_all_distinct_forever(
                 clock.turn()
         await log.flush()
         stats = log.stats
+
     assert stats.counted + stats.other == stats.calls == hours * 20 * chunk + 15
     counts = await read_counts(valkey)
     # `<other>` may have come while there was room, and then takes one of the places.
     assert all(members <= len(counter) <= members + 1 for counter in counts.values())
     assert sum(counter[OTHER] for counter in counts.values()) == stats.other
     waited = [len(range(-20 * hour % 7, 20, 7)) for hour in range(hours)]
+
     assert {hour: counter.total() for hour, counter in counts.items()} == {
         NOON + hour: 20 * chunk + waited[hour] for hour in range(hours)
     }
@@ -104,14 +107,15 @@ async def test_messages_that_are_all_distinct_forever(
 async def test_long_messages_over_a_thousand_destinations_have_a_bound_in_bytes(
     tmp_path: Path,
 ) -> None:
-    """With Redis away, 100,000 distinct messages of 1 kB take no more than they may.
+    """With Redis down, 100,000 distinct messages of 1 kB stay within `max_pending_bytes`.
 
-    Some are awaited with a deadline. Distinct messages, recent entries and those not folded have
-    `max_pending_bytes` each, and a commit under way as much again.
+    Some are awaited with a deadline. Distinct messages, recent entries and unfolded entries may
+    take `max_pending_bytes` each, and a commit in progress as much again.
     """
     calls, destinations, bound = 100_000, 1_000, 8 * 1024 * 1024
     names = [f"service {number}" for number in range(destinations)]
     text = "x" * 1000
+
     with valkey_server(tmp_path) as server:
         log = logcommon.connect(
             server.connection_url, max_pending=1_000_000, max_pending_bytes=bound, drain_timeout=0
@@ -130,15 +134,16 @@ async def test_long_messages_over_a_thousand_destinations_have_a_bound_in_bytes(
                             await log.log_common(names[0], f"awaited {number} {text}")
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            waiters = session_of(log).writer._waiters
+            waiters = writer_of(log)._waiters
             stats = log.stats
+
     assert most < 5 * bound
     assert not waiters
     assert stats.pending == stats.calls - stats.counted == calls + calls // 10 + 1
 
 
 async def test_names_that_are_all_distinct_forever(valkey_url: str, valkey: Redis) -> None:
-    """Services and severities without end take no more than the destinations that were allowed."""
+    """Any number of services and severities use no more than the allowed destinations."""
     async with logcommon.connect(valkey_url, max_destinations=20) as log:
         for number in range(20_000):
             log.log_common_nowait(f"api {number}", "m", number % 1000)
@@ -149,7 +154,8 @@ async def test_names_that_are_all_distinct_forever(valkey_url: str, valkey: Redi
         assert len(buffer._tallies) == 20 + 1
         assert sum(map(len, buffer._by_severity_and_name.values())) <= 20
         assert log.stats.counted + log.stats.other == 20_000
-        assert len(session_of(log).writer._backlog._batches) == 0
+        assert len(writer_of(log)._backlog._batches) == 0
+
     assert await valkey.scard("logcommon:destinations") == 20 + 1
     ((_, others),) = (await read_counts(valkey, OTHER, OTHER)).items()
     assert others == {OTHER: 20_000 - 20}

@@ -1,4 +1,4 @@
-"""Cancelled at any point, a client drains, counts once, and accounts for what is left."""
+"""A client cancelled at any point drains, counts once, and accounts for the rest."""
 
 import asyncio
 import gc
@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 
 import logcommon
 from logcommon.write.writer import Writer
+from support.inside import host_of
 from support.layout import read_counts, total
 from support.servers import free_port
-from support.session import session_of
 from support.suspensions import Canceller, Suspensions
 from support.until import until
 
@@ -22,7 +22,7 @@ MESSAGES = "abcab"
 
 
 async def log_in_rounds(log: logcommon.CommonLog) -> str:
-    """Log three rounds, each waited for until the client ends; return what was logged, in order."""
+    """Log three rounds, awaiting each until the client ends; return what was logged, in order."""
     for _ in range(3):
         for message in MESSAGES:
             log.log_common_nowait("api", message)
@@ -35,7 +35,7 @@ async def log_in_rounds(log: logcommon.CommonLog) -> str:
 
 
 async def assert_exact(log: logcommon.CommonLog, valkey: Redis, logged: Sequence[str]) -> None:
-    """All of `logged` is in Redis, short of what came after the end, which is a number."""
+    """Assert that Redis has all of `logged`, except what came too late, which `stats` counts."""
     stats = log.stats
     assert (stats.calls, stats.pending, stats.dropped_unwritten) == (len(logged), 0, 0), stats
     counted = Counter(logged[: stats.calls - stats.dropped_closed])
@@ -56,7 +56,7 @@ def cancel_the_writer(monkeypatch: pytest.MonkeyPatch, canceller: Canceller) -> 
 async def test_the_writer_cancelled_at_any_await(
     valkey_url: str, valkey: Redis, late: bool
 ) -> None:
-    """Wherever its task is cancelled, it drains, and counts once."""
+    """A writer cancelled at any await drains and counts once."""
     for number in itertools.count():
         await valkey.flushall()
         log, canceller = logcommon.connect(valkey_url, linger=0), Canceller(number, late=late)
@@ -67,11 +67,12 @@ async def test_the_writer_cancelled_at_any_await(
         await assert_exact(log, valkey, logged)
         if not canceller.reached:
             break
+
     assert number > 10, "hardly an await was found"
 
 
 async def test_the_writer_cancelled_over_and_over(valkey_url: str, valkey: Redis) -> None:
-    """What it then can't write is returned as a number, in doubt where Redis may have it."""
+    """What a cancelled writer can't write is dropped, and in doubt if Redis may have it."""
     for number in itertools.count():
         await valkey.flushall()
         log, canceller = logcommon.connect(valkey_url), Canceller(number, over_and_over=True)
@@ -84,11 +85,12 @@ async def test_the_writer_cancelled_over_and_over(valkey_url: str, valkey: Redis
         assert stats.counted <= await total(valkey) <= stats.counted + stats.in_doubt
         if not canceller.reached:
             break
+
     assert number > 10, "hardly an await was found"
 
 
 async def test_whoever_waits_cancelled_at_any_await(valkey_url: str, valkey: Redis) -> None:
-    """A call or a flush that is cancelled leaves its entry accepted, and harms no other."""
+    """A cancelled call or flush leaves its entry accepted, and affects no other call."""
     async with logcommon.connect(valkey_url) as log:
         for late, call in itertools.product([False, True], [log.log_common, log.log_recent]):
             for number in itertools.count():
@@ -101,12 +103,13 @@ async def test_whoever_waits_cancelled_at_any_await(valkey_url: str, valkey: Red
                 assert all(task.cancelled() == canceller.reached for task in both)
                 if not canceller.reached:
                     break
+
     await assert_exact(log, valkey, ["m", "other"] * 4 + ["other"] * 4)
 
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_the_close_cancelled_at_any_await(valkey_url: str, valkey: Redis, late: bool) -> None:
-    """The close ends when all is written, also where it was cancelled, and is cancelled then."""
+    """A cancelled close first writes everything, and is then cancelled."""
     for number in itertools.count():
         await valkey.flushall()
         canceller, log = Canceller(number, late=late), logcommon.connect(valkey_url, linger=3600)
@@ -121,13 +124,14 @@ async def test_the_close_cancelled_at_any_await(valkey_url: str, valkey: Redis, 
         await assert_exact(log, valkey, MESSAGES)
         if not canceller.reached:
             break
+
     assert number > 0
 
 
 async def test_a_client_is_entered_again_after_a_cancelled_close(
     valkey_url: str, valkey: Redis
 ) -> None:
-    """The session before has ended by then, and takes nothing from the next one."""
+    """After a cancelled close the old session has ended, and takes nothing from the next one."""
     log = logcommon.connect(valkey_url, linger=3600)
     for _ in range(3):
         await log.__aenter__()
@@ -138,23 +142,24 @@ async def test_a_client_is_entered_again_after_a_cancelled_close(
         await asyncio.sleep(0)
         closing.cancel()
         await asyncio.wait([closing])
+
     await assert_exact(log, valkey, 3 * MESSAGES)
 
 
 async def test_a_block_that_outlives_its_writer(valkey_url: str, valkey: Redis) -> None:
-    """Where all tasks were cancelled, the client's too, leaving the block raises nothing new."""
+    """After all tasks were cancelled, ours included, leaving the block raises nothing new."""
     async with logcommon.connect(valkey_url, linger=3600) as log:
         await log.flush()
         for message in MESSAGES:
             log.log_common_nowait("api", message)
-        session_of(log).host.cancel()
-        await asyncio.wait([session_of(log).host])
+        host_of(log).cancel()
+        await asyncio.wait([host_of(log)])
         log.log_common_nowait("api", "late")
     await assert_exact(log, valkey, [*MESSAGES, "late"])
 
 
 def test_a_loop_that_ends_under_a_crowd_of_tasks(valkey_url: str) -> None:
-    """Tasks that are cancelled as they wait, and log once more on their way out, are counted."""
+    """Tasks cancelled while they wait, which log once more on their way out, are counted."""
 
     async def work(number: int) -> None:
         try:
@@ -181,7 +186,7 @@ def test_a_loop_that_ends_under_a_crowd_of_tasks(valkey_url: str) -> None:
 
 
 def test_a_loop_that_ends_while_the_server_is_down() -> None:
-    """Past the deadline of the drain the rest is a number, and nothing stays pending."""
+    """After the drain's deadline the rest is counted as dropped, and nothing stays pending."""
 
     async def main() -> None:
         await log.__aenter__()

@@ -1,4 +1,4 @@
-"""A clock that is ahead of the server's harms nobody, and what it has logged is a number."""
+"""A clock ahead of the server's harms no other producer, and `stats` says what it logged."""
 
 import math
 import time
@@ -34,7 +34,7 @@ async def hour_in_redis(valkey: Redis) -> int | None:
 async def test_a_clock_a_day_ahead_turns_no_hour(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its entries are counted in the server's hour, are a number, and are warned of once."""
+    """Entries of a clock that is ahead count in the server's hour, in `stats`, with one warning."""
     before = hour_of(time.time())
     async with (
         logcommon.connect(valkey_url, clock=a_day_ahead) as wrong,
@@ -51,6 +51,7 @@ async def test_a_clock_a_day_ahead_turns_no_hour(
         for row in await right.recent("api"):
             assert row.time is not None
             assert row.time.timestamp() <= now
+
     (text,) = caplog.messages
     assert "864" in text
     assert "max_clock_lead" in text
@@ -67,7 +68,7 @@ async def test_a_lead_that_is_allowed(valkey_url: str, valkey: Redis, lead: floa
 
 
 async def test_a_refused_entry_of_a_clock_that_is_ahead(valkey_url: str, valkey: Redis) -> None:
-    """Whoever waits for it learns that it was not counted, though its hour is another."""
+    """A caller that waits learns that its entry was not counted, though its hour was changed."""
     await valkey.set("common:api:info", "of another type")
     async with logcommon.connect(valkey_url, clock=a_day_ahead) as log:
         with pytest.raises(logcommon.NotWrittenError, match="WRONGTYPE"):
@@ -78,7 +79,7 @@ async def test_a_refused_entry_of_a_clock_that_is_ahead(valkey_url: str, valkey:
 async def test_after_the_machine_was_suspended(
     fake: FakeAsyncRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's time is read again before a clock is called wrong: ours may have stood still."""
+    """The server's time is read again before a clock is called wrong: we may have slept."""
     clock = HandClock()
     monkeypatch.setattr(time, "time", clock)
     async with logcommon.connect(fake, clock=clock) as log:
@@ -92,7 +93,7 @@ async def test_after_the_machine_was_suspended(
 async def test_what_is_too_late_is_warned_of(
     valkey_url: str, clock: HandClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An entry that is dropped because its hour is too old is a warning, not only a number."""
+    """Dropping an entry because its hour is too old logs a warning."""
     async with logcommon.connect(valkey_url, clock=clock, history_hours=1) as log:
         for turned in (0, 2):
             clock.turn(turned)
@@ -101,19 +102,20 @@ async def test_what_is_too_late_is_warned_of(
         with pytest.raises(logcommon.NotWrittenError):
             await log.log_common("api", "m")
         assert log.stats.dropped_too_late == 1
+
     (text,) = caplog.messages
     assert "history_hours" in text
 
 
 async def test_the_function_refuses_a_clock_that_is_ahead(valkey: Redis) -> None:
-    """`log_common` on a client says by how much, and changes nothing."""
+    """`log_common`, the function, says how far the clock is ahead, and changes nothing."""
     with pytest.raises(logcommon.NotWrittenError, match=r"864\d\d seconds ahead"):
         await logcommon.log_common(valkey, "api", "m", clock=a_day_ahead)
     assert await valkey.keys() == []
 
 
 def test_the_first_hour_that_is_ahead() -> None:
-    """It is the first that begins more than the lead after the server's time."""
+    """The first hour that is ahead begins more than the lead after the server's time."""
     noon = NOON * 3600.0
     assert first_hour_ahead(noon + 1, 3600) == NOON + 2
     assert first_hour_ahead(noon, 3600) == NOON + 2
@@ -122,7 +124,7 @@ def test_the_first_hour_that_is_ahead() -> None:
 
 
 def test_hours_that_fall_together_are_counted_together() -> None:
-    """What is moved joins what the server's hour has already; the bound holds for both."""
+    """Moved entries join those of the server's hour; the bound holds for both together."""
     batch = Batch(
         {
             (API, NOON): {"a": 1, "b": 2},

@@ -19,9 +19,9 @@ from redis.asyncio import Redis
 import logcommon
 from logcommon.write import waiters, writer
 from support import leaver
+from support.inside import writer_of
 from support.layout import read_counts, total
 from support.lines import at_each_line
-from support.session import session_of
 from support.until import until
 
 TESTS = Path(__file__).parents[1]
@@ -33,14 +33,14 @@ _LONG_ENOUGH = 20.0
 
 @pytest.fixture
 def abandoned(valkey_url: str) -> logcommon.CommonLog:
-    """A client whose event loop was closed under it, with a commit on its way."""
+    """A client whose event loop was closed while a commit was in progress."""
     log = logcommon.connect(valkey_url, linger=0)
 
     async def enter() -> None:
         await log.__aenter__()
         await log.log_common("api", "m")
         log.log_common_nowait("api", "m")
-        while not session_of(log).writer._backlog:  # noqa: ASYNC110  # nothing announces it
+        while not writer_of(log)._backlog:  # noqa: ASYNC110  # nothing announces it
             await asyncio.sleep(0)
 
     loop = asyncio.new_event_loop()
@@ -50,7 +50,7 @@ def abandoned(valkey_url: str) -> logcommon.CommonLog:
 
 
 def test_a_client_whose_loop_was_closed_is_closed(abandoned: logcommon.CommonLog) -> None:
-    """Nobody waits for a loop that will never run: what would wait raises, and so does a close."""
+    """After its loop was closed, every method that would wait raises, and so does closing."""
     calls: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
         lambda: abandoned.flush(),
         lambda: abandoned.log_common("api", "m"),
@@ -64,7 +64,7 @@ def test_a_client_whose_loop_was_closed_is_closed(abandoned: logcommon.CommonLog
 def test_a_client_whose_loop_was_closed_can_be_entered(
     abandoned: logcommon.CommonLog, valkey_url: str
 ) -> None:
-    """It writes what was left to be written, and what is left of the old session stays out."""
+    """Opened again, a client writes what was left, and the old session does not interfere."""
 
     async def use() -> None:
         async with abandoned as log, Redis.from_url(valkey_url) as valkey:
@@ -77,7 +77,7 @@ def test_a_client_whose_loop_was_closed_can_be_entered(
 
 
 def test_a_call_after_the_loop_was_closed(valkey_url: str) -> None:
-    """A call that would wake the writer of a loop that is gone is accepted all the same."""
+    """A call is accepted even if the loop of the writer it would wake is gone."""
     log = logcommon.connect(valkey_url)
 
     async def enter() -> None:
@@ -93,7 +93,7 @@ def test_a_call_after_the_loop_was_closed(valkey_url: str) -> None:
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_an_exit_at_each_line_of_the_writer(valkey_url: str, kind: type[BaseException]) -> None:
-    """A signal handler that raises it in the middle of our task ends the program, with no loss."""
+    """A signal handler that raises in our task ends the program, without loss."""
     log = logcommon.connect(valkey_url, linger=3600)
     for moment in itertools.count():
         if not exits_at(moment, log, kind):
@@ -104,7 +104,7 @@ def test_an_exit_at_each_line_of_the_writer(valkey_url: str, kind: type[BaseExce
 
 
 def exits_at(moment: int, log: logcommon.CommonLog, kind: type[BaseException]) -> bool:
-    """Raise `kind` at a line of the writer's first step after a call, if it has so many lines."""
+    """Raise `kind` at the given line of the writer's first step after a call, if there is one."""
     lines, raised, is_stuck = itertools.count(), threading.Event(), threading.Event()
     is_next = False
 
@@ -146,7 +146,7 @@ SIGNALS = {
 
 
 async def start_leaver(way: str, url: str) -> asyncio.subprocess.Process:
-    """Start a program that ends in a way of its own; a warning is an error to it."""
+    """Start a program that ends in the given way, with warnings as errors."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", leaver.__file__, way, url),
         stdout=asyncio.subprocess.PIPE,
@@ -160,7 +160,7 @@ DROPPED = "what is logged is dropped"
 
 
 async def end_of(process: asyncio.subprocess.Process, warning: str = "") -> str:
-    """Return what a program printed, once it has ended without a fault or another complaint."""
+    """Return what a program printed, once it has ended without errors."""
     output, complaints = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
     assert len(complaints.splitlines()) == bool(warning)
@@ -170,7 +170,7 @@ async def end_of(process: asyncio.subprocess.Process, warning: str = "") -> str:
 
 @pytest.mark.parametrize("way", SIGNALS)
 async def test_a_signal_drains(valkey_url: str, valkey: Redis, way: str) -> None:
-    """However a program takes the signal that ends it, every call is in Redis when it is gone."""
+    """However a program handles the signal that ends it, Redis has every call afterwards."""
     process = await start_leaver(way, valkey_url)
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
@@ -184,7 +184,7 @@ async def test_a_signal_drains(valkey_url: str, valkey: Redis, way: str) -> None
 async def test_what_is_logged_around_the_end_of_the_loop(
     valkey_url: str, valkey: Redis, way: str
 ) -> None:
-    """Before it ends calls are drained; after it they are a number and a warning."""
+    """Calls made before the loop ends are drained; later ones are dropped, with a warning."""
     warning = DROPPED if way == "calls_at_exit" else ""
     report = json.loads(await end_of(await start_leaver(way, valkey_url), warning))
     stats = report["stats"]
@@ -197,6 +197,6 @@ async def test_what_is_logged_around_the_end_of_the_loop(
     "way", ["loop_left", "loop_closed", "loop_in_a_thread", "threads_call", "finalizers_call"]
 )
 async def test_an_interpreter_that_exits_in_the_middle(valkey_url: str, way: str) -> None:
-    """An open client, a calling thread or a late finalizer don't keep it up; drops are told."""
+    """Open clients, calling threads and finalizers don't delay the exit; drops are reported."""
     warning = DROPPED if way == "threads_call" else ""
     assert await end_of(await start_leaver(way, valkey_url), warning) == ""

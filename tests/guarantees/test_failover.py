@@ -1,4 +1,4 @@
-"""A sentinel that makes a replica the primary: what was not acknowledged is counted once, there."""
+"""After Sentinel promoted a replica, unacknowledged calls are counted once, on the new primary."""
 
 import asyncio
 import random
@@ -36,17 +36,17 @@ class Pair:
     """What the replica gets its data through, if that is not directly from the primary."""
 
     async def has_marker(self) -> bool:
-        """Tell whether the replica has got so far as to know of a producer."""
+        """Return whether the replica knows a producer yet."""
         return bool(await self.new.keys("logcommon:producer:*"))
 
     async def falls_behind(self) -> None:
-        """Have the replica get no more of what the primary has acknowledged."""
+        """Keep the replica from getting any more of what the primary acknowledges."""
         assert self.stream is not None
         self.stream.faults.append(ByteFault("hold", "to client", 0))
         await self.stream.faults_happen()
 
     async def is_watched(self) -> bool:
-        """Tell whether the sentinel is there, and knows of a replica that it could promote."""
+        """Return whether Sentinel is up and knows a replica that it could promote."""
         (watcher,) = self.sentinel.sentinels
         try:
             # Its habits are made for networks: as they are, a failover takes many seconds.
@@ -54,7 +54,7 @@ class Pair:
             (replica,) = await watcher.sentinel_slaves(SERVICE)
         except (LostConnectionError, ValueError):
             return False
-        return replica["master-link-status"] == "ok"
+        return bool(replica["master-link-status"] == "ok")
 
     async def fails_over(self, *how: str) -> None:
         """Make the replica the primary."""
@@ -63,7 +63,7 @@ class Pair:
         await until(lambda: is_role(self.new, "master"))
 
     async def is_failed_over(self) -> bool:
-        """Tell whether the sentinel sends clients to the new primary."""
+        """Return whether Sentinel sends clients to the new primary."""
         try:
             address = await self.sentinel.discover_master(SERVICE)
         except MasterNotFoundError:
@@ -71,7 +71,7 @@ class Pair:
         return bool(address[1] == self.new.connection_pool.connection_kwargs["port"])
 
     async def demote(self) -> None:
-        """Do what the sentinel does as well, only later: have the old primary follow the new."""
+        """Make the old primary follow the new one, as Sentinel would do later."""
         to = self.new.connection_pool.connection_kwargs["port"]
         await self.old.replicaof("127.0.0.1", to)
         await until(lambda: is_role(self.old, "slave"))
@@ -117,7 +117,7 @@ async def lagging(tmp_path: Path) -> AsyncIterator[Pair]:
 
 
 async def test_a_failover_that_waits_for_the_replica(pair: Pair, clock: HandClock) -> None:
-    """With the primary paused until the replica has all of it: exact, and nothing written again."""
+    """A failover with a paused primary and a replica in sync is exact, and replays nothing."""
     async with (
         pair.sentinel.master_for(SERVICE) as client,
         logcommon.connect(client, clock=clock) as log,
@@ -128,13 +128,14 @@ async def test_a_failover_that_waits_for_the_replica(pair: Pair, clock: HandCloc
         enough = log.stats.commits + 5
         await until(lambda: log.stats.commits >= enough)
         await traffic.end()
+
         assert await traffic.counted(pair.new) == traffic.model
         assert log.stats.calls == log.stats.counted == traffic.calls
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 0)
 
 
 async def test_a_primary_that_is_killed(pair: Pair, clock: HandClock) -> None:
-    """Calls between the primary's death and the promotion of a replica in step: exact."""
+    """Calls between the primary's death and a replica's promotion are counted exactly."""
     async with (
         pair.sentinel.master_for(SERVICE) as client,
         logcommon.connect(client, clock=clock) as log,
@@ -148,12 +149,13 @@ async def test_a_primary_that_is_killed(pair: Pair, clock: HandClock) -> None:
         await log.log_common("api", "after")
         assert log.stats.calls == log.stats.counted == 1_002
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 0)
+
     counts = Counter(before=1, during=1_000, after=1)
     assert await read_counts(pair.new) == {clock.hour: counts}
 
 
 async def test_what_the_old_primary_took_after_the_promotion(pair: Pair, clock: HandClock) -> None:
-    """Acknowledged by a primary that is none any more: lost, noticed, and written again once."""
+    """A commit that only the old primary had is noticed as lost, and replayed once."""
     async with (
         pair.sentinel.master_for(SERVICE) as client,
         logcommon.connect(client, clock=clock) as log,
@@ -167,6 +169,7 @@ async def test_what_the_old_primary_took_after_the_promotion(pair: Pair, clock: 
         await log.log_common("api", "after")
         assert log.stats.calls == log.stats.counted == 5
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 3)
+
     counts = Counter(["before", "astray 0", "astray 1", "astray 2", "after"])
     assert await read_counts(pair.new) == {clock.hour: counts}
 
@@ -174,7 +177,7 @@ async def test_what_the_old_primary_took_after_the_promotion(pair: Pair, clock: 
 async def test_a_busy_producer_and_a_replica_that_is_behind(
     lagging: Pair, clock: HandClock
 ) -> None:
-    """Hundreds of acknowledged commits that the new primary never got: written again, once each."""
+    """Hundreds of acknowledged commits that the new primary never got are replayed, once each."""
     async with (
         lagging.sentinel.master_for(SERVICE) as client,
         logcommon.connect(client, clock=clock, linger=0) as log,
@@ -189,6 +192,7 @@ async def test_a_busy_producer_and_a_replica_that_is_behind(
         await until(lambda: log.stats.commits > commits)
         await traffic.end()
         stats = log.stats
+
         assert await traffic.counted(lagging.new) == traffic.model
         assert stats.calls == stats.counted == traffic.calls
         assert (stats.lost_commits, stats.dropped_lost) == (0, 0)
@@ -199,7 +203,7 @@ async def test_a_busy_producer_and_a_replica_that_is_behind(
 async def test_what_is_lost_beyond_the_bounds_is_a_number(
     lagging: Pair, clock: HandClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was no longer held is missing in Redis, and `stats` says so to the entry."""
+    """Commits that were no longer held are missing in Redis, and `stats` counts their calls."""
     async with (
         lagging.sentinel.master_for(SERVICE) as client,
         logcommon.connect(client, clock=clock, linger=0, hold_bytes=20_000) as log,
@@ -215,19 +219,21 @@ async def test_what_is_lost_beyond_the_bounds_is_a_number(
         await traffic.end()
         stats = log.stats
         found = await traffic.counted(lagging.new)
+
     in_redis = sum(counts.total() for hours in found.values() for counts in hours.values())
     assert stats.counted == in_redis
     assert stats.dropped_lost == traffic.calls - in_redis > 0
     assert stats.calls == traffic.calls == stats.counted + stats.other + stats.dropped
     assert stats.lost_commits > 0 < stats.replayed_commits
     (text,) = [text for text in caplog.messages if "acknowledged commits" in text]
+
     assert f"{stats.dropped_lost} entries are lost" in text
 
 
 async def test_replicas_are_waited_for(
     lagging: Pair, clock: HandClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A call returns only once the replica has its entry; while it doesn't there is a warning."""
+    """With `wait_replicas` a call returns once the replica has its entry, and warns until then."""
     async with (
         lagging.sentinel.master_for(SERVICE) as client,
         logcommon.connect(client, clock=clock, wait_replicas=1, commit_timeout=0.2) as log,
@@ -243,6 +249,7 @@ async def test_replicas_are_waited_for(
         lagging.stream.release()
         await waiting
         assert (log.stats.counted, log.stats.pending, log.stats.failures) == (2, 0, 0)
+
     assert await read_counts(lagging.new) == {clock.hour: Counter(before=1, m=1)}
     assert [text for text in caplog.messages if "wait_replicas" in text]
 
@@ -250,7 +257,7 @@ async def test_replicas_are_waited_for(
 async def test_a_call_that_waits_for_replicas_survives_a_failover(
     lagging: Pair, clock: HandClock
 ) -> None:
-    """What no replica has yet is not acknowledged, so nothing acknowledged is lost."""
+    """With `wait_replicas` nothing that was acknowledged is lost."""
     async with (
         lagging.sentinel.master_for(SERVICE) as client,
         logcommon.connect(client, clock=clock, wait_replicas=1, commit_timeout=0.5) as log,
@@ -266,14 +273,16 @@ async def test_a_call_that_waits_for_replicas_survives_a_failover(
         await waiting
         stats = log.stats
         assert (stats.counted, stats.lost_commits, stats.replayed_commits) == (2, 0, 0)
+
     assert await read_counts(lagging.new) == {clock.hour: Counter(before=1, m=1)}
 
 
 async def test_faults_while_replicas_are_waited_for(pair: Pair, clock: HandClock) -> None:
-    """Lost replies, cuts and late deliveries: once each, and on the replica when a call returns."""
+    """With lost replies, cuts and late deliveries the replica, too, counts each call once."""
     chance = random.Random(1)
     kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
     model = Counter[str]()
+
     async with (
         Proxy(pair.first.port) as proxy,
         logcommon.connect(proxy.url, clock=clock, wait_replicas=1) as log,
@@ -286,4 +295,5 @@ async def test_faults_while_replicas_are_waited_for(pair: Pair, clock: HandClock
         await proxy.deliver_late()
         assert log.stats.failures > 10
         assert log.stats.counted == log.stats.calls == 40
+
     assert await read_counts(pair.old) == await read_counts(pair.new) == {clock.hour: model}

@@ -1,12 +1,13 @@
-"""A network that cuts, drops and delays: every count stays exact.
+"""Every count stays exact on a network that cuts, drops and delays.
 
-Each scenario is one commit, or many, of a whole client through a proxy that knows where an EXEC is.
+Each scenario is one or more commits of a whole client, through a proxy that recognises EXEC.
 """
 
 import asyncio
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -24,7 +25,7 @@ ONE_MESSAGE = 264
 
 
 async def test_a_lost_reply_is_not_sent_again(proxy: Proxy, valkey: Redis) -> None:
-    """Cut after EXEC and before its reply: counted once, and no second transaction is sent."""
+    """If the reply of EXEC is lost, the call is counted once, and no second transaction is sent."""
     proxy.faults.extend(["drop reply"])
     async with logcommon.connect(proxy.url) as log:
         await log.log_common("api", "m")
@@ -33,7 +34,7 @@ async def test_a_lost_reply_is_not_sent_again(proxy: Proxy, valkey: Redis) -> No
 
 
 async def test_a_cut_before_exec_is_sent_once_more(proxy: Proxy, valkey: Redis) -> None:
-    """Cut before EXEC: counted once, by the second transaction."""
+    """If the connection is cut before EXEC, the call is counted once, by the second transaction."""
     proxy.faults.extend(["cut before"])
     async with logcommon.connect(proxy.url) as log:
         await log.log_common("api", "m")
@@ -42,7 +43,7 @@ async def test_a_cut_before_exec_is_sent_once_more(proxy: Proxy, valkey: Redis) 
 
 
 async def test_a_late_exec_does_nothing(proxy: Proxy, valkey: Redis) -> None:
-    """An EXEC that arrives after the retry has succeeded is aborted by the server."""
+    """The server aborts an EXEC that arrives after its retry has succeeded."""
     proxy.faults.extend(["deliver late"])
     async with logcommon.connect(proxy.url) as log:
         await log.log_common("api", "m")
@@ -53,7 +54,7 @@ async def test_a_late_exec_does_nothing(proxy: Proxy, valkey: Redis) -> None:
 
 
 async def test_a_late_exec_after_the_close_does_nothing(proxy: Proxy, valkey: Redis) -> None:
-    """Deleting the marker at the close aborts what is still under way as well."""
+    """Deleting the marker on close also aborts an EXEC that is still on its way."""
     proxy.faults.extend(["deliver late"])
     async with logcommon.connect(proxy.url) as log:
         await log.log_common("api", "m")
@@ -65,7 +66,7 @@ async def test_a_late_exec_after_the_close_does_nothing(proxy: Proxy, valkey: Re
 async def test_stats_are_those_of_the_attempt_that_was_executed(
     proxy: Proxy, valkey: Redis, clock: HandClock
 ) -> None:
-    """Where an earlier attempt turns out to have counted, its split into other and counted holds.
+    """If an earlier attempt turns out to have counted, `stats` says what it counted as what.
 
     The first attempt finds room for a second message. The next one finds the set filled by another
     program, and is cut before the server has it; then the first one arrives after all.
@@ -83,6 +84,7 @@ async def test_stats_are_those_of_the_attempt_that_was_executed(
         proxy.gate.set()
         await waiting
         assert (log.stats.counted, log.stats.other) == (2, 0)
+
     assert await read_counts(valkey) == {NOON: Counter(a=1, b=1, foreign=5)}
     assert proxy.seen == 3
 
@@ -91,11 +93,12 @@ async def test_stats_are_those_of_the_attempt_that_was_executed(
 async def test_many_faults_at_random(
     proxy: Proxy, valkey: Redis, clock: HandClock, seed: int
 ) -> None:
-    """Hundreds of commits under random cuts, lost replies and late deliveries, hours turning."""
+    """Hundreds of commits are exact under cuts, lost replies, late deliveries and turning hours."""
     chance = random.Random(seed)
     kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
     proxy.faults.extend(chance.choices(kinds, [6, 1, 1, 1], k=150))
     model: dict[int, Counter[str]] = {}
+
     async with (
         logcommon.connect(proxy.url, clock=clock) as one,
         logcommon.connect(proxy.url, clock=clock) as two,
@@ -115,13 +118,14 @@ async def test_many_faults_at_random(
         for log in (one, two):
             assert log.stats.pending == log.stats.dropped == log.stats.other == 0
         assert one.stats.failures + two.stats.failures > 10
+
     assert await read_counts(valkey) == model
 
 
 async def test_an_idle_connection_that_the_server_closed_is_no_fault(
     valkey_url: str, valkey: Redis
 ) -> None:
-    """Between commits the server may close the connection: the next commit opens another."""
+    """If the server closes an idle connection, the next commit opens another, without a fault."""
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
         await valkey.client_kill_filter(_type="normal", skipme=True)
@@ -132,7 +136,7 @@ async def test_an_idle_connection_that_the_server_closed_is_no_fault(
 async def test_acknowledged_writes_that_the_server_lost_are_written_again(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A marker that has gone back says which commits are lost; those held are replayed, once."""
+    """A marker that went back says which commits were lost; those still held are replayed once."""
     async with logcommon.connect(valkey_url) as log:
         for number in range(3):
             await log.log_common("api", str(number))
@@ -141,13 +145,14 @@ async def test_acknowledged_writes_that_the_server_lost_are_written_again(
             await log.log_common("api", str(number))
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 3)
         assert (log.stats.counted, log.stats.pending) == (5, 0)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("01234")
     assert [text for text in caplog.messages if "lost 3 acknowledged commits" in text]
 
 
 async def test_what_a_failover_lost_in_part(valkey_url: str, valkey: Redis) -> None:
-    """A replica that is two commits behind gets just those two, without what it has already."""
+    """A replica that is two commits behind gets those two, and nothing that it already has."""
     async with logcommon.connect(valkey_url) as log:
         for number in range(5):
             await log.log_common("api", str(number))
@@ -156,12 +161,13 @@ async def test_what_a_failover_lost_in_part(valkey_url: str, valkey: Redis) -> N
         await valkey.zrem("common:api:info", "3", "4")
         await log.log_common("api", "5")
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 2)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("012345")
 
 
 async def test_a_marker_that_was_evicted(valkey_url: str, valkey: Redis) -> None:
-    """Where the marker alone is gone, nothing is written twice; it is reported as maybe lost."""
+    """If only the marker is gone, nothing is written twice; a warning says what may be lost."""
     async with logcommon.connect(valkey_url) as log:
         for _ in range(3):
             await log.log_common("api", "m")
@@ -172,7 +178,7 @@ async def test_a_marker_that_was_evicted(valkey_url: str, valkey: Redis) -> None
 
 
 async def test_replays_survive_faults_of_their_own(proxy: Proxy, valkey: Redis) -> None:
-    """Lost replies, cuts and late deliveries while batches are replayed: still once each."""
+    """With lost replies, cuts and late deliveries during a replay, each batch still counts once."""
     proxy.faults.extend(["pass"] * 4)
     async with logcommon.connect(proxy.url) as log:
         for number in range(4):
@@ -185,14 +191,15 @@ async def test_replays_survive_faults_of_their_own(proxy: Proxy, valkey: Redis) 
         await log.log_common("api", "4")
         await proxy.deliver_late(1)
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 4)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter("01234")
 
 
 async def test_what_is_no_longer_held_is_a_number(valkey_url: str, valkey: Redis) -> None:
-    """Of twenty lost commits the last sixteen are written again, and four are reported.
+    """Of twenty lost commits the sixteen still held are replayed, and four are reported as lost.
 
-    When Redis is emptied again, and again, what was lost before is not reported once more.
+    When Redis is emptied again, earlier losses are not reported twice.
     """
     async with logcommon.connect(valkey_url, hold_bytes=16 * ONE_MESSAGE) as log:
         for number in range(20):
@@ -208,6 +215,7 @@ async def test_what_is_no_longer_held_is_a_number(valkey_url: str, valkey: Redis
             assert stats.counted == await total(valkey) == stats.calls - stats.dropped_lost
             assert stats.pending == 0
         assert stats.lost_commits == stats.dropped_lost == 4 + 16
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter(["20", "21", "22"])
 
@@ -215,7 +223,7 @@ async def test_what_is_no_longer_held_is_a_number(valkey_url: str, valkey: Redis
 async def test_a_replay_that_is_lost_again_is_replayed_again(
     valkey_url: str, valkey: Redis
 ) -> None:
-    """However often Redis is emptied, all that is held comes back, once."""
+    """However often Redis is emptied, all held batches come back once."""
     async with logcommon.connect(valkey_url) as log:
         for number in range(20):
             await log.log_common("api", str(number))
@@ -224,6 +232,7 @@ async def test_a_replay_that_is_lost_again_is_replayed_again(
             await log.log_common("api", str(number))
             assert log.stats.counted == log.stats.calls == await total(valkey)
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 20 + 21 + 22 + 23)
+
     ((_, counts),) = (await read_counts(valkey)).items()
     assert counts == Counter(map(str, range(24)))
 
@@ -231,7 +240,7 @@ async def test_a_replay_that_is_lost_again_is_replayed_again(
 async def test_a_second_failover_to_a_replica_that_is_less_far_behind(
     proxy: Proxy, valkey: Redis, clock: HandClock
 ) -> None:
-    """What that one has of a replay, which was about to be sent to the first, is not sent again."""
+    """What a second new primary already has of a replay is not sent again."""
     async with logcommon.connect(proxy.url, clock=clock) as log:
         for number in range(4):
             await log.log_common("api", str(number))
@@ -247,13 +256,14 @@ async def test_a_second_failover_to_a_replica_that_is_less_far_behind(
         await waiting
         assert (log.stats.counted, log.stats.replayed_commits) == (5, 2)
         assert (log.stats.lost_commits, log.stats.pending) == (0, 0)
+
     assert await read_counts(valkey) == {NOON: Counter("01234")}
 
 
 async def test_a_close_before_a_replay_is_over(
     proxy: Proxy, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What could not be written again is unwritten, in doubt if it was sent, and warned of."""
+    """A replay that the close cuts off is reported as unwritten, and as in doubt if it was sent."""
     async with logcommon.connect(proxy.url, drain_timeout=0.2) as log:
         for number in range(3):
             await log.log_common("api", str(number))
@@ -263,6 +273,7 @@ async def test_a_close_before_a_replay_is_over(
         log.log_common_nowait("api", "3")
         await proxy.applies(5)
         assert log.stats.pending == 4
+
     stats = log.stats
     assert (stats.counted, stats.dropped_unwritten, stats.in_doubt) == (0, 4, 3)
     assert (stats.lost_commits, stats.pending) == (3, 0)
@@ -274,7 +285,7 @@ async def test_a_close_before_a_replay_is_over(
 async def test_failovers_at_random(
     proxy: Proxy, valkey: Redis, clock: HandClock, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Redis goes back to a state that it had, or to one of another replica, again and again: exact.
+    """Counts stay exact while Redis repeatedly goes back to an earlier state or a replica's.
 
     Each state is one that a server had at some time, so a replica may be ahead of the one before,
     or have only a part of what was written again there. Meanwhile replies are lost and EXECs late.
@@ -285,6 +296,7 @@ async def test_failovers_at_random(
     proxy.faults.extend(chance.choices(kinds, [12, 1, 1, 1], k=600))
     model: dict[int, Counter[str]] = {}
     states: list[dict[bytes, bytes]] = [{}]
+
     async with logcommon.connect(proxy.url, clock=clock, hold_seconds=3600) as log:
         for _ in range(60):
             clock.turn(chance.choice([0] * 8 + [1, -1]))
@@ -309,13 +321,14 @@ async def test_failovers_at_random(
         stats = log.stats
         assert (stats.counted, stats.pending, stats.lost_commits) == (stats.calls, 0, 0)
         assert stats.replayed_commits > 20
+
     assert await read_counts(valkey) == model
 
 
 async def _fail_over_meanwhile(
     log: logcommon.CommonLog, valkey: Redis, state: dict[bytes, bytes], commits: int
 ) -> None:
-    """Fail over when so many more commits are done, and what is pending is still being written."""
+    """Fail over after so many more commits, while pending calls are still being written."""
     enough = log.stats.commits + commits
     flushing = asyncio.create_task(log.flush())
     await until(lambda: log.stats.commits >= enough or flushing.done())
@@ -324,13 +337,13 @@ async def _fail_over_meanwhile(
 
 
 async def _state(valkey: Redis) -> dict[bytes, bytes]:
-    keys = await valkey.keys()
-    dumps = await asyncio.gather(*map(valkey.dump, keys))
-    return dict(zip(keys, dumps, strict=True))  # type: ignore[arg-type]  # they are bytes
+    keys: list[Any] = await valkey.keys()
+    dumps: list[Any] = await asyncio.gather(*map(valkey.dump, keys))
+    return dict(zip(keys, dumps, strict=True))
 
 
 async def _fail_over(valkey: Redis, state: dict[bytes, bytes]) -> None:
-    """Have Redis hold what it held at another time, in one step, as for those who connect anew."""
+    """Restore an earlier state of Redis in one step, as a failover shows it to new connections."""
     async with valkey.pipeline(transaction=True) as pipe:
         pipe.flushall()
         for key, dump in state.items():
@@ -339,11 +352,12 @@ async def _fail_over(valkey: Redis, state: dict[bytes, bytes]) -> None:
 
 
 async def test_a_server_that_is_away_for_a_while(tmp_path: Path) -> None:
-    """Calls go on while the server is down, and are all counted once it is back."""
+    """Calls made while the server is down are all counted when it is back."""
     durable = {"appendonly": "yes", "appendfsync": "always"}
     first = ValkeyServer(data_dir=tmp_path, config=durable)
     first.start()
     second = ValkeyServer(port=first.port, data_dir=tmp_path, config=durable)
+
     async with (
         logcommon.connect(first.connection_url) as log,
         Redis(port=first.port) as client,
@@ -357,4 +371,5 @@ async def test_a_server_that_is_away_for_a_while(tmp_path: Path) -> None:
             await log.flush()
             assert log.stats.counted == log.stats.calls == 10_001
             ((_, counts),) = (await read_counts(client)).items()
+
     assert counts == Counter(before=1, during=10_000)

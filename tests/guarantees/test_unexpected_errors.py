@@ -1,4 +1,4 @@
-"""An error that nobody expected costs what it is about, and nothing else; it is never silent."""
+"""An unexpected error loses only the entries that cause it, and is always reported."""
 
 import asyncio
 import math
@@ -23,9 +23,9 @@ from logcommon.write.replays import Replays
 from logcommon.write.reporter import Reporter
 from logcommon.write.watch import Marker
 from support.clock import NOON, HandClock
+from support.inside import host_of
 from support.layout import read_counts
 from support.proxy import Proxy
-from support.session import session_of
 from support.until import until
 
 API, WEB = Destination("api", "info"), Destination("web", "info")
@@ -34,7 +34,7 @@ NO_HOUR = 10**9
 
 
 def fail_for(monkeypatch: pytest.MonkeyPatch, poison: str) -> None:
-    """Have counting one message raise, for whatever reason."""
+    """Make counting one message raise."""
 
     def failing(target: bytes, amount: int, message: str) -> Command:
         if message == poison:
@@ -51,7 +51,7 @@ async def test_what_fails_is_dropped_and_the_rest_is_counted(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One message of a batch that can't be encoded is a number and a warning, without its text."""
+    """A message that can't be encoded is dropped, with a warning that does not repeat it."""
     fail_for(monkeypatch, "secret")
     async with logcommon.connect(valkey_url, clock=clock) as log:
         for message in ("a", "secret", "b", "secret", "a"):
@@ -64,6 +64,7 @@ async def test_what_fails_is_dropped_and_the_rest_is_counted(
         stats = log.stats
         assert (stats.counted, stats.dropped_failed, stats.pending) == (5, 3, 0)
         assert stats.calls == stats.counted + stats.dropped
+
     assert await read_counts(valkey) == {NOON: Counter({"a": 2, "b": 1, "behind it": 1})}
     assert await read_counts(valkey, "web") == {NOON: Counter(c=1)}
     (text,) = caplog.messages
@@ -80,9 +81,9 @@ async def test_what_was_sent_before_it_failed_is_settled_by_the_marker(
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
-    """A batch in doubt that can't be decided again is counted if it was executed, else dropped.
+    """A batch in doubt that can't be made a transaction again counts if it was executed.
 
-    An EXEC that comes too late is aborted by the commit that goes on without what failed.
+    The commit of the rest aborts an EXEC of the whole that arrives late.
     """
     proxy.faults.extend(["pass", fault])  # type: ignore[list-item]
     proxy.holds = True
@@ -101,6 +102,7 @@ async def test_what_was_sent_before_it_failed_is_settled_by_the_marker(
         await proxy.deliver_late(fault == "deliver late")
         await log.log_common("api", "after")
         assert (log.stats.counted, log.stats.dropped_failed) == (2 + executed, not executed)
+
     counts = Counter(["before", "after"] + ["m"] * executed)
     assert await read_counts(valkey) == {NOON: counts}
 
@@ -125,7 +127,7 @@ async def test_an_hour_that_no_calendar_has(valkey: Redis) -> None:
 
 
 def test_if_nothing_fails_by_itself_all_is_set_apart() -> None:
-    """A fault that shows only in the whole batch takes the whole batch with it."""
+    """A fault that only the whole batch shows drops the whole batch."""
     batch = Batch({(API, NOON): {"a": 1, "b": 2}}, {API: [("a", NOON * 3600.0)]}, 5)
     good, bad = separate_failing(batch, lambda part: None)
     assert (good, bad) == (Batch(number=5), batch)
@@ -146,7 +148,7 @@ async def test_the_writer_goes_on_after_an_error_of_its_own(
     caplog: pytest.LogCaptureFixture,
     step: str,
 ) -> None:
-    """An error between two commits is a number and a warning, and what waits is written."""
+    """An error between two commits restarts the writer, with a warning; what waits is written."""
     original, errors = getattr(Backlog, step), [ValueError("secret")]
 
     async def failing(self: Backlog, **options: bool) -> None:
@@ -170,7 +172,7 @@ async def test_the_writer_goes_on_after_an_error_of_its_own(
 async def test_the_copies_go_on_after_an_error(
     tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task that copies the buffer to the spool is started again as well."""
+    """The task that copies the buffer to the spool is restarted too."""
     original, calls = Backlog.copy_regularly, list[str]()
 
     async def failing(self: Backlog) -> None:
@@ -188,11 +190,11 @@ async def test_the_copies_go_on_after_an_error(
 async def test_a_writer_that_is_cancelled_says_so(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever cancels all tasks of an open client is told what becomes of what is logged then."""
+    """Cancelling all tasks of an open client logs a warning that later calls are dropped."""
     monkeypatch.setattr(writer, "_CANCELLATION_DELAY", 0)
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        session_of(log).host.cancel()
+        host_of(log).cancel()
         await until(lambda: bool(caplog.messages))
         log.log_common_nowait("api", "m")
         assert (log.stats.counted, log.stats.dropped_closed) == (1, 1)
@@ -203,7 +205,7 @@ async def test_a_writer_that_is_cancelled_says_so(
 async def test_a_close_that_is_cancelled_is_not_warned_of(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that is left by cancelling whoever uses it ends as it should, and says nothing."""
+    """A client whose user is cancelled closes as usual, without a warning."""
     monkeypatch.setattr(writer, "_CANCELLATION_DELAY", 0)
 
     async def use() -> None:
@@ -221,7 +223,7 @@ async def test_a_close_that_is_cancelled_is_not_warned_of(
 
 
 def test_what_was_dropped_from_a_batch_in_doubt() -> None:
-    """If another process may have written the batch, all of it is in doubt, and in the account."""
+    """If another process may have written the batch, all of it is counted as in doubt."""
 
     def check(part: Batch) -> None:
         if any("secret" in messages for messages in part.counts.values()):
@@ -236,16 +238,18 @@ def test_what_was_dropped_from_a_batch_in_doubt() -> None:
 
 
 def test_attempts_at_what_is_put_back_go_on_being_numbered() -> None:
-    """A marker that an earlier attempt sets late is not taken for one of the next."""
+    """A marker that an earlier attempt sets late is not mistaken for the next one's."""
     replays = Replays(Settings(), Reporter(Ledger(), Settings()))
     for number in (1, 2, 3):
         batch = Batch({(API, 5): {"a": 1}}, number=number, producer="p", attempts=1)
         replays.finish(Commit([batch]), Outcome(counted=1), number)
     replays.replay_after(1, 4)
     first = replays.next()
+
     assert first is not None
     assert first.begin_attempt() == 2
     replays.replay_after(0, 5)
     second = replays.next()
+
     assert second is not None
     assert (len(second.parts), second.begin_attempt()) == (3, 3)

@@ -1,6 +1,7 @@
-"""Keys of another type, put there by another program: theirs to delete, ours to step around."""
+"""Keys of another type, put there by another program, are left alone; the rest is counted."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -20,11 +21,12 @@ async def test_a_key_of_the_wrong_type(
     suffix: str,
     turned: int,
 ) -> None:
-    """Its destination is refused, and the key left as it is; the others are exact; then all are."""
+    """The destination of a wrong key is refused and the key left as it is; all else stays exact."""
     key = f"common:bad:info{suffix}"
     async with logcommon.connect(valkey_url, clock=clock) as log:
         good, bad = await _two_hours(log, clock)
         kept = await valkey.dump(key)
+        assert kept is not None
         await _put_a_hash(valkey, key)
         clock.turn(turned)
         for _ in range(3):
@@ -39,6 +41,7 @@ async def test_a_key_of_the_wrong_type(
         await valkey.restore(key, 0, kept, replace=True)
         await log.log_common("bad", "after")
         bad.setdefault(clock.hour, Counter())["after"] += 1
+
     assert await read_counts(valkey) == good
     assert await read_counts(valkey, "bad") == bad
 
@@ -49,7 +52,8 @@ async def _two_hours(log: logcommon.CommonLog, clock: HandClock) -> tuple[Counts
         await log.log_common("bad", message)
         clock.turn()
     clock.turn(-1)
-    return tuple({NOON: Counter(one=1), NOON + 1: Counter(two=1)} for _ in range(2))
+    first, second = ({NOON: Counter(one=1), NOON + 1: Counter(two=1)} for _ in range(2))
+    return first, second
 
 
 async def _put_a_hash(valkey: Redis, key: str) -> None:
@@ -67,7 +71,7 @@ def _assert_one_warning(caplog: pytest.LogCaptureFixture, key: str) -> None:
 async def test_a_last_set_of_the_wrong_type(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture, clock: HandClock
 ) -> None:
-    """Only late entries are counted in `:last`, so only they are refused while it is foreign."""
+    """A `:last` of another type refuses only late entries, which would be counted there."""
     async with logcommon.connect(valkey_url, clock=clock) as log:
         good, bad = await _two_hours(log, clock)
         await _put_a_hash(valkey, "common:bad:info:last")
@@ -80,6 +84,7 @@ async def test_a_last_set_of_the_wrong_type(
         await valkey.delete("common:bad:info:last")
         await log.log_common("bad", "after")
         assert (log.stats.counted, log.stats.dropped_refused) == (7, 1)
+
     good[NOON]["during"] += 1
     assert await read_counts(valkey) == good
     bad = {NOON: Counter(after=1), NOON + 1: Counter(two=1, during=1)}
@@ -89,7 +94,7 @@ async def test_a_last_set_of_the_wrong_type(
 async def test_a_recent_log_of_the_wrong_type(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its entries are refused, and who waits is told; they are counted all the same."""
+    """A recent log of another type refuses entries and says so; they are counted all the same."""
     async with logcommon.connect(valkey_url) as log:
         await _put_a_hash(valkey, "recent:bad:info")
         await log.log_common("bad", "during")
@@ -99,6 +104,7 @@ async def test_a_recent_log_of_the_wrong_type(
         _assert_one_warning(caplog, "recent:bad:info")
         await valkey.delete("recent:bad:info")
         await log.log_recent("bad", "after")
+
         assert [row.message for row in await log.recent("bad")] == ["after"]
         assert log.stats.counted == await total(valkey, "bad") == 1
 
@@ -106,7 +112,7 @@ async def test_a_recent_log_of_the_wrong_type(
 async def test_a_registry_of_the_wrong_type(
     valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everything is counted; that readers won't find the destinations is reported."""
+    """A registry of another type is reported, and everything is counted."""
     async with logcommon.connect(valkey_url) as log:
         await _put_a_hash(valkey, "logcommon:destinations")
         await log.log_common("api", "during")
@@ -118,9 +124,10 @@ async def test_a_registry_of_the_wrong_type(
 
 
 async def test_a_marker_of_the_wrong_type(valkey_url: str, valkey: Redis, clock: HandClock) -> None:
-    """Nothing that is counted is counted again because another program wrote to the marker."""
+    """If another program writes to the marker, nothing is counted twice."""
     async with logcommon.connect(valkey_url, clock=clock) as log:
         await log.log_common("api", "before")
+        marker: Any
         (marker,) = await valkey.keys("logcommon:producer:*")
         await _put_a_hash(valkey, marker.decode())
         await log.log_common("api", "after")

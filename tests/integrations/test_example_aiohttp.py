@@ -1,4 +1,4 @@
-"""The example for aiohttp, run as the reader runs it."""
+"""The example for aiohttp, run as a reader would."""
 
 import asyncio
 import random
@@ -21,12 +21,12 @@ Counts = dict[str, Counter[str]]
 
 
 async def counted(valkey: Redis) -> Counts:
-    """Return what is counted for the shop by severity, in any hour: it may turn meanwhile."""
+    """Return what is counted for the shop by severity, in all hours together."""
     found = {
         severity: sum((await read_counts(valkey, "shop", severity)).values(), Counter())
         for severity in ("info", "warning", "error")
     }
-    # On a busy machine anything may be slow besides, and nobody can know what was.
+    # On a busy machine any other request may be slow as well.
     for message in [each for each in found["warning"] if each.endswith(" slow")]:
         if message != "GET /report slow":
             del found["warning"][message]
@@ -34,7 +34,7 @@ async def counted(valkey: Redis) -> Counts:
 
 
 class Visitors:
-    """Ask the shop for everything it has, and keep the model of what Redis must hold."""
+    """Sends every kind of request, and keeps a model of what Redis must hold."""
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
@@ -116,7 +116,7 @@ class Visitors:
 
 
 async def sell(url: str, directory: Path) -> Counts:
-    """Run the shop, with visitors, until SIGTERM; return the model."""
+    """Run the shop with visitors, stop it by SIGTERM, and return the model."""
     port = free_port()
     environment = {"LOGCOMMON_URL": url, "PORT": str(port)}
     async with (
@@ -125,13 +125,14 @@ async def sell(url: str, directory: Path) -> Counts:
     ):
         visitors = Visitors(session)
         await visitors.ask()
+
     visitors.model["info"].update(["opened", "closed"])
     assert sum(counts.total() for counts in visitors.model.values()) > 500
     return visitors.model
 
 
 async def test_redis_has_what_was_asked(valkey_url: str, valkey: Redis, tmp_path: Path) -> None:
-    """After hundreds of requests and SIGTERM, each message is counted exactly as often as sent."""
+    """After hundreds of requests and SIGTERM, every count is exact."""
     model = await sell(valkey_url, tmp_path)
     assert await counted(valkey) == model
 
@@ -141,7 +142,7 @@ def names_in(directory: str) -> list[str]:
 
 
 async def test_its_own_server_has_what_was_asked() -> None:
-    """With no server but its own, which is gone when it ends, the same is there afterwards."""
+    """The same holds with an embedded server, which stops with the application."""
     with TemporaryDirectory(prefix="logcommon-") as directory:
         model = await sell(f"embedded:{directory}", Path(directory))
         assert "server.sock" not in names_in(directory)

@@ -59,8 +59,8 @@ COUNTED = {
 
 
 async def go_shopping(port: int) -> None:
-    """Send every request as often as it says, many at the same time."""
-    # No connection is kept, so that each request may come to another worker.
+    """Send all requests of the table, many at the same time."""
+    # Without keep-alive each request may reach another worker.
     limits = httpx.Limits(max_connections=20, max_keepalive_connections=0)
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
@@ -98,19 +98,19 @@ async def open_shop(directory: Path, url: str) -> AsyncIterator[int]:
 
 
 def started_workers(directory: Path) -> int:
-    """Return how many workers have said that they serve."""
+    """Return how many workers have logged that they are ready."""
     return (directory / "server.log").read_text().count("Application startup complete.")
 
 
 async def test_the_shop_counts_exactly(tmp_path: Path, valkey_url: str) -> None:
-    """What two workers were asked until SIGTERM is what Redis has, message by message."""
+    """After SIGTERM, Redis has what two workers were asked, message by message."""
     async with open_shop(tmp_path, valkey_url) as port:
         await go_shopping(port)
     assert await counted(valkey_url) == COUNTED
 
 
 async def test_the_workers_share_an_embedded_server(tmp_path: Path) -> None:
-    """Without a server, the workers run one of their own, and leave it stopped with all counts."""
+    """The workers share an embedded server, and stop it when all counts are in."""
     with tempfile.TemporaryDirectory(prefix="shop-") as folder:  # a short path, for its socket
         data = Path(folder)
         async with open_shop(tmp_path, f"embedded:{data}") as port:

@@ -1,7 +1,8 @@
 """The client as a dependency of FastAPI."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -11,12 +12,11 @@ from redis.asyncio import Redis
 import logcommon
 from logcommon.integrations.asgi import CommonLogMiddleware, lifespan
 from logcommon.integrations.fastapi import Log, get_log
-from logcommon.runtime import ending
 from support.layout import read_counts
 
 
 def shop(log: logcommon.CommonLog, *, middleware: bool = True) -> FastAPI:
-    """Return an application whose handlers log, in each place where handlers can be."""
+    """Return an application with handlers that log in each kind of route."""
     app, router, sub = FastAPI(lifespan=lifespan(log)), APIRouter(), FastAPI()
     if middleware:
         app.add_middleware(CommonLogMiddleware, log=log, choose=lambda _: None)
@@ -47,15 +47,8 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.test")
 
 
-@pytest.fixture(autouse=True)
-def _no_threads_left() -> Iterator[None]:
-    """Close what middleware with a URL has opened, as the end of a process does."""
-    yield
-    ending.close_all()
-
-
 async def test_a_handler_gets_the_client(valkey_url: str, valkey: Redis) -> None:
-    """In routes of every kind; what is awaited is in Redis before the response."""
+    """Every kind of route gets it; an awaited call is in Redis before the response."""
     log = logcommon.connect(valkey_url)
     async with log, client_of(shop(log)) as client:
         for number, path in enumerate(("/top", "/v1/included", "/sub/mounted"), start=1):
@@ -69,7 +62,7 @@ async def test_a_handler_gets_the_client(valkey_url: str, valkey: Redis) -> None
 async def test_with_a_url_a_handler_gets_a_client_that_is_open(
     valkey_url: str, valkey: Redis
 ) -> None:
-    """Without a lifespan, and for the very first request."""
+    """It needs no lifespan, and is open for the first request already."""
     app = FastAPI()
     app.add_middleware(CommonLogMiddleware, log=valkey_url, choose=lambda _: None)
 
@@ -84,13 +77,13 @@ async def test_with_a_url_a_handler_gets_a_client_that_is_open(
 
 
 async def test_a_websocket_gets_the_client(valkey_url: str, valkey: Redis) -> None:
-    """The same parameter does for a websocket."""
+    """The same parameter works for a websocket."""
     sent: list[str] = []
 
-    async def receive() -> dict[str, object]:
+    async def receive() -> MutableMapping[str, Any]:
         return {"type": "websocket.connect"}
 
-    async def send(message: dict[str, object]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(str(message["type"]))
 
     async with logcommon.connect(valkey_url) as log:
@@ -104,7 +97,7 @@ async def test_a_websocket_gets_the_client(valkey_url: str, valkey: Redis) -> No
 async def test_an_application_is_tested_with_a_client_of_its_test(
     valkey_url: str, valkey: Redis
 ) -> None:
-    """An override puts another client in its place."""
+    """An override replaces the client."""
     app = shop(logcommon.connect("redis://127.0.0.1:1"))
     async with logcommon.connect(valkey_url) as log, client_of(app) as client:
         app.dependency_overrides[get_log] = lambda: log
@@ -113,7 +106,7 @@ async def test_an_application_is_tested_with_a_client_of_its_test(
 
 
 async def test_without_the_middleware_the_error_says_what_to_add(valkey_url: str) -> None:
-    """There is no client in the request then."""
+    """Without the middleware there is no client in the scope."""
     log = logcommon.connect(valkey_url)
     async with log, client_of(shop(log, middleware=False)) as client:
         with pytest.raises(RuntimeError, match=r"no client: app\.add_middleware\(CommonLogM"):

@@ -30,7 +30,7 @@ def registry_of(log: logcommon.CommonLog) -> CollectorRegistry:
 def shown_fields() -> Iterator[str]:
     """Yield the fields of Stats that the collector's table names."""
     for metric in prometheus._METRICS:
-        yield from [metric.fields] if isinstance(metric.fields, str) else metric.fields.values()
+        yield from metric.causes.values() if metric.causes else [metric.name]
 
 
 def test_every_field_is_shown_once() -> None:
@@ -73,12 +73,12 @@ async def test_what_became_of_the_calls(valkey_url: str, valkey: Redis, clock: H
         assert value("commits_total") == log.stats.commits > 0
         assert value("commands_total") == log.stats.commands > 0
         assert value("connects_total") == 1
-        await valkey.execute_command("CONFIG", "SET", "maxmemory", "1")
+        await valkey.config_set("maxmemory", "1")
         try:
             log.log_common_nowait("api", "b")
             await until(lambda: (value("retries_total", cause="refusal") or 0) > 0)
         finally:
-            await valkey.execute_command("CONFIG", "SET", "maxmemory", "0")
+            await valkey.config_set("maxmemory", "0")
         assert value("pending") == 1
         log.log_common_nowait("api", "b")
     dropped = {cause: value("dropped_total", cause=cause) for cause in ("too_late", "refused")}
@@ -100,7 +100,9 @@ async def test_each_sample_is_its_field(valkey_url: str, monkeypatch: pytest.Mon
         for family in registry.collect()
         for sample in family.samples
     }
-    expected = {(f"logcommon_{name}_total",): getattr(stats, name) for name in names}
+    expected: dict[tuple[str, ...], float] = {
+        (f"logcommon_{name}_total",): getattr(stats, name) for name in names
+    }
     for metric, fields in {
         "dropped": {
             cause: f"dropped_{cause}"
@@ -120,6 +122,7 @@ async def test_each_sample_is_its_field(valkey_url: str, monkeypatch: pytest.Mon
         ("logcommon_last_commit_age_total",)
     )
     expected["logcommon_pending",] = expected.pop(("logcommon_pending_total",))
+
     assert samples == expected
 
 
@@ -129,11 +132,12 @@ async def test_both_formats_can_be_read(valkey_url: str) -> None:
         await log.log_common("api", "m")
         registry = registry_of(log)
         text = generate_latest(registry).decode()
-        openmetrics = generate_openmetrics(registry).decode()
+        openmetrics = generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]
     assert "# TYPE logcommon_calls_total counter\n" in text
     assert "logcommon_calls_total 1.0\n" in text
     assert 'logcommon_dropped_total{cause="closed"} 0.0\n' in text
-    families = {family.name: family for family in parse_openmetrics(openmetrics)}
+    families = {family.name: family for family in parse_openmetrics(openmetrics)}  # type: ignore[no-untyped-call]
+
     assert families["logcommon_calls"].type == "counter"
     assert families["logcommon_pending"].type == "gauge"
     assert families["logcommon_last_commit_age_seconds"].unit == "seconds"
@@ -156,3 +160,10 @@ def test_the_root_does_not_bring_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.stdout == "[]\n"
+
+
+async def test_repr() -> None:
+    """It shows the client, without its credentials."""
+    shown = repr(CommonLogCollector(logcommon.connect("redis://user:secret@localhost:6379/0")))
+    assert shown.startswith("<CommonLogCollector log=<")
+    assert "secret" not in shown

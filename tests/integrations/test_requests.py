@@ -4,16 +4,15 @@ import logging
 
 import pytest
 
-import logcommon
-from logcommon import InvalidArgumentError
-from logcommon.integrations._request_log import _KNOWN, RequestLog
-from logcommon.integrations.requests import NO_ROUTE, Entry, Request, What, choose
+from logcommon.integrations.requests import LogCall, Request, RequestEvent, default_choice
 
 
 def request(
-    what: What = "response", method: str = "GET", route: str = "/a", status: int | None = 200
+    event: RequestEvent = "response",
+    method: str = "GET",
+    status: int | None = 200,
 ) -> Request:
-    return Request(what, "shop", method, route, seconds=0.5, status=status)
+    return Request(event, "shop", method, "/a", seconds=0.5, status=status)
 
 
 @pytest.mark.parametrize(
@@ -31,67 +30,23 @@ def request(
     ],
 )
 def test_the_severity_follows_the_class_of_the_status(status: int | None, severity: int) -> None:
-    """A fault of the server is an error, one of the client a warning; no status is a fault."""
-    assert choose(request(status=status)) == Entry("shop", f"GET /a {status}", severity)
+    """5xx is an error and 4xx a warning; no status is an error, too."""
+    assert default_choice(request(status=status)) == LogCall("shop", f"GET /a {status}", severity)
 
 
 def test_each_kind_has_a_message_of_its_own() -> None:
-    """What happened is told apart, and nothing in a message differs from request to request."""
+    """Each event has its own message, without anything that differs between requests."""
     error = ValueError("a text that may hold anything")
     raised = Request("exception", "shop", "GET", "/a", 0.5, error=error)
-    assert choose(raised) == Entry("shop", "GET /a ValueError", logging.ERROR)
-    assert choose(request("slow")) == Entry("shop", "GET /a slow", logging.WARNING)
-    assert choose(request("disconnect")).message == "GET /a client disconnected"
+    assert default_choice(raised) == LogCall("shop", "GET /a ValueError", logging.ERROR)
+    assert default_choice(request("slow")) == LogCall("shop", "GET /a slow", logging.WARNING)
+    assert default_choice(request("disconnect")).message == "GET /a client disconnected"
 
 
 def test_a_method_that_a_client_made_up_is_not_a_message() -> None:
-    """Whatever clients send as a method, there are only so many messages."""
-    assert choose(request(method="BREW")).message == "<other method> /a 200"
-    assert choose(request(method="WEBSOCKET", status=60_000)).message.endswith("<other code>")
-    assert choose(request(method="WEBSOCKET", status=1000)).message == "WEBSOCKET /a 1000"
-
-
-def counted(log: logcommon.CommonLog) -> dict[str, int]:
-    (batch,) = log._buffer.copy(10_000)
-    return {message: n for counts in batch.counts.values() for message, n in counts.items()}
-
-
-def test_an_entry_that_is_known_is_the_same() -> None:
-    """Remembering the entry of a response changes nothing about what is logged."""
-    log = logcommon.connect()
-    requests = RequestLog(log, "shop", choose)
-    for status in (200, 404, 200, 200):
-        requests.note("response", "GET", "/a", 0.0, status)
-    requests.note("disconnect", "GET", "/a", 0.0, 200)
-    assert counted(log) == {"GET /a 200": 3, "GET /a 404": 1, "GET /a client disconnected": 1}
-
-
-def test_what_is_remembered_has_a_bound() -> None:
-    """Methods that clients make up are not kept without end, and are counted all the same."""
-    log = logcommon.connect()
-    requests = RequestLog(log, "shop", choose)
-    for number in range(2 * _KNOWN):
-        requests.note("response", f"BREW{number}", NO_ROUTE, 0.0, 404)
-    assert len(requests._known) == _KNOWN
-    assert counted(log) == {f"<other method> {NO_ROUTE} 404": 2 * _KNOWN}
-
-
-def test_the_choice_of_an_application_is_asked_each_time() -> None:
-    """It may choose by how long a request took, so nothing is remembered of it."""
-    asked: list[Request] = []
-
-    def skip(request: Request) -> None:
-        asked.append(request)
-
-    log = logcommon.connect()
-    requests = RequestLog(log, "shop", skip)
-    for _ in range(3):
-        requests.note("response", "GET", "/a", 0.0, 200)
-    assert len(asked) == 3
-    assert log.stats.calls == 0
-
-
-def test_a_service_that_cannot_be_a_name_is_an_error_at_once() -> None:
-    """The application hears of it when it is set up, and not with each request."""
-    with pytest.raises(InvalidArgumentError):
-        RequestLog(logcommon.connect(), "", choose)
+    """Clients can send any method or code; the number of messages stays bounded."""
+    assert default_choice(request(method="BREW")).message == "<other method> /a 200"
+    assert default_choice(request(method="WEBSOCKET", status=60_000)).message.endswith(
+        "<other code>"
+    )
+    assert default_choice(request(method="WEBSOCKET", status=1000)).message == "WEBSOCKET /a 1000"

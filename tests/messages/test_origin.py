@@ -8,24 +8,27 @@ import sysconfig
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import pytest
 
-from logcommon.messages.origin import type_and_place
+import logcommon
+from logcommon.messages.origin import is_application_code, origin_of
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 INSTALLED = sysconfig.get_path("purelib")
 
 
-def code_at(
-    filename: str, module: object, source: str, spec: str | None = None
-) -> Callable[..., object]:
-    """Return the function `run` of code that is said to come from a file."""
-    names: dict[str, object] = {"__name__": module}
+def code_at(filename: str, module: object, source: str, spec: str | None = None) -> FunctionType:
+    """Return the function `run` of code that seems to come from a file."""
+    names: dict[str, Any] = {"__name__": module}
     if spec is not None:
         names["__spec__"] = ModuleSpec(spec, None)
+
     exec(compile(source, filename, "exec"), names)  # noqa: S102  # our own source
-    return names["run"]  # type: ignore[return-value]
+    run: FunctionType = names["run"]
+    return run
 
 
 HERE = "tests/messages/test_origin.py"
@@ -40,14 +43,22 @@ def error_of(function: Callable[..., object], *arguments: object) -> BaseExcepti
     return caught.value
 
 
-def raise_in(filename: str, module: object, spec: str | None = None) -> str:
-    """Return what an error is counted as that is raised in the third line of a file."""
-    error = error_of(code_at(filename, module, RAISE, spec))
-    # What pytest and this file have called it through is not what the test is about.
+def origin_through(*functions: FunctionType) -> str:
+    """Return the origin of an error raised by the last of functions that call one another.
+
+    The frames of pytest and of this file are left out.
+    """
+    error = error_of(*functions)
     traceback = error.__traceback__
-    while traceback is not None and traceback.tb_frame.f_code.co_filename != filename:
+    while traceback is not None and traceback.tb_frame.f_code is not functions[0].__code__:
         traceback = traceback.tb_next
-    return type_and_place(error.with_traceback(traceback))
+
+    return origin_of(error.with_traceback(traceback))
+
+
+def raise_in(filename: str, module: object, spec: str | None = None) -> str:
+    """Return the origin of an error that is raised in the third line of a file."""
+    return origin_through(code_at(filename, module, RAISE, spec))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +82,10 @@ def raise_in(filename: str, module: object, spec: str | None = None) -> str:
         ("/srv/shop/app/rules.py", 5, "rules.py:3"),
     ],
 )
-def test_a_place_is_the_same_on_every_machine(filename: str, module: object, expected: str) -> None:
-    """Of a path there is as much as the module's name has parts, wherever that lies on the disk."""
+def test_an_origin_is_the_same_on_every_machine(
+    filename: str, module: object, expected: str
+) -> None:
+    """The path has as many parts as the module's name, wherever the project is on the disk."""
     assert raise_in(filename, module) == f"ValueError at {expected}"
 
 
@@ -83,10 +96,10 @@ def test_a_place_is_the_same_on_every_machine(filename: str, module: object, exp
         ("/srv/shop/app/__main__.py", "app.__main__", "app/__main__.py:3"),
     ],
 )
-def test_a_module_that_is_run_has_the_place_of_one_imported(
+def test_a_module_that_is_run_has_the_origin_of_one_imported(
     filename: str, spec: str, expected: str
 ) -> None:
-    """With `python -m` its name is `__main__`, but one bug stays one line."""
+    """With `python -m` its name is `__main__`, and one bug still is one line."""
     assert raise_in(filename, "__main__", spec) == f"ValueError at {expected}"
 
 
@@ -96,15 +109,6 @@ PACKAGE = code_at(f"{INSTALLED}/kombu/pools.py", "kombu.pools", CALL)
 LIBRARY = code_at(f"{STANDARD_LIBRARY}/json/decoder.py", "json.decoder", CALL)
 FROZEN = code_at("<frozen importlib._bootstrap>", "importlib._bootstrap", CALL)
 FAIL = code_at(f"{STANDARD_LIBRARY}/json/decoder.py", "json.decoder", RAISE)
-
-
-def place_through(*functions: Callable[..., object]) -> str:
-    """Return what an error is counted as that is raised in a function called by the one before."""
-    error = error_of(*functions)
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_frame.f_code is not functions[0].__code__:  # type: ignore[attr-defined]
-        traceback = traceback.tb_next
-    return type_and_place(error.with_traceback(traceback)).removeprefix("ValueError at ")
 
 
 @pytest.mark.parametrize(
@@ -120,48 +124,54 @@ def place_through(*functions: Callable[..., object]) -> str:
         ((FAIL,), "json/decoder.py:3"),
     ],
 )
-def test_the_application_comes_first(
-    functions: tuple[Callable[..., object], ...], expected: str
-) -> None:
-    """Its innermost frame counts; else that of a package; the standard library's at last."""
-    assert place_through(*functions) == expected
+def test_the_application_comes_first(functions: tuple[FunctionType, ...], expected: str) -> None:
+    """Its innermost frame counts, else that of a package, else that of the standard library."""
+    assert origin_through(*functions) == f"ValueError at {expected}"
+
+
+def test_which_code_is_the_applications() -> None:
+    """Not that of installed packages, this one included, nor the standard library's."""
+    assert is_application_code("/srv/shop/app/orders.py")
+    assert not is_application_code(f"{INSTALLED}/kombu/pools.py")
+    assert not is_application_code(f"{STANDARD_LIBRARY}/json/decoder.py")
+    assert not is_application_code(logcommon.__file__)
 
 
 def test_a_folder_with_a_name_like_that_of_the_standard_library() -> None:
-    """What lies beside the standard library is not a part of it."""
+    """A folder beside the standard library is not a part of it."""
     neighbour = code_at(f"{STANDARD_LIBRARY}-shop/orders.py", "orders", CALL)
-    assert place_through(neighbour, FAIL) == "orders.py:2"
+    assert origin_through(neighbour, FAIL) == "ValueError at orders.py:2"
 
 
 def test_an_error_that_was_never_raised() -> None:
     """Without a traceback there is the type alone."""
-    assert type_and_place(KeyError("secret")) == "KeyError"
+    assert origin_of(KeyError("secret")) == "KeyError"
 
 
 def test_the_real_standard_library_and_a_real_package() -> None:
-    """Where json and pytest themselves raise, the place is in this file."""
+    """If json or pytest itself raises, the origin is in this file."""
     for function in (lambda: json.loads("{"), lambda: pytest.fail("secret")):
         error = error_of(function)
         line = function.__code__.co_firstlineno
-        assert type_and_place(error).endswith(f" at {HERE}:{line}")
+        assert origin_of(error).endswith(f" at {HERE}:{line}")
 
 
 def test_the_name_of_a_type_says_where_it_was_defined() -> None:
-    """A class within another is told from one of the same name elsewhere."""
+    """A class inside a function or class differs from one of the same name elsewhere."""
 
     class Error(Exception):
         pass
 
-    assert type_and_place(Error()).endswith(".<locals>.Error")
+    assert origin_of(Error()).endswith(".<locals>.Error")
 
 
 def test_the_text_of_an_error_is_left_out() -> None:
-    """What an error says may be different each time, and may be secret."""
+    """An error may say something different each time, and something secret."""
     assert "secret" not in raise_in("/srv/orders.py", "orders")
 
 
 def test_an_error_raised_from_another() -> None:
-    """A chain is counted as the error that came of it, where that was raised."""
+    """A chain has the origin of its last error."""
 
     def chain() -> None:
         try:
@@ -170,11 +180,11 @@ def test_an_error_raised_from_another() -> None:
             raise KeyError from error
 
     line = chain.__code__.co_firstlineno + 4
-    assert type_and_place(error_of(chain)) == f"KeyError at {HERE}:{line}"
+    assert origin_of(error_of(chain)) == f"KeyError at {HERE}:{line}"
 
 
 def test_a_group_of_one_is_that_one() -> None:
-    """A task group wraps an error, in groups within groups: the bug is the error itself."""
+    """A task group wraps an error, in groups within groups; the bug is the error itself."""
 
     def fail() -> None:
         raise ValueError
@@ -183,39 +193,40 @@ def test_a_group_of_one_is_that_one() -> None:
     assert isinstance(error, Exception)
     line = fail.__code__.co_firstlineno + 1
     group = ExceptionGroup("outer", [ExceptionGroup("inner", [error])])
-    assert type_and_place(group) == f"ValueError at {HERE}:{line}"
+    assert origin_of(group) == f"ValueError at {HERE}:{line}"
 
 
 def test_a_group_of_several_is_the_group() -> None:
-    """None of several errors is more to blame than another: it is where they came together."""
+    """No error of several is more to blame than another, so the group's own origin counts."""
 
     def fail() -> None:
         raise ExceptionGroup("", [ValueError(), KeyError()])
 
     line = fail.__code__.co_firstlineno + 1
-    assert type_and_place(error_of(fail)) == f"ExceptionGroup at {HERE}:{line}"
+    assert origin_of(error_of(fail)) == f"ExceptionGroup at {HERE}:{line}"
 
 
 def test_a_recursion_without_end() -> None:
-    """A traceback of a thousand frames has its innermost place."""
+    """A traceback of a thousand frames has the origin of its innermost one."""
 
     def recurse() -> None:
         recurse()
 
     line = recurse.__code__.co_firstlineno + 1
-    assert type_and_place(error_of(recurse)) == f"RecursionError at {HERE}:{line}"
+    assert origin_of(error_of(recurse)) == f"RecursionError at {HERE}:{line}"
 
 
 @pytest.mark.parametrize("options", [["-m", "app.orders"], ["app/orders.py"]])
 def test_a_real_program(tmp_path: Path, options: list[str]) -> None:
-    """A module that is run as such, or as a script, names itself as far as it can know."""
+    """With `python -m` the module's full name is known; a script has only its file's name."""
     folder = tmp_path / "app"
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "orders.py").write_text(
-        "from logcommon.messages.origin import type_and_place\n"
-        "try:\n    {}['secret']\nexcept KeyError as error:\n    print(type_and_place(error))\n"
+        "from logcommon.messages.origin import origin_of\n"
+        "try:\n    {}['secret']\nexcept KeyError as error:\n    print(origin_of(error))\n"
     )
+
     done = subprocess.run(
         [sys.executable, *options],
         cwd=tmp_path,
@@ -224,5 +235,6 @@ def test_a_real_program(tmp_path: Path, options: list[str]) -> None:
         check=True,
         env={"PYTHONPATH": os.pathsep.join(sys.path)},
     )
+
     expected = "app/orders.py" if "-m" in options else "orders.py"
     assert done.stdout == f"KeyError at {expected}:3\n"

@@ -30,13 +30,13 @@ from support.logged import CUT, LEAKS, ORDINARY, Leak
     ],
 )
 def test_a_secret_is_taken_out(message: str, redacted: str) -> None:
-    """The secret goes, and what says where it stood remains, so that messages still coalesce."""
+    """The secret goes and its name stays, so messages that differ only in it count as one."""
     assert redact_secrets(message) == redacted
 
 
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.line[:40])
 def test_no_secret_is_left_in_a_line(leak: Leak) -> None:
-    """It goes, and what surrounds it stays."""
+    """The secret goes, and the text around it stays."""
     redacted = redact_secrets(leak.line)
     assert leak.secret in leak.line
     assert leak.secret not in redacted
@@ -46,20 +46,20 @@ def test_no_secret_is_left_in_a_line(leak: Leak) -> None:
 
 @pytest.mark.parametrize(("line", "left"), CUT)
 def test_no_first_half_of_a_secret_is_left(line: str, left: str) -> None:
-    """A message is cut before it is redacted, so a secret may be without its end."""
+    """A message is cut before it is redacted, so the end of a secret may be missing."""
     assert line.endswith(left) or left in line
     assert left not in redact_secrets(line)
 
 
 @pytest.mark.parametrize("line", ORDINARY)
 def test_an_ordinary_line_stays(line: str) -> None:
-    """What looks like no secret is left alone, hashes, ids and wrong card numbers among it."""
+    """Nothing else is changed: not hashes, ids or invalid card numbers."""
     assert redact_secrets(line) == line
 
 
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.line[:40])
 def test_what_is_redacted_stays_as_it_is(leak: Leak) -> None:
-    """A line that passes a second time, in another service, is counted as the same message."""
+    """A line that is redacted again, by another service, is counted as the same message."""
     once = redact_secrets(leak.line)
     assert redact_secrets(once) == once
 
@@ -69,7 +69,7 @@ around = st.text("abcxyz .,\u00e9\u0130", max_size=20)
 
 @given(around, st.sampled_from(LEAKS), around)
 def test_a_secret_is_found_wherever_it_stands(before: str, leak: Leak, after: str) -> None:
-    """Text around a line does not hide what is in it."""
+    """Text around a line does not hide the secret in it."""
     assert leak.secret not in redact_secrets(f"{before} {leak.line} {after}")
 
 
@@ -105,12 +105,12 @@ UNITS = [
     *("mysql -", "-u a", "sig=", "a/", "a-", "aB1", "\u0130", 'password=\\"', "<password ", ":AA"),
     *("login a ", "[", "password=)", "password: <", "://a:b", 'secret="', "1//0", "api/webhooks/1"),
 ]
-"""What a hostile message may repeat, to make a pattern begin over and over and fail late."""
+"""Repeated in a hostile message, these could make a pattern start many times and fail late."""
 
 
 @pytest.mark.parametrize("unit", [*UNITS, *map("".join, zip(UNITS, UNITS[7:], strict=False))])
 def test_time_is_in_proportion_to_the_length(unit: str) -> None:
-    """Sixteen times as much takes about sixteen times as long, and not its square, 256 times."""
+    """A message 16 times as long takes about 16 times the time, not the square of that, 256."""
 
     def seconds(length: int) -> float:
         message = unit * (length // len(unit))
@@ -126,12 +126,12 @@ def test_time_is_in_proportion_to_the_length(unit: str) -> None:
 
 @given(st.text())
 def test_redacting_twice_changes_nothing_more(message: str) -> None:
-    """Whatever the message, it does not raise, and a redacted message is stable."""
+    """No message raises, and a second redaction removes no mark of the first."""
     once = redact_secrets(message)
     assert redact_secrets(once).count(REDACTED) >= once.count(REDACTED)
 
 
 @given(st.from_regex(r"Q9[A-Za-z0-9]{6,22}", fullmatch=True))
 def test_the_secret_is_gone(secret: str) -> None:
-    """No part of the message still holds the value of a password."""
+    """The value of a password is nowhere in the message."""
     assert secret not in redact_secrets(f"cannot connect: password={secret} refused-it")

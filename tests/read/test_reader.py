@@ -1,4 +1,4 @@
-"""Reading."""
+"""Reading one destination."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from logcommon import InvalidArgumentError, ServerRefusedError, ServerUnavailableError
 from logcommon.model import CommonRow, Destination, RecentRow
@@ -13,6 +15,8 @@ from logcommon.read.reader import Reader
 from logcommon.settings import Settings
 from support.book import log_common as book_log_common
 from support.clock import HandClock
+
+API = Destination("api", "info")
 
 
 def make(client: Redis, clock: HandClock) -> Reader:
@@ -28,11 +32,11 @@ async def fill(client: Redis) -> None:
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_top_is_ordered(valkey_url: str, clock: HandClock, protocol: int) -> None:
-    """The most common come first, at most as many as asked for, under either protocol."""
+    """The most common messages come first, at most as many as asked for, under either protocol."""
     async with Redis.from_url(valkey_url, protocol=protocol) as client:
         await fill(client)
         rows = await make(client, clock).top("api", "info", 2, None)
-    assert rows == [CommonRow(5, "b"), CommonRow(3, "a")]
+    assert rows == [CommonRow(5, "b", API), CommonRow(3, "a", API)]
 
 
 async def test_an_old_set_is_never_called_current(fake: FakeAsyncRedis, clock: HandClock) -> None:
@@ -51,7 +55,7 @@ async def test_last_is_the_hour_that_pstart_says(fake: FakeAsyncRedis, clock: Ha
     reader = make(fake, clock)
     assert await reader.top("api", "info", 10, datetime(2026, 5, 27, 11, tzinfo=UTC)) == []
     nine = await reader.top("api", "info", 10, datetime(2026, 5, 27, 9))  # as UTC
-    assert nine == [CommonRow(2, "l")]
+    assert nine == [CommonRow(2, "l", API)]
 
 
 async def test_hours_are_those_with_counts(fake: FakeAsyncRedis, clock: HandClock) -> None:
@@ -67,19 +71,19 @@ async def test_hours_are_those_with_counts(fake: FakeAsyncRedis, clock: HandCloc
 async def test_recent_reads_ours_and_foreign_entries(
     fake: FakeAsyncRedis, clock: HandClock
 ) -> None:
-    """Entries come newest first, and one written in another way is not lost."""
+    """Entries come newest first, and one in another format is not lost."""
     await fake.rpush("recent:api:info", "Wed May 27 12:00:05 2026 m", "no time")
     moment = datetime(2026, 5, 27, 12, 0, 5, tzinfo=UTC)
     reader = make(fake, clock)
     assert await reader.recent("api", "info", 5) == [
-        RecentRow(moment, "m"),
-        RecentRow(None, "no time"),
+        RecentRow(moment, "m", API),
+        RecentRow(None, "no time", API),
     ]
-    assert await reader.recent("api", "info", 1) == [RecentRow(moment, "m")]
+    assert await reader.recent("api", "info", 1) == [RecentRow(moment, "m", API)]
 
 
 async def test_destinations_are_decoded_and_ordered(fake: FakeAsyncRedis, clock: HandClock) -> None:
-    """The registry gives back names as they were logged to."""
+    """Names are returned as they were logged to."""
     await fake.sadd("logcommon:destinations", "web:info", "a%3Ab:error")
     assert await make(fake, clock).destinations() == [
         Destination("a:b", "error"),
@@ -90,7 +94,7 @@ async def test_destinations_are_decoded_and_ordered(fake: FakeAsyncRedis, clock:
 async def test_what_the_book_wrote_is_read(
     valkey: Redis, valkey_url: str, clock: HandClock
 ) -> None:
-    """Counts of a program that runs the book's functions are ours to read."""
+    """Counts of a program that runs the book's functions can be read."""
     from redis import Redis as SyncRedis
 
     with SyncRedis.from_url(valkey_url) as client:
@@ -98,7 +102,7 @@ async def test_what_the_book_wrote_is_read(
             clock.turn(turn)
             book_log_common(client, "api", "m", clock=clock)
     reader = make(valkey, clock)
-    assert await reader.top("api", "info", 10, None) == [CommonRow(2, "m")]
+    assert await reader.top("api", "info", 10, None) == [CommonRow(2, "m", API)]
     assert [hour.hour for hour in await reader.hours("api", "info")] == [13, 12]
 
 
@@ -115,7 +119,7 @@ async def test_a_count_below_one_is_refused(fake: FakeAsyncRedis, clock: HandClo
 async def test_a_count_that_is_no_whole_number_is_refused(
     fake: FakeAsyncRedis, clock: HandClock, n: object
 ) -> None:
-    """It gets an error of ours, not one of an operator."""
+    """A count of the wrong type is an InvalidArgumentError, not a TypeError."""
     with pytest.raises(InvalidArgumentError, match="whole number"):
         await make(fake, clock).top("api", "info", n, None)  # type: ignore[arg-type]
 
@@ -124,18 +128,19 @@ async def test_a_count_that_is_no_whole_number_is_refused(
 async def test_a_score_that_is_no_count_is_read(
     valkey_url: str, clock: HandClock, protocol: int
 ) -> None:
-    """An infinite one, which another program has made, hides no other message."""
+    """An infinite score, which another program has stored, hides no other message."""
     async with Redis.from_url(valkey_url, protocol=protocol) as client:
         await fill(client)
         await client.zadd("common:api:info", {"inf": "inf", "-inf": "-inf", "half": 1.5})
         rows = await make(client, clock).top("api", "info", 10, None)
+
     assert rows == [
-        CommonRow(2**53, "inf"),
-        CommonRow(5, "b"),
-        CommonRow(3, "a"),
-        CommonRow(1, "half"),
-        CommonRow(1, "c"),
-        CommonRow(-(2**53), "-inf"),
+        CommonRow(2**53, "inf", API),
+        CommonRow(5, "b", API),
+        CommonRow(3, "a", API),
+        CommonRow(1, "half", API),
+        CommonRow(1, "c", API),
+        CommonRow(-(2**53), "-inf", API),
     ]
 
 
@@ -143,7 +148,7 @@ async def test_a_score_that_is_no_count_is_read(
 async def test_hours_at_the_beginning_of_the_calendar(
     fake: FakeAsyncRedis, clock: HandClock, text: str
 ) -> None:
-    """There are no hours before it to look for."""
+    """The first hour of the calendar can be read, though none is before it."""
     await fill(fake)
     for key in ("start", "pstart"):
         await fake.set(f"common:api:info:{key}", text)
@@ -165,13 +170,14 @@ async def test_hours_at_the_beginning_of_the_calendar(
 async def test_an_hour_that_cannot_be_used(
     fake: FakeAsyncRedis, clock: HandClock, hour: datetime
 ) -> None:
-    """One beyond the calendar, in UTC, and what is no datetime, get an error of ours."""
-    with pytest.raises(InvalidArgumentError, match="hour"):
-        await make(fake, clock).top("api", "info", 10, hour)
+    """An hour beyond the calendar and a value of another type are an InvalidArgumentError."""
+    for name in ("api", None):
+        with pytest.raises(InvalidArgumentError, match="hour"):
+            await make(fake, clock).top(name, "info", 10, hour)
 
 
 async def test_foreign_members_of_the_registry(fake: FakeAsyncRedis, clock: HandClock) -> None:
-    """They name no destination, and hide none."""
+    """Members that name no destination are left out."""
     await fake.sadd("logcommon:destinations", "web:info", "stray", ":error", "a:b:c")
     assert await make(fake, clock).destinations() == [Destination("web", "info")]
 
@@ -190,7 +196,7 @@ async def test_foreign_members_of_the_registry(fake: FakeAsyncRedis, clock: Hand
 async def test_a_key_of_the_wrong_type_is_named(
     valkey: Redis, clock: HandClock, key: str, named: str
 ) -> None:
-    """Whoever has to delete it learns which one it is."""
+    """The error names the key that has to be deleted."""
     await valkey.hset(key, "foreign", "1")
     with pytest.raises(ServerRefusedError) as caught:
         await _read_all(make(valkey, clock))
@@ -204,7 +210,7 @@ async def _read_all(reader: Reader) -> None:
 
 
 async def test_a_server_that_is_not_redis(clock: HandClock) -> None:
-    """Where something else answers, Redis can't be reached."""
+    """If another program answers, Redis can't be reached."""
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -212,16 +218,16 @@ async def test_a_server_that_is_not_redis(clock: HandClock) -> None:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
-        async with Redis(port=port, retry=None) as other:
+        async with Redis(port=port, retry=Retry(NoBackoff(), 0)) as other:
             with pytest.raises(ServerUnavailableError):
                 await make(other, clock).destinations()
 
 
 async def test_faults_are_ours(valkey: Redis, clock: HandClock, unused_tcp_port: int) -> None:
-    """A server that is away, and a key of another type, raise errors under our root."""
+    """An unreachable server and a key of the wrong type raise errors of ours."""
     await valkey.set("recent:api:info", "not a list")
     with pytest.raises(ServerRefusedError):
         await make(valkey, clock).recent("api", "info", 1)
-    async with Redis(port=unused_tcp_port, retry=None) as away:
+    async with Redis(port=unused_tcp_port, retry=Retry(NoBackoff(), 0)) as away:
         with pytest.raises(ServerUnavailableError):
             await make(away, clock).destinations()

@@ -1,4 +1,4 @@
-"""The end of a process: what was logged until then is in Redis, whoever ends it and how."""
+"""However a process ends, what it logged is in Redis."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from support.http import serving
 from support.layout import read_counts
 from support.servers import free_port
+from support.unmeasured import unmeasured_environment
 from support.until import until
 
 TESTS = Path(__file__).parents[1]
@@ -49,7 +50,7 @@ SERVERS = {
 async def test_a_server(
     valkey_url: str, valkey: Redis, tmp_path: Path, kind: str, end: signal.Signals
 ) -> None:
-    """Every record is counted, that of the lifespan's shutdown too; the exit code is as before."""
+    """Every record is counted, also that of the shutdown; the exit code is the server's."""
     command, workers, code = SERVERS[kind]
     port = free_port()
 
@@ -87,21 +88,25 @@ async def end_of(way: str, url: str) -> tuple[int, str]:
         *(PYTHON, "-m", "support.ends_by_signal", way, url),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+        env={
+            **unmeasured_environment(),  # a signal ends it at any moment
+            "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+        },
     )
+
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, output.decode()
 
 
 async def test_sigterm(valkey_url: str, valkey: Redis) -> None:
-    """What was logged is written, and the program ends as by the default action."""
+    """What was logged is written, and then the default action ends the program."""
     assert await end_of("sigterm", valkey_url) == (-signal.SIGTERM, "")
     assert await counted(valkey) == {"task %s": 1}
 
 
 async def test_sigterm_in_the_middle_of_calls(valkey_url: str, valkey: Redis) -> None:
-    """A call that was interrupted blocks nothing, and a second signal is not the end."""
+    """SIGTERM in the middle of a call blocks nothing, and a second one changes nothing."""
     for _ in range(5):
         assert await end_of("busy", valkey_url) == (-signal.SIGTERM, "ready\n")
     assert (await counted(valkey)).keys() == {"task %s"}
@@ -119,13 +124,13 @@ async def test_sigterm_while_redis_is_away() -> None:
 
 
 async def test_a_program_with_a_handler_of_its_own(valkey_url: str, valkey: Redis) -> None:
-    """It is left alone, and what was logged is written at its exit."""
+    """Its handler stays, and what was logged is written when the program exits."""
     assert await end_of("own_handler", valkey_url) == (7, "")
     assert await counted(valkey) == {"task %s": 1}
 
 
 async def test_a_program_that_puts_the_default_back(valkey_url: str, valkey: Redis) -> None:
-    """It has the default action, even though it logs afterwards."""
+    """Calls after that don't replace the default action again."""
     assert await end_of("default_again", valkey_url) == (-signal.SIGTERM, "")
 
 
@@ -148,7 +153,7 @@ CELERY = {
 
 @pytest.mark.parametrize("pool", CELERY)
 async def test_celery(valkey_url: str, valkey: Redis, tmp_path: Path, pool: str) -> None:
-    """Every record of a task is counted, without a word about it in the application."""
+    """Every record of a task is counted, without any configuration."""
     environment = {
         "LOG_URL": valkey_url,
         "BROKER_URL": f"redis+socket://{valkey_url.removeprefix('unix://')}?virtual_host=1",
@@ -169,6 +174,7 @@ async def run_celery(environment: dict[str, str], directory: Path, pool: str, ta
     )
     sending = await asyncio.create_subprocess_exec(*command, env=environment)
     assert await asyncio.wait_for(sending.wait(), 60) == 0
+
     log = directory / "celery.log"
     with log.open("wb") as output:
         worker = await asyncio.create_subprocess_exec(
@@ -179,6 +185,7 @@ async def run_celery(environment: dict[str, str], directory: Path, pool: str, ta
             cwd=directory,
             env=environment,
         )
+
     try:
         await until(lambda: log.read_text().count(" succeeded in ") == tasks)
         worker.terminate()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform c
 
 
 def log_in_child(log: logcommon.CommonLog, messages: int) -> None:
-    """Enter a client in a process that has no event loop running, and write with it."""
+    """Open a client in a forked child and write with it."""
     assert log.stats.calls == 0, "the child has what its parent logged"
     asyncio.events._set_running_loop(None)
 
@@ -39,7 +39,7 @@ async def test_a_fork_of_an_open_client(valkey_url: str, valkey: object) -> None
 
 
 def test_a_client_made_before_the_fork(valkey_url: str) -> None:
-    """A client that was made but not entered, as a preloaded application's, serves each worker."""
+    """A client that was made before the fork, as by a preloaded app, works in each worker."""
     log = logcommon.connect(valkey_url)
     log.log_common_nowait("api", "parent")
     for _ in range(3):
@@ -54,7 +54,7 @@ def test_a_client_made_before_the_fork(valkey_url: str) -> None:
 
 
 def test_a_fork_in_the_middle_of_a_fold(valkey_url: str) -> None:
-    """A thread that published a fold when the process forked does not keep the child from it."""
+    """A fold that another thread was publishing during the fork does not block the child."""
     log = logcommon.connect(valkey_url)
     log._buffer._pending._version.clear()
     assert in_child(lambda: log_in_child(log, 2000)) == 0

@@ -1,4 +1,4 @@
-"""Blocking calls beside the event loop, and waiting that a cancellation does not cut short."""
+"""Blocking calls beside the event loop, and waiting that a cancellation does not end."""
 
 import asyncio
 import threading
@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 
-from logcommon.runtime.threads import outlast, run_in_thread
+from logcommon.runtime.threads import run_in_thread, wait_shielded
 from support.until import until
 
 
 async def test_a_call_runs_in_another_thread_and_its_result_comes_back() -> None:
-    """The loop goes on meanwhile; a result and an error are those of the function."""
+    """The function runs in another thread, and its result or error comes back."""
     assert await run_in_thread(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         await run_in_thread(divmod, 1, 0)
@@ -20,7 +20,7 @@ async def test_a_call_runs_in_another_thread_and_its_result_comes_back() -> None
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_cancellation_waits_for_the_call(fails: bool) -> None:
-    """Cancelled by `task.cancel()` as often as one likes, it ends when the function has ended."""
+    """However often the task is cancelled, it ends only when the function has returned."""
     begun, gate = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -51,7 +51,7 @@ async def test_a_scope_that_is_cancelled_waits_too() -> None:
 
 
 async def test_without_threads_it_is_called_here() -> None:
-    """As at the interpreter's exit, where an executor takes nothing any more."""
+    """If no thread can be started, as at Python's exit, the function is called in this one."""
     executor = ThreadPoolExecutor()
     executor.shutdown()
     asyncio.get_running_loop().set_default_executor(executor)
@@ -62,8 +62,8 @@ async def test_what_the_future_came_to_is_left_to_the_caller() -> None:
     """Waiting for a future that was cancelled, or has failed, is no error."""
     cancelled = asyncio.get_running_loop().create_future()
     cancelled.cancel()
-    await outlast(cancelled)
+    await wait_shielded(cancelled)
     failed = asyncio.get_running_loop().create_future()
     failed.set_exception(ValueError())
-    await outlast(failed)
+    await wait_shielded(failed)
     assert isinstance(failed.exception(), ValueError)

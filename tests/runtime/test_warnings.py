@@ -1,4 +1,4 @@
-"""Warnings of our own."""
+"""logcommon's own warnings: few, and never an error."""
 
 import asyncio
 import logging
@@ -9,26 +9,26 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 from support.clock import HandClock
 from support.layout import total
 from support.proxy import Proxy
 
 
 def test_warnings_are_few(caplog: pytest.LogCaptureFixture, clock: HandClock) -> None:
-    """However often something goes wrong, one warning of its kind in the interval is logged."""
-    alarm = Alarm(interval=60, monotonic=clock)
+    """Of each kind, one warning is logged per interval, however often something goes wrong."""
+    warnings = RateLimitedWarnings(interval=60, monotonic=clock)
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         for _ in range(5):
-            alarm.warn("fault", "first")
-        alarm.warn("closed", "of another kind")
+            warnings.warn("fault", "first")
+        warnings.warn("closed", "of another kind")
         clock.now += 60
-        alarm.warn("fault", "second")
+        warnings.warn("fault", "second")
     assert caplog.messages == ["first", "of another kind", "second"]
 
 
 class _Broken(logging.Handler):
-    """Raises out of `emit`, as many a handler of an application does."""
+    """Raises in `emit`, as an application's handler may."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise RuntimeError("the handler is broken")
@@ -36,7 +36,7 @@ class _Broken(logging.Handler):
 
 @pytest.fixture
 def broken_handler() -> Iterator[None]:
-    """Have whatever is logged to the logger `logcommon` raise."""
+    """Make everything that is logged to the logger `logcommon` raise."""
     logger, handler = logging.getLogger("logcommon"), _Broken()
     logger.addHandler(handler)
     yield
@@ -46,7 +46,7 @@ def broken_handler() -> Iterator[None]:
 @pytest.mark.usefixtures("broken_handler")
 def test_a_warning_never_raises(capsys: pytest.CaptureFixture[str]) -> None:
     """If a logging handler raises, the warning goes to stderr instead."""
-    Alarm().warn("fault", "Redis is away")
+    RateLimitedWarnings().warn("fault", "Redis is away")
     assert "Redis is away" in capsys.readouterr().err
 
 
@@ -54,12 +54,12 @@ def test_a_warning_never_raises(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_warning_is_silent_without_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under pythonw there is no stderr either; the warning is dropped without an error."""
     monkeypatch.setattr(sys, "stderr", None)
-    Alarm().warn("fault", "Redis is away")
+    RateLimitedWarnings().warn("fault", "Redis is away")
 
 
 @pytest.mark.usefixtures("broken_handler")
 async def test_a_broken_handler_does_not_end_the_writer(proxy: Proxy, valkey: Redis) -> None:
-    """After a transient fault that is warned of through a broken handler, writing goes on."""
+    """If a logging handler raises for our warning of a fault, writing goes on."""
     proxy.faults.extend(["cut before"])
     async with logcommon.connect(proxy.url) as log:
         for _ in range(2):

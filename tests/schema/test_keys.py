@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from logcommon.model import Destination
 from logcommon.schema.keys import (
@@ -11,6 +12,7 @@ from logcommon.schema.keys import (
     encode_part,
     marker_key,
     parse_registered,
+    service_patterns,
 )
 
 any_text = st.text(st.characters(exclude_categories=[]), min_size=1)
@@ -29,7 +31,7 @@ def test_the_layout_is_the_books() -> None:
 
 
 def test_ordinary_names_stand_as_they_are() -> None:
-    """Encoding leaves alone what the book's programs use, so that keys can be shared."""
+    """Names that programs of the book use are not encoded, so they can share the keys."""
     for name in ("api", "shop/cart-2.checkout_v1", "100%", "größe", "a%zz"):
         assert encode_part(name) == name
 
@@ -53,7 +55,7 @@ def test_every_destination_survives_the_registry(name: str, severity: str) -> No
     "member", [b"", b"api", b":info", b"api:", b"a:b:c", b"x" * 257 + b":info", b"\xff\xff"]
 )
 def test_a_member_that_names_no_destination(member: bytes) -> None:
-    """Another program may have entered it; nobody could read what it names."""
+    """Another program may have added it, and no reader could use it."""
     assert parse_registered(member) is None
 
 
@@ -69,3 +71,20 @@ def test_two_destinations_never_share_a_key(one: tuple[str, str], two: tuple[str
 def test_a_marker_is_no_destination() -> None:
     """A producer's marker can't be a key of any destination."""
     assert not marker_key("id").startswith((b"common:", b"recent:"))
+
+
+@pytest.mark.parametrize("name", ["api", "a*", "a?", "[ab]", "a\\b", "größe 1", "a]"])
+async def test_patterns_match_the_keys_of_a_service_alone(valkey: Redis, name: str) -> None:
+    """Whatever the name, all of its keys are found, and those of similar names are not."""
+    keys = destination_keys(Destination(name, "info"))
+    ours = {*keys[:5], keys.hour(494_412)}
+    for key in ours:
+        await valkey.set(key, "")
+
+    for other in ("api2", "ap", "aX", "a", "aXb", "b", "größe"):
+        if other != name:
+            for key in destination_keys(Destination(other, "info"))[:5]:
+                await valkey.set(key, "")
+
+    patterns = service_patterns(name)
+    assert {key for each in patterns for key in await valkey.keys(each)} == ours

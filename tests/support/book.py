@@ -1,12 +1,13 @@
-"""The book's two functions as a synchronous program has them, to share keys with ours.
+"""The book's two functions in a synchronous program, which shares keys with ours.
 
-Written afresh from *Redis in Action*, section 5.1.2, with the one hole mended that would keep
-rotation from ever beginning: `:start` is set the first time.
+Written anew from *Redis in Action*, section 5.1.2, with one fault fixed, without which rotation
+would never begin: `:start` is set the first time.
 """
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from redis import Redis, WatchError
 from redis.client import Pipeline
@@ -30,7 +31,7 @@ def log_common(
                 pipe.watch(start_key)
                 now = datetime.fromtimestamp(clock(), UTC).timetuple()
                 hour_start = datetime(*now[:4]).isoformat()  # as the book writes it
-                existing = pipe.get(start_key)
+                existing: Any = pipe.get(start_key)
                 pipe.multi()
                 if existing and existing < hour_start.encode():
                     pipe.rename(destination, f"{destination}:last")

@@ -1,4 +1,4 @@
-"""A TCP proxy that counts bytes, and at a given one cuts, holds or swallows what follows."""
+"""A TCP proxy that counts bytes and, after a given number, cuts, holds or swallows the rest."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,11 @@ import socket
 import struct
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
 import hiredis
 
+from support.listener import Listener
 from support.until import until
 
 Direction = Literal["to server", "to client"]
@@ -17,7 +18,7 @@ Direction = Literal["to server", "to client"]
 
 @dataclass(slots=True)
 class Fault:
-    """What happens after exactly `after` more bytes in one direction; 0 is as the next one comes.
+    """What happens after exactly `after` more bytes in one direction; 0 means with the next byte.
 
     "cut" ends the connection, "hold" keeps back what follows until `release` is called, and
     "swallow" loses what follows and keeps the connection open.
@@ -30,68 +31,42 @@ class Fault:
     """What had passed, since `forget` was called, when it happened."""
 
 
-class ByteProxy:
+class ByteProxy(Listener):
     """Forwards connections to a server on loopback, and records what it forwards.
 
-    `faults` come one after the other: the bytes of the next are counted once the one before it has
-    happened, over all connections. Past the last one everything passes.
+    `faults` happen one after the other, across all connections: bytes count for the next fault once
+    the one before has happened. After the last one everything passes.
     """
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self._server_port = port
-        self._listener: asyncio.Server | None = None
-        self._links: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
         self.faults: deque[Fault] = deque()
         self.happened: list[Fault] = []
         self.swallowed = 0
         self.forget()
 
-    @property
-    def port(self) -> int:
-        assert self._listener is not None
-        return int(self._listener.sockets[0].getsockname()[1])
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for link in self._links:
-            link.cancel()
-        await asyncio.gather(*self._links)
-
     def forget(self) -> None:
-        """Begin a new record of what passes."""
+        """Clear the record of what has passed."""
         self.passed: dict[Direction, bytes] = {"to server": b"", "to client": b""}
 
     def release(self) -> None:
-        """Let go on what is held."""
+        """Forward what is held."""
         self._released.set()
 
     async def faults_happen(self) -> None:
         """Wait until the last fault has happened."""
         await until(lambda: not self.faults)
 
-    async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        link = asyncio.current_task()
-        assert link is not None
-        self._links.add(link)
+    async def _link(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
-        # A link ends by cancellation where the test ends, which is nothing to report.
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._link(client, to_client, server, to_server)
-        self._links.discard(link)
-        to_server.close()
-        to_client.close()
+        try:
+            await self._forward(client, to_client, server, to_server)
+        finally:
+            to_server.close()
 
-    async def _link(
+    async def _forward(
         self,
         client: asyncio.StreamReader,
         to_client: asyncio.StreamWriter,
@@ -102,12 +77,14 @@ class ByteProxy:
             asyncio.create_task(self._pump("to server", client, to_server)),
             asyncio.create_task(self._pump("to client", server, to_client)),
         ]
+
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
                 pump.cancel()
             last = await asyncio.gather(*pumps, return_exceptions=True)
+
         for_server, for_client = (data if isinstance(data, bytes) else b"" for data in last)
         # Only now, when no answer can get through any more.
         to_server.write(for_server)
@@ -116,6 +93,7 @@ class ByteProxy:
             to_client.write_eof()  # at once: the client must not take this for a usable connection
         else:
             _reset_at_close(to_client)
+
         await _finish(server, to_server)
 
     async def _pump(
@@ -137,6 +115,7 @@ class ByteProxy:
             elif kind == "swallow" or swallows:
                 swallows = True
                 self.swallowed += len(after)
+
         return b""
 
     def _until_fault(self, direction: Direction, data: bytes) -> tuple[bytes, Fault | None]:
@@ -169,7 +148,7 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _finish(server: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
-    """Let the server execute what it got, and nothing more, before the client learns of it."""
+    """Let the server execute what it received before the client learns of the cut."""
     with contextlib.suppress(OSError):
         to_server.write_eof()
     while await _read(server):

@@ -6,7 +6,7 @@ NOON = 494_412  # 2026-05-27T12:00:00 UTC, counted in hours from the epoch
 
 
 class HandClock:
-    """Stands still at a time in seconds since the epoch until it is turned."""
+    """Stands still at a time, in seconds since the epoch, until it is turned."""
 
     def __init__(self, hour: Hour = NOON) -> None:
         self.now = hour * 3600.0 + 5

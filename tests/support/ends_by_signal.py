@@ -1,4 +1,4 @@
-"""A program that logs, and is ended by a signal or ends its children by one.
+"""A program that logs, and that a signal ends, or whose children a signal ends.
 
 Run as `python ends_by_signal.py WAY URL`.
 """
@@ -73,14 +73,14 @@ def in_a_call() -> None:
 
 
 def own_handler() -> None:
-    """A program that handles the signal itself goes on doing so."""
+    """A program that handles the signal itself still does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     set_up()
     sigterm()
 
 
 def default_again() -> None:
-    """A program that puts the default action back has it."""
+    """A program that restores the default action gets it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sigterm()
 

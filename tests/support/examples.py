@@ -1,4 +1,4 @@
-"""Running the Python blocks of a page as the files that a reader makes of them."""
+"""Runs the Python blocks of a page as the files that a reader would save."""
 
 import asyncio
 import re
@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 from redis.asyncio import Redis
@@ -22,6 +22,13 @@ URL = "redis://localhost:6379/0"
 
 AIOHTTP_SERVES = "web.run_app(app"
 FASTAPI_APP = "app = FastAPI("
+A_TEST = "def test_"
+PYTEST = (
+    # Just the plugins that examples use: loading all that are installed takes seconds.
+    *("-B", "-m", "pytest", "--disable-plugin-autoload", "-p", "logcommon", "-p", "asyncio"),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
+    *("-W", "ignore:Using `httpx` with `starlette"),
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +58,15 @@ def examples_of(page: Path) -> list[Example]:
 
 
 async def run_example(example: Example, url: str, folder: Path) -> None:
-    """Run an example as a file, with `url` for its Redis; raise AssertionError if it complains."""
+    """Run an example as a file, with `url` for its Redis; it must print no errors."""
     code = example.code.replace(URL, url).replace('"embedded:"', repr(url))
     port = free_port()
     code = code.replace(AIOHTTP_SERVES, f"{AIOHTTP_SERVES}, port={port}")
     (folder / "example.py").write_text(code)
 
-    if FASTAPI_APP in code:
+    if A_TEST in code:
+        printed = await asyncio.to_thread(_run, folder, *PYTEST)
+    elif FASTAPI_APP in code:
         uvicorn = [sys.executable, "-m", "uvicorn", "--app-dir", str(folder), "--port", str(port)]
         printed = await _serve(*uvicorn, "example:app", port=port, folder=folder, exit_code=-15)
     elif AIOHTTP_SERVES in code:
@@ -72,15 +81,16 @@ async def counts_in(redis: Redis) -> Counts:
     counts: Counts = Counter()
     async for key in redis.scan_iter("common:*", _type="zset"):
         _, name, severity, *_ = key.decode().split(":")
-        for message, count in await redis.zrange(key, 0, -1, withscores=True):
+        members: list[Any] = await redis.zrange(key, 0, -1, withscores=True)
+        for message, count in members:
             counts[name, severity, message.decode()] += int(count)
     return counts
 
 
-def _run(folder: Path) -> str:
-    """Run the example, which has to end well, and return what it printed."""
+def _run(folder: Path, *options: str) -> str:
+    """Run the example, which must succeed, and return what it printed."""
     finished = subprocess.run(
-        [sys.executable, "example.py"],
+        [sys.executable, *options, "example.py"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -88,12 +98,13 @@ def _run(folder: Path) -> str:
         timeout=60,
         cwd=folder,
     )
+
     assert finished.returncode == 0, finished.stdout
     return finished.stdout
 
 
 async def _serve(*command: str, port: int, folder: Path, exit_code: int = 0) -> str:
-    """Serve the example, ask it for a page that it has not, and return what it printed."""
+    """Serve the example, request a missing page, and return what it printed."""
     fresh = {"PYTHONDONTWRITEBYTECODE": "1"}  # the next example has the same name
     async with (
         serving(*command, port=port, directory=folder, environment=fresh, exit_code=exit_code),

@@ -1,4 +1,4 @@
-"""A process whose spool can't grow any more, until it is killed.
+"""A process whose spool can't grow, until it is killed.
 
 Run as `python filling.py URL SPOOL`. It says when its first entry is in Redis. From then on its
 files may not grow, as on a disk that is full, and it logs 1,000 messages.

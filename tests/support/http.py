@@ -1,4 +1,4 @@
-"""A web server as a process of its own."""
+"""Web servers as processes of their own."""
 
 import asyncio
 import os
@@ -23,19 +23,28 @@ async def serving(
     exit_code: int | None = 0,
     stop: Callable[[Process], None] = subprocess.Popen.terminate,
 ) -> AsyncIterator[Process]:
-    """Run a server until the block ends, then end it with SIGTERM, or as `stop` does.
+    """Run a server for as long as the block does; it is entered when the port takes connections.
 
-    With `exit_code` None, any will do.
+    What the server prints is in `directory/server.log`.
 
-    Entered once the port takes connections; `servers.free_port` returns one to use. Raises
-    AssertionError where the server ends by itself or with another exit code, with what it printed,
-    which is in `directory/server.log`.
+    Args:
+        command: The program and its arguments.
+        port: Where it listens; `servers.free_port` returns one to use.
+        directory: Where to put the log.
+        environment: Variables to add to those of the tests.
+        exit_code: What the server must exit with; None for anything.
+        stop: Stops the server, with SIGTERM unless it is given.
+
+    Raises:
+        AssertionError: The server ended by itself or with another exit code; has what it printed.
+
     """
     log = directory / "server.log"
     process = _start(command, environment or {}, log)
     try:
         await until(lambda: _takes_connections(process, port, log))
         yield process
+
         _assert_runs(process, log)
         stop(process)
         await until(lambda: process.poll() is not None)
@@ -71,7 +80,7 @@ async def _takes_connections(process: Process, port: int, log: Path) -> bool:
 
 
 def _kill(process: Process) -> None:
-    """Kill what is left of a process and of those that it has started."""
+    """Kill a process and its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

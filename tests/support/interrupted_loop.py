@@ -1,4 +1,4 @@
-"""A loop of calls that a timer interrupts with exceptions, as the time limits of task queues do.
+"""A loop of calls that a timer interrupts with exceptions, like the time limits of task queues.
 
 Run as a program; prints how often it was interrupted, the calls accepted and those drained.
 """

@@ -1,6 +1,7 @@
 """Reads the book's keys directly, so that tests don't trust our reader with our writer."""
 
 from collections import Counter
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -13,7 +14,9 @@ async def read_counts(client: Redis, name: str = "api", severity: str = "info") 
     """Return what is counted for each hour, wherever the layout has it."""
     base = f"common:{name}:{severity}"
     counts: Counts = {}
-    for key in await client.keys(f"{base}*"):
+    keys: list[Any] = await client.keys(f"{base}*")
+
+    for key in keys:
         suffix = key.decode().removeprefix(base).removeprefix(":")
         if suffix in ("start", "pstart"):
             continue
@@ -22,12 +25,9 @@ async def read_counts(client: Redis, name: str = "api", severity: str = "info") 
         hour = parse_hour(text)
         assert hour is not None, f"{key!r} has no hour"
         assert hour not in counts, f"{key!r}: two sets for one hour"
-        counts[hour] = Counter(
-            {
-                member.decode(): int(score)
-                for member, score in await client.zrange(key, 0, -1, withscores=True)
-            }
-        )
+        members: list[Any] = await client.zrange(key, 0, -1, withscores=True)
+        counts[hour] = Counter({member.decode(): int(score) for member, score in members})
+
     return counts
 
 

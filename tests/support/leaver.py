@@ -1,4 +1,4 @@
-"""A program that ends with a client in use, in one of the ways in which programs end.
+"""A program that ends with a client in use, in one of many ways.
 
 Run as `python leaver.py WAY URL`. Ways that report print, as JSON, what was logged and `stats`.
 """
@@ -16,11 +16,13 @@ import logcommon
 
 
 class Leaver:
-    """Logs to a client, and remembers what."""
+    """Logs to a client, and remembers what it logged."""
 
     def __init__(self, url: str) -> None:
         self.log = logcommon.connect(url, linger=3600)
         self.logged: Counter[str] = Counter()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.calls_at_the_end = False
 
     def call(self, calls: int = 2000) -> None:
         for number in range(calls):
@@ -34,7 +36,7 @@ class Leaver:
         print(json.dumps({"logged": self.logged, "stats": numbers}), flush=True)
 
     async def enter(self) -> None:
-        """Have a client that is open and has written, with some calls still to be written."""
+        """Open the client and write, and leave some calls to be written."""
         await self.log.__aenter__()
         await self.log.flush()
         self.call()
@@ -54,7 +56,7 @@ class Leaver:
             await asyncio.Event().wait()
 
     def __del__(self) -> None:
-        if hasattr(self, "finally_calls"):
+        if self.calls_at_the_end:
             self.call()
             self.log.log_recent_nowait("api", "recent")
             self.log.log_common_nowait("a new one", "m" * 5000)
@@ -76,7 +78,7 @@ def sigterm_cancels(leaver: Leaver) -> None:
 
 
 def sigterm_cancels_all(leaver: Leaver) -> None:
-    """Every task is cancelled, those of the client too, and `asyncio.run` does it once more."""
+    """Every task is cancelled, the client's included, and `asyncio.run` cancels them once more."""
 
     def cancel_all() -> None:
         for task in asyncio.all_tasks():
@@ -124,15 +126,15 @@ def calls_at_exit(leaver: Leaver) -> None:
 
 def loop_left(leaver: Leaver) -> None:
     """The loop is stopped, and neither it nor the client is closed."""
-    global loop
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(leaver.enter())
+    leaver.loop = asyncio.new_event_loop()
+    leaver.loop.run_until_complete(leaver.enter())
 
 
 def loop_closed(leaver: Leaver) -> None:
     """The loop is closed under the client."""
     loop_left(leaver)
-    loop.close()
+    assert leaver.loop is not None
+    leaver.loop.close()
 
 
 def loop_in_a_thread(leaver: Leaver) -> None:
@@ -168,9 +170,9 @@ def threads_call(leaver: Leaver) -> None:
 def finalizers_call(leaver: Leaver) -> None:
     """A finalizer logs while modules are torn down, the last of all to be collected."""
     loop_left(leaver)
-    leaver.finally_calls = True
-    sys.leaver = leaver
-    leaver.log.cycle = leaver  # what the collector finds only at the end
+    leaver.calls_at_the_end = True
+    vars(sys)["leaver"] = leaver
+    vars(leaver.log)["cycle"] = leaver  # what the collector finds only at the end
 
 
 WAYS = {

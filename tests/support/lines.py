@@ -1,11 +1,12 @@
-"""Doing something at every line that a piece of code executes."""
+"""Does something at every line that a piece of code executes."""
 
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
-Trace: TypeAlias = Callable[[FrameType, str, object], object]
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 
 def at_each_line(work: Callable[[], object], act: Callable[[int], None], *modules: str) -> int:
@@ -16,10 +17,11 @@ def at_each_line(work: Callable[[], object], act: Callable[[int], None], *module
     files = tuple(str(sys.modules[module].__file__) for module in modules)
     lines = 0
 
-    def trace(frame: FrameType, event: str, arg: object) -> Trace | None:
+    def trace(frame: FrameType, event: str, arg: object) -> "TraceFunction | None":
         nonlocal lines
         if event == "call":
             return trace if frame.f_code.co_filename in files else None
+
         if event == "line":
             sys.settrace(None)
             try:
@@ -27,6 +29,7 @@ def at_each_line(work: Callable[[], object], act: Callable[[int], None], *module
             finally:
                 lines += 1
                 sys.settrace(trace)
+
         return trace
 
     before = sys.gettrace()

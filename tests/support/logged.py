@@ -1,6 +1,6 @@
 """Lines as programs log them: with a secret in them, and without.
 
-Secrets are made up, and put together from parts so that no scanner takes them for real ones.
+Secrets are made up, and assembled from parts so that no scanner takes them for real ones.
 """
 
 from typing import NamedTuple

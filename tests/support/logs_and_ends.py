@@ -1,12 +1,13 @@
-"""A plain program that logs through our handler, and ends in one of the ways in which programs end.
+"""A plain program that logs through our handler, and ends in one of many ways.
 
-Run as `python logs_and_ends.py WAY TARGET [SETTINGS]`, with settings as JSON. The last thing that
-it does, after `logging` was shut down, is to print as JSON what became of the calls.
+Run as `python logs_and_ends.py WAY TARGET [SETTINGS]`, with settings as JSON. Last of all, after
+`logging` was shut down, it prints as JSON what became of the calls.
 """
 
 import atexit
 import json
 import sys
+from typing import Any
 
 
 @atexit.register
@@ -62,14 +63,14 @@ def sys_exit() -> None:
 
 
 def sigterm() -> None:
-    """By a signal, the handler of which exits."""
+    """By a signal whose handler exits."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     at_once()
     signal.raise_signal(signal.SIGTERM)
 
 
 def raises() -> None:
-    """By an error that nobody expects."""
+    """By an unhandled error."""
     at_once()
     raise ValueError("unexpected")
 
@@ -88,7 +89,12 @@ def thread_goes_on() -> None:
 def thread_is_first() -> None:
     """The first to log is a thread, after the main thread has ended."""
     set_up()
-    thread = threading.Thread(target=lambda: (threading.main_thread().join(), call()))
+
+    def call_after_main_thread() -> None:
+        threading.main_thread().join()
+        call()
+
+    thread = threading.Thread(target=call_after_main_thread)
     thread.start()
 
 
@@ -131,7 +137,7 @@ def forks() -> None:
 def in_children(method: str) -> None:
     """Children that end as `multiprocessing` ends them: a process and two of a pool."""
     at_once()
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     process = context.Process(target=work)
     process.start()
     process.join()

@@ -1,6 +1,6 @@
 """A network inside the process, in front of an imitation of Redis, and an event loop without waits.
 
-Nothing in it is left to chance or to the machine's speed: what happens is what the test asked for.
+Nothing depends on chance or on the machine's speed: what happens is what the test asked for.
 """
 
 import asyncio
@@ -61,12 +61,12 @@ class Network:
         return client
 
     def end(self, last: Fault | None) -> None:
-        """Let nothing through any more, `last` being what happens to one more transaction."""
+        """Let nothing through any more, after `last` has happened to one more transaction."""
         self.faults = deque([last] if last else [])
         self._is_last, self._is_cut_off = last is not None, last is None
 
     async def send(self, connection: "_Connection", data: bytes) -> None:
-        """Bring `data` to the server, or do to it what is next to be done."""
+        """Deliver `data` to the server, or do the next fault to it."""
         await asyncio.sleep(TRANSIT)
         if self._is_cut_off:
             raise LostConnectionError("the network is gone")
@@ -83,6 +83,7 @@ class Network:
         if fault == "slow":
             await asyncio.sleep(_SLOW)
         socket = connection.socket
+
         if fault == "deliver late":
             # The server's end of the connection is kept, with all that it watches.
             self.late.append((socket, data))
@@ -90,6 +91,7 @@ class Network:
             asyncio.get_running_loop().call_later(_DELAYS[fault], socket.sendall, data)
         elif fault != "cut before":
             socket.sendall(data)
+
         if fault not in (None, "slow"):
             await self._keep_the_reply(fault)
 
@@ -101,7 +103,7 @@ class Network:
         raise LostConnectionError(fault)
 
     def deliver_late(self) -> None:
-        """Let the server have what was held back."""
+        """Deliver what was held back to the server."""
         while self.late:
             socket, data = self.late.popleft()
             socket.sendall(data)
@@ -120,7 +122,7 @@ async def _nothing() -> None:
 class _Connection(FakeAsyncRedisConnection):
     """A connection to the imitation, through a network."""
 
-    def __init__(self, *, network: Network, **settings: Any) -> None:  # noqa: ANN401  # redis-py's
+    def __init__(self, *, network: Network, **settings: Any) -> None:  # redis-py's
         super().__init__(**settings)
         self._network = network
 
@@ -130,7 +132,7 @@ class _Connection(FakeAsyncRedisConnection):
             raise LostConnectionError("the connection is closed")
         return self._sock
 
-    async def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None:
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         await self._network.send(self, b"".join(command))
 
 

@@ -15,11 +15,11 @@ from support.until import until
 
 
 async def meet(client: Redis, place: str, everybody: int) -> None:
-    """Wait until every producer has come to this place."""
+    """Wait until every producer has reached this point."""
     await client.incr(place)
 
     async def all_are_there() -> bool:
-        return int(await client.get(place)) == everybody
+        return int(await client.get(place) or 0) == everybody
 
     await until(all_are_there)
 
@@ -34,6 +34,7 @@ async def main(url: str, producer: int, producers: int, hours: int, calls: int) 
                 if chance.random() < 0.1:
                     await log.log_common("api", "waited for")
             clock.turn()
+
         await log.flush()
         stats = log.stats
         assert stats.calls == stats.counted, stats

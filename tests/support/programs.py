@@ -1,4 +1,4 @@
-"""Running a program given as text."""
+"""Runs programs given as text."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import tempfile
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to which a warning is an error, in a folder that has nothing to import."""
+    """Run a program with warnings as errors, in a folder with nothing to import."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", program, *arguments],
         capture_output=True,

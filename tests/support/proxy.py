@@ -1,27 +1,27 @@
-"""A TCP proxy that knows where an EXEC is, and does to it what a network can do."""
+"""A TCP proxy that recognises EXEC, and does to it what a network can do."""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Literal
 
+from support.listener import Listener
 from support.until import until
 
 Fault = Literal["pass", "drop reply", "cut before", "deliver late"]
 
 
-class Proxy:
+class Proxy(Listener):
     """Forwards connections to a server on loopback.
 
-    `faults` says what happens to the next transactions, one each; past its end they pass.
-    The empty transaction with which a connection is tried does not count as one. With `holds`,
+    `faults` says what happens to the next transactions, one each; after the last they pass.
+    The empty transaction that tries a new connection does not count. With `holds`,
     no connection gets through after a fault until the test sets `gate`.
     """
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self._server_port = port
-        self._listener: asyncio.Server | None = None
-        self._links: set[asyncio.Task[None]] = set()
         self._late: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]] = []
         self.faults: deque[Fault] = deque()
         self.seen = 0
@@ -30,21 +30,8 @@ class Proxy:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    @property
-    def url(self) -> str:
-        assert self._listener is not None
-        return f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
     async def __aexit__(self, *exc: object) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for link in self._links:
-            link.cancel()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        await super().__aexit__(*exc)
         for _, writer, _ in self._late:
             writer.close()
 
@@ -64,21 +51,12 @@ class Proxy:
         """Wait until so many transactions have been seen."""
         await until(lambda: self.seen >= number)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = asyncio.current_task()
-        assert link is not None
-        self._links.add(link)
-        try:
-            await self.gate.wait()
-            await self._link(reader, writer)
-        finally:
-            self._links.discard(link)
-            writer.close()
-
     async def _link(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        await self.gate.wait()
         server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
         held = False
         back = asyncio.create_task(_pump(server, to_client))
+
         try:
             pending = b""
             while data := await client.read(1 << 16):
@@ -141,6 +119,7 @@ def _end_of_request(data: bytes, start: int) -> int | None:
     if line < 0:
         return None
     count, position = int(data[start + 1 : line]), line + 2
+
     for _ in range(count):
         line = data.find(b"\r\n", position)
         if line < 0:
@@ -148,4 +127,5 @@ def _end_of_request(data: bytes, start: int) -> int | None:
         position = line + 2 + int(data[position + 1 : line]) + 2
         if position > len(data):
             return None
+
     return position

@@ -1,6 +1,7 @@
-"""Servers of a test's own, to be killed, started again and demoted, and traffic to do it under."""
+"""A test's own servers, to be killed, restarted and demoted, and traffic for meanwhile."""
 
 import asyncio
+import os
 import random
 import subprocess
 from collections import Counter
@@ -24,19 +25,27 @@ SERVICE = "primary"
 """What the sentinel calls the primary that it watches."""
 
 
-def free_port() -> int:
-    """Return a port that outgoing connections are not given.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+_PORTS = range(20_000 + 1_000 * _PROCESS, 21_000 + 1_000 * _PROCESS)
+_given_ports: set[int] = set()
 
-    Whoever tries a stopped server's port, were it one of those, could be connected to itself.
+
+def free_port() -> int:
+    """Return a free port outside the range of outgoing connections, and each port only once.
+
+    Otherwise a client that tries a stopped server's port could be connected to itself. Each process
+    of pytest-xdist has a range of its own, because a port is not bound until its server starts.
     """
-    while not is_port_bindable("127.0.0.1", port := random.randrange(20_000, 30_000)):
-        pass
-    return port
+    while True:
+        port = random.choice(_PORTS)
+        if port not in _given_ports and is_port_bindable("127.0.0.1", port):
+            _given_ports.add(port)
+            return port
 
 
 @contextmanager
 def valkey_server(directory: Path, **config: str) -> Iterator[ValkeyServer]:
-    """Run a server that keeps its port and its data when it is terminated and started again."""
+    """Run a server that keeps its port and its data across restarts."""
     settings = {name.replace("_", "-"): value for name, value in config.items()}
     server = ValkeyServer(port=free_port(), data_dir=directory, config=settings)
     server.start()
@@ -48,7 +57,7 @@ def valkey_server(directory: Path, **config: str) -> Iterator[ValkeyServer]:
 
 @contextmanager
 def sentinel_of(primary: ValkeyServer, directory: Path) -> Iterator[Sentinel]:
-    """Watch a primary and its replicas with one sentinel, whose word is enough."""
+    """Watch a primary and its replicas with one Sentinel, whose vote is enough."""
     port, configuration = free_port(), directory / "sentinel.conf"
     configuration.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
@@ -58,6 +67,7 @@ def sentinel_of(primary: ValkeyServer, directory: Path) -> Iterator[Sentinel]:
     process = subprocess.Popen(
         [get_binary_path(), configuration, "--sentinel"], stdout=subprocess.DEVNULL
     )
+
     try:
         yield Sentinel([("127.0.0.1", port)])
     finally:
@@ -66,16 +76,16 @@ def sentinel_of(primary: ValkeyServer, directory: Path) -> Iterator[Sentinel]:
 
 
 async def is_role(client: Redis, role: str) -> bool:
-    """Tell whether a server is there and is a `master` or a `slave` that is in step with one."""
+    """Return whether a server is up and is a `master`, or a `slave` in sync with one."""
     try:
         info = await client.info("replication")
     except LostConnectionError:
         return False
-    return info["role"] == role and info.get("master_link_status", "up") == "up"
+    return bool(info["role"] == role and info.get("master_link_status", "up") == "up")
 
 
 class Traffic:
-    """Logs to two services for as long as it runs, and keeps the model of what Redis must hold."""
+    """Logs to two services while it runs, and keeps a model of what Redis must hold."""
 
     def __init__(self, log: CommonLog, clock: HandClock, seed: int = 0) -> None:
         self._log = log
@@ -96,7 +106,7 @@ class Traffic:
         await asyncio.gather(self._task, *self._waiting, return_exceptions=True)
 
     async def end(self) -> None:
-        """Log no more, and wait until Redis has it all."""
+        """Stop logging, and wait until Redis has everything."""
         self._ending = True
         await self._task
         await self._log.flush()

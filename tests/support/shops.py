@@ -1,4 +1,4 @@
-"""Shops behind real servers: starting them, asking them, and what Redis is to have then."""
+"""Shops behind real servers: starts them, sends requests, and says what Redis must have."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -31,7 +31,7 @@ def press_ctrl_c(process: Process) -> None:
 
 
 def interrupt(process: Process) -> None:
-    """Interrupt a server alone: told twice, workers with threads may hang, whatever they serve."""
+    """Interrupt the server alone: workers with threads may hang if they are interrupted as well."""
     process.send_signal(signal.SIGINT)
 
 
@@ -39,9 +39,17 @@ def interrupt(process: Process) -> None:
 class Row:
     """A server with an application.
 
-    `order` is the template of its route, `missing` what a path without one counts as, and `bug`
-    what an exception does. `stops` is how often the application logs that it stops; `interrupt` is
-    how it is stopped when not by SIGTERM.
+    Attributes:
+        command: How the server is started.
+        order: The template of the route of an order.
+        missing: What a path without a route counts as.
+        bug: What an exception counts as.
+        stops: How often the application logs that it stops: once for each worker.
+        records: How often each record of the server or the framework itself is counted, if they
+            are counted.
+        logs: Whether requests are counted with a URL, with a client, or each in turn.
+        interrupt: How the server is stopped, if not by SIGTERM.
+
     """
 
     command: str
@@ -49,12 +57,13 @@ class Row:
     missing: str = "<no route>"
     bug: str = "GET /bug ValueError"
     stops: int = 0
+    records: Counter[str] = field(default_factory=Counter)
     logs: tuple[str, ...] = ("url",)
     interrupt: Callable[[Process], None] = press_ctrl_c
 
 
 async def ask(port: int) -> Counter[str]:
-    """Send requests over several connections, and return what was received of each kind."""
+    """Send requests over several connections, and return how many of each kind were answered."""
     received: Counter[str] = Counter()
     paths = iter(PATHS * ROUNDS)
 
@@ -67,7 +76,7 @@ async def ask(port: int) -> Counter[str]:
 
 
 async def get(port: int, path: str) -> str:
-    """Return the status of a response that was received to its end."""
+    """Return the status of a response, once it was received to its end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n".encode())
     response = await reader.read()
@@ -76,7 +85,7 @@ async def get(port: int, path: str) -> str:
 
 
 def expected(row: Row, received: Counter[str]) -> Counter[str]:
-    """Return what is to be counted for what was received."""
+    """Return the counts that are expected for what was received."""
     named: Counter[str] = Counter()
     for subject, times in received.items():
         path, status = subject.split()
@@ -89,11 +98,12 @@ def expected(row: Row, received: Counter[str]) -> Counter[str]:
         else:
             route = path if path == "/stream" else row.missing
             named[f"GET {route} {status}"] += times
+
     return named + Counter({"stopping": row.stops})
 
 
 async def counted(valkey: Redis, *names: str) -> Counter[str]:
-    """Return what Redis counts under some names, of every severity."""
+    """Return what Redis counts under these names, in all severities together."""
     found: Counter[str] = Counter()
     for name in names:
         for severity in ("info", "warning", "error"):
@@ -112,9 +122,10 @@ async def shop(
     """Run a server until the block ends, then stop it; yield its port."""
     port = free_port()
     program, *arguments = row.command.format(port=port).split()
-    # Nothing is saved by a commit that happens to come in time: the next one is an hour away.
+    # The next regular commit is an hour away, so only the end of the server can write the counts.
     environment = {"LOG": "url", "LINGER": "3600", "PYTHONPATH": str(SHOPS), **environment}
     environment["STARTED"] = str(directory)
+
     async with serving(
         BIN / program,
         *arguments,
@@ -124,7 +135,7 @@ async def shop(
         stop=stop,
         exit_code=None,
     ):
-        # One that is stopped while it starts logs nothing, and has nothing to lose.
+        # A worker that is stopped while it starts never logs `stopping`.
         await until(lambda: len(list(directory.glob("started-*"))) >= row.stops)
         yield port
 

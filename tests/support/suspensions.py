@@ -1,4 +1,4 @@
-"""A coroutine whose every suspension a test gets to see, so that it can cancel at each of them."""
+"""Shows a test every suspension of a coroutine, so that it can cancel at each."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
@@ -13,7 +13,7 @@ Visit: TypeAlias = Callable[[int, Awaited], None]
 
 
 class Suspensions:
-    """Awaits a coroutine as its task would, and calls `visit` each time that it suspends."""
+    """Awaits a coroutine as its task would, and calls `visit` each time it suspends."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], visit: Visit) -> None:
         self._coroutine = coroutine

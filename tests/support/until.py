@@ -1,4 +1,4 @@
-"""Waiting for a condition that nothing announces."""
+"""Waits for conditions that nothing announces."""
 
 import asyncio
 import inspect
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30) -> None:
-    """Return once `condition` holds; raise TimeoutError where it doesn't within `seconds`."""
+async def until(condition: Callable[[], object | Awaitable[object]], seconds: float = 30) -> None:
+    """Return once `condition` holds; raise TimeoutError if it doesn't within `seconds`."""
     with anyio.fail_after(seconds):
         while True:
             holds = condition()

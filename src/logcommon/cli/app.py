@@ -1,4 +1,4 @@
-"""The command `logcommon`: what the commands have in common, and how they end."""
+"""The command `logcommon`: its subcommands, and how they end."""
 
 import os
 import signal
@@ -13,28 +13,28 @@ from click.exceptions import NoArgsIsHelpError
 from logcommon.cli.demo import demo
 from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
+from logcommon.cli.output import drop_output, note, show_warnings
 from logcommon.cli.show import destinations, recent, top
-from logcommon.cli.stop import SignalledError, raise_on_signals
-from logcommon.cli.terminal import drop_output, note, show_warnings
+from logcommon.cli.signals import SignalledError, raise_on_signals
 
 _EPILOG = """\
 \b
 Exit codes:
-  0  all went well
-  1  another error
+  0  success
+  1  any other error
   2  wrong usage, or a URL that can't be used
-  3  no server: Redis can't be reached, is a cluster, or refuses the
-     login, or the embedded one can't be started
+  3  no server: Redis can't be reached, is a cluster or refuses the
+     login, or the embedded server can't be started
   4  nothing was ever logged under the name
   5  a file can't be read
-  128 and the number of the signal that ended it: 130 for Ctrl-C,
+  128 plus the number of the signal that ended it: 130 for Ctrl-C,
   129 if the terminal was closed
 """
 
 
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; one that a signal ends has an exit code that says which."""
+        """Run a command; if a signal ends it, the exit code says which."""
         try:
             return super().invoke(ctx)
         except SignalledError as error:
@@ -50,8 +50,8 @@ class _Commands(click.Group):
 def cli() -> None:
     """Show what is happening right now, and which messages happen most.
 
-    Reads and writes the Redis or Valkey of --url or LOGCOMMON_URL; without either, a server of
-    one's own that is started and stopped as needed. Begin with: logcommon demo
+    The commands use the Redis or Valkey of --url or LOGCOMMON_URL. Without either they use a
+    private server, which is started and stopped as needed. Begin with: logcommon demo
     """
 
 
@@ -60,10 +60,11 @@ for _command in (demo, ingest, top, recent, destinations):
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; an error is one line on stderr, not a traceback."""
+    """Run a command and return its exit code; an error is one line on stderr, no traceback."""
     raise_on_signals()
     _survive_narrow_encodings()
     show_warnings()
+
     try:
         code = cli.main(arguments, prog_name="logcommon", standalone_mode=False)
         sys.stdout.flush()
@@ -83,13 +84,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_line_end() -> None:
-    # The terminal has printed ^C, and the prompt should not follow it on the same line.
+    # The terminal has printed ^C; the prompt should not follow on the same line.
     with suppress(OSError):
         click.echo(err=True)
 
 
 def _survive_narrow_encodings() -> None:
-    # What a terminal's encoding does not have is shown as an escape, as control characters are.
+    # Characters that the terminal's encoding lacks are escaped, as control characters are.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Compressed bytes become what was compressed. Pure."""
+"""Decompresses chunks of bytes. No I/O."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ class _Decompressor(Protocol):
 
 
 class Format(NamedTuple):
-    """A way of compressing."""
+    """A compression format."""
 
     name: str
     beginnings: tuple[bytes, ...]
-    """How its data may begin, whatever the file is called."""
+    """The bytes that its data may begin with."""
     open: Callable[[], tuple[_Decompressor, type[Exception]]]
-    """Returns a decompressor, and what it raises if the data is damaged."""
+    """Returns a decompressor, and the error that it raises for damaged data."""
 
 
 def _gzip() -> tuple[_Decompressor, type[Exception]]:
@@ -34,7 +34,7 @@ def _gzip() -> tuple[_Decompressor, type[Exception]]:
 
 
 def _bzip2() -> tuple[_Decompressor, type[Exception]]:
-    # Here and not above: some builds of Python lack it, and need it for nothing else. So with xz.
+    # Imported here, as some builds of Python lack it; lzma likewise.
     import bz2
 
     return bz2.BZ2Decompressor(), OSError
@@ -52,7 +52,7 @@ def _zstd() -> tuple[_Decompressor, type[Exception]]:
 
 _FORMATS = (
     Format("gzip", (b"\x1f\x8b\x08",), _gzip),
-    # Not just BZh, which a line of text might begin with.
+    # Not just BZh, which a line of text may begin with.
     Format(
         "bzip2",
         tuple(
@@ -66,20 +66,20 @@ _FORMATS = (
     Format("zstd", (b"\x28\xb5\x2f\xfd",), _zstd),
 )
 LONGEST_BEGINNING = max(len(each) for kind in _FORMATS for each in kind.beginnings)
-"""Bytes that are enough to tell the format."""
+"""Bytes that suffice to recognize a format."""
 
 
 def format_of(data: bytes) -> Format | None:
-    """Return how `data`, the first bytes of a file, is compressed; None if it is not."""
+    """Return the format of a file that begins with `data`, or None if it is not compressed."""
     return next((kind for kind in _FORMATS if data.startswith(kind.beginnings)), None)
 
 
 class Expander:
-    """Gives back what was compressed with gzip, bzip2 or xz, and leaves other bytes as they are.
+    """Decompresses gzip, bzip2 and xz, and passes on other bytes as they are.
 
     Args:
-        longest: Bytes that one piece of decompressed content has at most, however small the data
-            that it comes from.
+        longest: The most bytes in one piece of decompressed content, however small the data that
+            it comes from.
 
     """
 
@@ -91,7 +91,7 @@ class Expander:
         self._fault: type[Exception] = OSError
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the content of `data`; all of it must be taken before more is fed.
+        """Yield the content of `data`; exhaust it before feeding more.
 
         Raises:
             CompressedDataError: The data is damaged, or can't be decompressed here.
@@ -111,7 +111,7 @@ class Expander:
             yield from self._expand(data, self._format)
 
     def end(self) -> bytes:
-        """Return the bytes that were held back because more were needed to tell the format.
+        """Return the bytes that were held back to recognize the format.
 
         Raises:
             CompressedDataError: The compressed data has no end.
@@ -125,14 +125,14 @@ class Expander:
         return self.rest()
 
     def rest(self) -> bytes:
-        """Return what `end` does, at any time."""
+        """Return the bytes that were held back, even if the compressed data has no end."""
         rest, self._beginning = self._beginning, None
         return rest or b""
 
     def _expand(self, data: bytes, kind: Format) -> Iterator[bytes]:
         while data:
             if self._stream is None or self._stream.eof:
-                # Compressed files may be joined, and be filled up with zeros.
+                # Compressed files may be concatenated, and padded with zeros.
                 data = data.lstrip(b"\0")
                 if not data:
                     return
@@ -142,7 +142,7 @@ class Expander:
                 yield content
                 if len(content) < self._longest or self._stream.eof:
                     break
-                # There may be more. Only zlib wants back the data that it has not used yet.
+                # There may be more. Only zlib returns the data that it has not used yet.
                 data = getattr(self._stream, "unconsumed_tail", b"")
             data = self._stream.unused_data
 

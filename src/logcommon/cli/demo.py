@@ -1,9 +1,9 @@
 """The command `demo`: a small web shop logs for some seconds, and the result is shown."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from datetime import UTC, datetime
 
 import anyio
 import click
@@ -13,25 +13,23 @@ from redis.exceptions import RedisError
 
 from logcommon.cli.demo_view import DemoResult, live_view, show
 from logcommon.cli.failures import NotExactError
-from logcommon.cli.find import choose, most_common, most_recent
-from logcommon.cli.hours import HOUR, now, start_of_hour
-from logcommon.cli.options import url_option
+from logcommon.cli.options import resolve_hour, url_option
+from logcommon.cli.output import result_console
 from logcommon.cli.shop import NAME, Shop, ShopClock
-from logcommon.cli.stop import run_or_raise
-from logcommon.cli.terminal import result_console
+from logcommon.cli.signals import run_or_raise
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import ServerUnavailableError
-from logcommon.model import Destination
-from logcommon.runtime.threads import run_in_thread
-from logcommon.server.connection import translate
-from logcommon.server.embedded import EmbeddedServer
+from logcommon.schema.keys import service_patterns
+from logcommon.server.errors import translate
+from logcommon.server.target import Target
 
 _RECENT, _COMMON = 5, 8
+"""Rows shown."""
+
 _PATIENCE = 30.0
-"""Seconds beyond its time that the demo may take, on a server that is slow or has gone."""
+"""Seconds by which the demo may overrun on a slow server before it gives up."""
 
 _EVERYTHING = 1_000_000_000
-_EMBEDDED = "embedded:"
 
 
 @click.command()
@@ -47,35 +45,37 @@ _EMBEDDED = "embedded:"
     type=click.IntRange(min=1, max=10_000),
     default=300,
     show_default=True,
-    help="How many visitors it has at the same time.",
+    help="How many visitors there are at the same time.",
 )
 @url_option
 @click.pass_context
 def demo(context: click.Context, seconds: float, tasks: int, url: str) -> None:
     """See it work, on the log of a small web shop.
 
-    Some hundred visitors are served at the same time, while an hour turns. The shop logs as the
-    service demo-shop; what an earlier demo has logged is deleted first.
+    The shop serves hundreds of visitors at the same time while an hour turns, and logs as the
+    service demo-shop. The log of an earlier demo is deleted first.
     """
     result = run_or_raise(_demo(url, seconds, tasks))
-    given = context.get_parameter_source("url") is ParameterSource.COMMANDLINE
-    show(result_console(), result, url_hint=" --url …" if given else "")
+
+    is_url_given = context.get_parameter_source("url") is ParameterSource.COMMANDLINE
+    show(result_console(), result, url_hint=" --url …" if is_url_given else "")
     if not result.is_exact:
         raise NotExactError(
             f"{result.calls:,} calls, but {result.counted:,} counted "
-            "(does another demo use this server at the same time?)"
+            "(is another demo using this server?)"
         )
 
 
 async def _demo(url: str, seconds: float, tasks: int) -> DemoResult:
     clock = ShopClock()
     async with (
-        _server(url) as server_url,
-        connect(server_url, clock=clock) as log,
+        Target(url).opened() as client,
+        connect(client, clock=clock) as log,
         _deadline(seconds + _PATIENCE),
     ):
-        await log.destinations()  # writing would wait for a server that isn't there
-        await _forget_earlier_demos(server_url)
+        await log.destinations()  # fails at once without a server; writing would wait for one
+        await _delete_earlier_demo(client)
+
         shop = Shop(log, clock, seconds, tasks)
         began = time.perf_counter()
         with live_view(shop):
@@ -84,55 +84,37 @@ async def _demo(url: str, seconds: float, tasks: int) -> DemoResult:
         return await _result(log, shop, time.perf_counter() - began)
 
 
-@asynccontextmanager
-async def _server(url: str) -> AsyncIterator[str]:
-    """Yield the URL of a server; one of our own runs until the demo is over."""
-    if not url.startswith(_EMBEDDED):
-        yield url
-        return
-    directory = url.removeprefix(_EMBEDDED)
-    server = EmbeddedServer(Path(directory) if directory else None)
-    try:
-        await run_in_thread(server.start)
-        yield server.url
-    finally:
-        await run_in_thread(server.stop)
-
-
 async def _result(log: CommonLog, shop: Shop, elapsed: float) -> DemoResult:
-    chosen = await choose(log, NAME, None)
-    moment = now()
-    this_hour = start_of_hour(moment)
+    moment = datetime.now(UTC)
+    this_hour, last_hour = (resolve_hour(text, moment) for text in ("current", "last"))
+
     return DemoResult(
         calls=shop.calls,
-        counted=await _count_all(log, chosen),
+        counted=await _count_all(log),
         elapsed=elapsed,
         tasks=shop.visitors,
         stats=log.stats,
         moment=moment,
-        recent=await most_recent(log, chosen, _RECENT),
-        common=await most_common(log, chosen, _COMMON, this_hour),
-        common_before=await most_common(log, chosen, _COMMON, this_hour - HOUR),
+        recent=await log.recent(NAME, None, _RECENT),
+        common={hour: await log.top(NAME, None, _COMMON, hour) for hour in (this_hour, last_hour)},
     )
 
 
-async def _count_all(log: CommonLog, chosen: Sequence[Destination]) -> int:
-    """Return the sum of all counts of all hours, as Redis has them."""
+async def _count_all(log: CommonLog) -> int:
+    """Return the sum of all the shop's counts in Redis, of all hours."""
     total = 0
-    for name, severity in chosen:
-        for hour in await log.hours(name, severity):
-            rows = await log.top(name, severity, _EVERYTHING, hour)
-            total += sum(row.count for row in rows)
+    for hour in await log.hours(NAME, None):
+        rows = await log.top(NAME, None, _EVERYTHING, hour)
+        total += sum(row.count for row in rows)
     return total
 
 
-async def _forget_earlier_demos(url: str) -> None:
+async def _delete_earlier_demo(client: Redis) -> None:
     try:
-        async with Redis.from_url(url) as client:
-            for pattern in (f"common:{NAME}:*", f"recent:{NAME}:*"):
-                keys = [key async for key in client.scan_iter(pattern, count=1000)]
-                if keys:
-                    await client.unlink(*keys)
+        for pattern in service_patterns(NAME):
+            keys = [key async for key in client.scan_iter(pattern, count=1000)]
+            if keys:
+                await client.unlink(*keys)
     except RedisError as error:
         raise translate(error) from None
 
@@ -143,4 +125,4 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError:
-        raise ServerUnavailableError("the server has stopped answering during the demo") from None
+        raise ServerUnavailableError("the server stopped answering during the demo") from None

@@ -1,6 +1,6 @@
-"""What the demo shows: while it runs, and at its end."""
+"""What the demo shows: its progress, and its result."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,17 +13,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from logcommon.cli.find import Common, Recent
-from logcommon.cli.hours import HOUR, describe_hour, start_of_hour
+from logcommon.cli.output import progress_console
 from logcommon.cli.shop import NAME, Shop
-from logcommon.cli.tables import common_table, print_titled, recent_table
-from logcommon.cli.terminal import progress_console
+from logcommon.cli.tables import common_table, describe_hour, print_titled, recent_table
+from logcommon.model import CommonRow, RecentRow
 from logcommon.stats import Stats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
-    """What the demo has found out."""
+    """What the demo logged, and what was counted."""
 
     calls: int
     counted: int
@@ -31,9 +30,10 @@ class DemoResult:
     tasks: int
     stats: Stats
     moment: datetime
-    recent: Sequence[Recent]
-    common: Sequence[Common]
-    common_before: Sequence[Common]
+    """When it was read."""
+    recent: Sequence[RecentRow]
+    common: Mapping[datetime, Sequence[CommonRow]]
+    """For the current hour and the one before it."""
 
     @property
     def is_exact(self) -> bool:
@@ -43,7 +43,7 @@ class DemoResult:
 
 @contextmanager
 def live_view(shop: Shop) -> Iterator[None]:
-    """Show on a terminal how the shop is doing, for as long as it is open."""
+    """Show the shop's progress while it is open, if there is a terminal."""
     console = progress_console()
     if not console.is_terminal:
         yield
@@ -53,17 +53,16 @@ def live_view(shop: Shop) -> Iterator[None]:
 
 
 def show(console: Console, result: DemoResult, *, url_hint: str) -> None:
-    """Show the result as a person would want it."""
-    this_hour, moment = start_of_hour(result.moment), result.moment
-    table = recent_table(console, result.recent, moment, with_name=False)
+    """Print the result."""
+    table = recent_table(console, result.recent, result.moment, with_name=False)
     print_titled(console, "Recent: newest first, times in UTC", table)
-    for title, found, hour in (
-        ("Common now", result.common, this_hour),
-        ("Common before", result.common_before, this_hour - HOUR),
-    ):
+
+    titles = ("Common now", "Common before")
+    for title, (hour, rows) in zip(titles, result.common.items(), strict=True):
         console.print()
-        table = common_table(console, found, with_name=False)
-        print_titled(console, f"{title}: {describe_hour(hour, moment)}", table)
+        table = common_table(console, rows, with_name=False)
+        print_titled(console, f"{title}: {describe_hour(hour, result.moment)}", table)
+
     console.print()
     console.print(_summary(result))
     console.print(Text("\nTry next:", style="bold"))
@@ -77,6 +76,7 @@ def _summary(result: DemoResult) -> Panel:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(justify="right", style="bold")
     facts.add_column()
+
     facts.add_row(f"{result.calls:,}", f"calls from {result.tasks:,} tasks at once")
     facts.add_row(
         f"{result.calls / result.elapsed:,.0f}", f"calls a second, for {result.elapsed:.1f} s"
@@ -86,6 +86,7 @@ def _summary(result: DemoResult) -> Panel:
     )
     facts.add_row(f"{stats.commits:,}", "commits")
     facts.add_row(*_proof(result))
+
     return Panel(facts, title=NAME, box=box.ROUNDED, border_style="dim", expand=False)
 
 

@@ -1,4 +1,4 @@
-"""What ends a command early: one line for a person, and an exit code for a script. Pure."""
+"""Errors as one line for a person, and as an exit code for a script. No I/O."""
 
 import re
 from enum import IntEnum
@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     UNKNOWN_NAME = 4
     UNREADABLE_FILE = 5
     SIGNALLED = 128
-    """And the number of the signal added: 130 for Ctrl-C."""
+    """Plus the number of the signal: 130 for Ctrl-C."""
 
 
 class UnknownNameError(LogCommonError):
@@ -57,7 +57,7 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def explain(error: BaseException) -> str:
-    """Return an error as one line, which never holds a URL's password."""
+    """Return an error as one line, without the password of a URL."""
     error = _leaf(error)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{_masked(error.format_message())} (see {error.ctx.command_path} --help)"
@@ -67,17 +67,18 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    # A fault of ours. Its text is not shown: nobody has checked what is in it.
+
+    # A bug. Its text is not shown, as it might contain a password.
     return f"unexpected {type(error).__name__}; LOGCOMMON_TRACEBACK=1 shows where it comes from"
 
 
 def _masked(text: str) -> str:
-    """Hide what stands before the host of a URL: click quotes arguments that it can't use."""
+    """Hide the credentials in a URL: click quotes arguments that it can't use."""
     return re.sub(r"://[^\s'/]*@", "://…@", text)
 
 
 def _leaf(error: BaseException) -> BaseException:
-    """Return the error itself, where a task group has put it in a group."""
+    """Return the error itself, if a task group has wrapped it in a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,4 +1,7 @@
-"""Files, pipes and terminals as chunks of bytes, without blocking the event loop."""
+"""Files, pipes and terminals as chunks of bytes, and the lines in these chunks.
+
+Reading never blocks the event loop.
+"""
 
 import errno
 import os
@@ -20,7 +23,10 @@ from logcommon.cli.compressed import (
 from logcommon.cli.failures import UnreadableFileError
 
 CHUNK = 256 * 1024
-"""Bytes read at once."""
+"""Bytes read at a time."""
+
+LONGEST_LINE = 64 * 1024
+"""Bytes kept of a line; the rest of a longer one is left out."""
 
 STDIN = Path("-")
 
@@ -28,31 +34,32 @@ STDIN = Path("-")
 def require_readable(path: Path, *, follow: bool) -> None:
     """Raise UnreadableFileError unless a file can be read or, with `follow`, followed.
 
-    A file that is to be followed need not exist yet.
+    A file to follow need not exist yet.
     """
     if path == STDIN:
         return
-    with explained(path):
+    with explain_errors(path):
         try:
             is_pipe = stat.S_ISFIFO(path.stat().st_mode)
         except FileNotFoundError:
             if follow:
                 return
             raise
+
         if follow:
             _require_followable(path)
         elif is_pipe:
-            # To open a pipe and close it again would end whoever writes to it.
+            # Opening a pipe and closing it again would break it for its writer.
             if not os.access(path, os.R_OK):
                 raise PermissionError(errno.EACCES, "permission denied")
         else:
-            os.close(opened(path))
+            os.close(open_file(path))
 
 
 def _require_followable(path: Path) -> None:
     if not path.is_file():
         raise UnreadableFileError(f"can't follow {path}: it is not a regular file")
-    file = opened(path)
+    file = open_file(path)
     try:
         require_uncompressed(os.pread(file, LONGEST_BEGINNING, 0))
     finally:
@@ -60,38 +67,38 @@ def _require_followable(path: Path) -> None:
 
 
 def total_size(paths: list[Path]) -> int | None:
-    """Return the bytes in all files together, None where one is not a regular file."""
+    """Return the bytes in all files together, or None if one is not a regular file."""
     if not all(path != STDIN and path.is_file() for path in paths):
         return None
     return sum(path.stat().st_size for path in paths)
 
 
 class Source:
-    """A file, a pipe or a terminal, read once from beginning to end, decompressed if need be."""
+    """A file, pipe or terminal, read once from beginning to end, and decompressed if necessary."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._owned = path != STDIN
         self._expander = Expander(CHUNK)
         self._content: Iterator[bytes] | None = None
-        self.bytes_read = 0
+        self.bytes_read: int = 0
         """Bytes read so far, before decompression."""
-        with explained(path):
-            self._file = opened(path) if self._owned else sys.stdin.fileno()
+        with explain_errors(path):
+            self._file = open_file(path) if self._owned else sys.stdin.fileno()
 
     async def read(self) -> bytes:
-        """Return the next bytes of the content, as soon as there are some; none at the end.
+        """Return the next bytes of the content once there are some; no bytes at the end.
 
         Raises:
             UnreadableFileError: The file can't be read, or its compressed data is damaged or has
                 no end.
 
         """
-        with explained(self._path):
+        with explain_errors(self._path):
             while True:
                 if self._content is None:
-                    # Not to wait in a thread, where nothing could end it. What never makes one
-                    # wait, a regular file, can't be waited for either, and says so.
+                    # Waiting in a thread could not be cancelled. A regular file, which is always
+                    # readable, can't be waited for and raises PermissionError.
                     with suppress(PermissionError):
                         await anyio.wait_readable(self._file)
                 content = await anyio.to_thread.run_sync(self._step)
@@ -99,13 +106,13 @@ class Source:
                     return content
 
     def close(self) -> bytes:
-        """Close the file, unless it is standard input; return bytes read and not returned yet."""
+        """Close the file, unless it is standard input; return bytes that were held back."""
         if self._owned:
             os.close(self._file)
         return self._expander.rest()
 
     def _step(self) -> bytes | None:
-        """Return the next bytes of the content, None if more must be read for that."""
+        """Return the next bytes of the content, or None if more must be read first."""
         if self._content is None:
             data = os.read(self._file, CHUNK)
             if not data:
@@ -119,8 +126,8 @@ class Source:
         return content
 
 
-def opened(path: Path, *, only_regular: bool = False) -> int:
-    """Open a file for reading; a pipe at once, although nobody may write to it yet."""
+def open_file(path: Path, *, only_regular: bool = False) -> int:
+    """Open a file for reading, without waiting for the writer of a pipe."""
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(file).st_mode
     if stat.S_ISDIR(mode):
@@ -141,8 +148,8 @@ def require_uncompressed(beginning: bytes) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn an error in reading a file into one for the user."""
+def explain_errors(path: Path) -> Iterator[None]:
+    """Turn an error in reading a file into one that names the file."""
     try:
         yield
     except CompressedDataError as error:
@@ -150,3 +157,31 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UnreadableFileError(f"can't read {path}: {reason}") from None
+
+
+class LineSplitter:
+    """Turns chunks of bytes into lines of text, wherever the chunks cut them.
+
+    A line ends with LF or CR LF. Bytes that are not UTF-8 become replacement characters. Memory is
+    bounded by the longest chunk, even if a line never ends.
+    """
+
+    def __init__(self) -> None:
+        self._open = b""
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Return the lines that end in `chunk`."""
+        pieces = chunk.split(b"\n")
+        pieces[0] = self._open + pieces[0]
+        # One byte more than is kept, as it may be the CR of a line's end.
+        self._open = pieces.pop()[: LONGEST_LINE + 1]
+        return list(map(_decoded, pieces))
+
+    def end(self) -> list[str]:
+        """Return the last line if nothing ended it, and start over."""
+        rest, self._open = self._open, b""
+        return [_decoded(rest)] if rest else []
+
+
+def _decoded(line: bytes) -> str:
+    return line.removesuffix(b"\r")[:LONGEST_LINE].decode("utf-8", "replace")

@@ -5,54 +5,59 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from logcommon.cli.files import CHUNK, explained, opened, require_uncompressed
-from logcommon.cli.lines import LineSplitter
+from logcommon.cli.files import (
+    CHUNK,
+    LineSplitter,
+    explain_errors,
+    open_file,
+    require_uncompressed,
+)
+from logcommon.cli.output import note
 from logcommon.cli.siblings import Siblings
-from logcommon.cli.terminal import note
 
 _FINGERPRINT = 1024
-"""Bytes at both ends of what was read; while they are the same, so is the file."""
+"""Bytes compared at both ends of what was read: if they differ, the file was truncated."""
 
 
 class FollowedFile:
-    """The lines of a file, and of the files that take its place. It need not exist yet.
+    """The lines of a file, and of the files that replace it. It need not exist yet.
 
-    When it is replaced, the old file is still looked at, as whoever writes to it takes a moment to
-    change over. Files that came and went between two looks are found beside it by their names.
+    After it is replaced, the old file is still read, as its writer takes a moment to switch. Files
+    that came and went between two looks are found beside it by their names.
 
-    A file is truncated if other bytes are where it was read, also if it has grown since. What was
-    written shortly before that is read from the copy beside it.
+    A file was truncated if the bytes that were read from it have changed, even if it has grown
+    since. What was written shortly before that is read from the copy beside it.
 
-    Lines are missed if they are in no uncompressed file by the time of a look.
+    Lines are missed if no uncompressed file contains them at the time of a look.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._missed: int | None = None
-        with explained(path):
+        with explain_errors(path):
             self._siblings = Siblings(path)
             self._generations: list[_Generation] = []
             if path.exists():
-                self._generations.append(_Generation(opened(path, only_regular=True)))
+                self._generations.append(_Generation(open_file(path, only_regular=True)))
             else:
                 note(f"waiting for {path}, which does not exist yet")
 
     async def read(self) -> list[str] | None:
-        """Return the lines that have been written since, None where nothing has.
+        """Return lines that were written since the last call, or None if nothing was.
 
         Raises:
             UnreadableFileError: The file can't be read, or is compressed.
 
         """
-        with explained(self._path):
+        with explain_errors(self._path):
             return await anyio.to_thread.run_sync(self._read)
 
     def end(self) -> list[str]:
-        """Close the file, and return its last line if that has no end."""
+        """Close the file, and return its last line if nothing ended it."""
         return [line for each in self._generations for line in each.close()]
 
     def _read(self) -> list[str] | None:
-        # First of all: what was written before the file was replaced is then still read from it.
+        # Before reading, so that what was written before a replacement is read first.
         self._look()
         for generation in self._generations:
             if (lines := generation.read()) is not None:
@@ -64,12 +69,12 @@ class FollowedFile:
         return None
 
     def _look(self) -> None:
-        """Find out whether the file is another one than it was."""
+        """Find out whether the file was replaced or truncated."""
         current = self._generations[-1] if self._generations else None
         if self._is_replaced(current):
             self._take_new_file(current)
         elif current and current.is_unread:
-            # Nothing tells whether it was truncated, so a copy may be all there is to see.
+            # No bytes to compare yet: only a copy can show that it was truncated.
             if copies := self._siblings.open_new(ours=self._files(), current=current.file):
                 self._begin_again(current, copies)
         elif current and not current.is_read_from(current.file):
@@ -79,7 +84,7 @@ class FollowedFile:
     def _is_replaced(self, current: "_Generation | None") -> bool:
         try:
             found = self._path.stat()
-        except OSError:  # it is not there, perhaps not yet
+        except OSError:  # it does not exist, or not yet
             return False
         return current is None or not os.path.samestat(found, os.fstat(current.file))
 
@@ -88,17 +93,17 @@ class FollowedFile:
         if file is None:
             return
 
-        # What is older than the current file was written before that was.
+        # Files older than the current one were rotated before it.
         since = os.fstat(current.file).st_mtime_ns if current else 0
         between = self._siblings.open_new(ours=[*self._files(), file], since=since)
         self._add(between, _Generation(file))
 
     def _begin_again(self, current: "_Generation", copies: list[int]) -> None:
-        """Read a truncated file from its beginning, after the rest of what was in it before."""
+        """Read a truncated file from its beginning, after the rest of its former content."""
         truncated = current.file
         while copies and not current.is_read_from(copies[0]):
             os.close(copies.pop(0))
-        # Without a copy there is nothing more to read of it.
+        # Without a copy, the rest is lost.
         current.file = copies.pop(0) if copies else os.open(os.devnull, os.O_RDONLY)
         self._add(copies, _Generation(truncated, is_truncated=True))
 
@@ -108,7 +113,7 @@ class FollowedFile:
         self._generations += [*map(_Generation, between), newest]
 
     def _forget_old_files(self) -> None:
-        """Close the files that nobody writes to any more; all have been read to their ends."""
+        """Close old files that are no longer written to; all were read to their ends."""
         for generation in self._generations[:-1]:
             if generation.is_finished:
                 generation.close()
@@ -116,7 +121,7 @@ class FollowedFile:
 
     def _open_new_file(self) -> int | None:
         try:
-            file = opened(self._path, only_regular=True)
+            file = open_file(self._path, only_regular=True)
         except OSError as error:
             if error.errno != self._missed:
                 note(f"warning: can't read the new {self._path}: {error.strerror}; trying again")
@@ -130,20 +135,20 @@ class FollowedFile:
 
 
 class _Generation:
-    """One of the files that have had the name, and how far it was read."""
+    """One of the files that had the name, and how far it was read."""
 
     def __init__(self, file: int, *, is_truncated: bool = False) -> None:
         self.file = file
         self.is_out_of_use = False
-        """Whether two files have come after it, so that nobody writes to it any more."""
+        """Whether two files replaced it since, so that it is no longer written to."""
         self._splitter = LineSplitter()
         self._position = 0
         self._first = self._last = b""
-        # Who goes on writing where the end used to be leaves a gap, which reads as zeros.
+        # A writer that continues at the former end leaves a gap, which reads as zeros.
         self._is_in_gap = is_truncated
 
     def read(self) -> list[str] | None:
-        """Return the lines that come next, None if there is nothing more.
+        """Return the next lines, or None if there is nothing more.
 
         Raises:
             CompressedDataError: The file is compressed.
@@ -164,16 +169,16 @@ class _Generation:
         return self._splitter.feed(chunk)
 
     def end(self) -> list[str]:
-        """Return a last line that has no end."""
+        """Return a last line that nothing ended."""
         return self._splitter.end()
 
     def close(self) -> list[str]:
-        """Close the file, and return a last line that has no end."""
+        """Close the file, and return a last line that nothing ended."""
         os.close(self.file)
         return self.end()
 
     def is_read_from(self, file: int) -> bool:
-        """Return whether what was read so far is in `file`, judged by both of its ends."""
+        """Return whether `file` contains what was read so far, judged by both ends of that."""
         last_at = self._position - len(self._last)
         return (
             os.pread(file, len(self._first), 0) == self._first
@@ -182,10 +187,10 @@ class _Generation:
 
     @property
     def is_unread(self) -> bool:
-        """Whether nothing was read of it yet."""
+        """Whether nothing was read from it yet."""
         return self._position == 0
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more is to be expected once it is read to its end."""
+        """Whether nothing more can be written to it."""
         return self.is_out_of_use or os.fstat(self.file).st_nlink == 0

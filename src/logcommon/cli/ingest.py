@@ -1,4 +1,4 @@
-"""The command `ingest`: the lines of files become counted messages."""
+"""The command `ingest`: counts the lines of files as messages."""
 
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -16,37 +16,43 @@ from rich.progress import (
 )
 
 from logcommon.cli.failures import ExitCode, NotExactError
-from logcommon.cli.files import CHUNK, STDIN, Source, require_readable, total_size
+from logcommon.cli.files import (
+    CHUNK,
+    STDIN,
+    LineSplitter,
+    Source,
+    require_readable,
+    total_size,
+)
 from logcommon.cli.followed import FollowedFile
-from logcommon.cli.lines import LineSplitter
 from logcommon.cli.options import url_option
-from logcommon.cli.stop import Stop, run
-from logcommon.cli.terminal import note, progress_console
+from logcommon.cli.output import note, progress_console
+from logcommon.cli.signals import Stop, run
 from logcommon.client import CommonLog, connect
 from logcommon.messages.redaction import redact_secrets
 from logcommon.model import Destination
 from logcommon.stats import Stats
 
-_BYTES_OF_A_LINE = 256
-"""More than half of what a line of one character takes in memory."""
+_BYTES_PER_CHUNK_BYTE = 256
+"""More than the memory that pending lines take for each byte of a chunk, however short they are."""
 
 _POLL = 0.2
-"""Seconds between two looks at files that have not grown."""
+"""Seconds between looks at files that have not grown."""
 
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="The service that the lines are of.")
+@click.option("--name", required=True, help="The service that the lines belong to.")
 @click.option("--severity", default="info", show_default=True, help="The severity of the lines.")
 @click.option(
     "--follow",
     is_flag=True,
-    help="Go on reading as the files grow, are rotated or appear, until Ctrl-C.",
+    help="Keep reading until Ctrl-C as the files grow, are rotated or appear.",
 )
 @click.option(
     "--redact",
     is_flag=True,
-    help="Replace passwords, tokens and other secrets that can be recognized.",
+    help="Replace passwords, tokens and other recognizable secrets.",
 )
 @url_option
 def ingest(
@@ -59,23 +65,24 @@ def ingest(
 ) -> int:
     """Count the lines of files as messages.
 
-    They count in the current hour, whatever times they hold. Without FILE, or if it is -, standard
-    input is read. Files compressed with gzip, bzip2 or xz are decompressed. A line is one message,
-    a blank one too; bytes that are not UTF-8 become replacement characters.
+    Lines count in the current hour, whatever times they contain. Without FILE, or if FILE is -,
+    standard input is read. Files compressed with gzip, bzip2 or xz are decompressed. Each line is
+    one message, even a blank one. Bytes that are not UTF-8 become replacement characters.
     """
     destination = Destination.of(name, severity)
     paths = list(files) or [STDIN]
     if follow and STDIN in paths:
         if len(paths) > 1:
             raise click.UsageError("standard input can't be followed along with files")
-        follow = False  # it is read until its end anyhow
+        follow = False  # it is read to its end in any case
     for path in paths:
         require_readable(path, follow=follow)
-    # However many distinct lines a chunk has, there is room for all: at least two bytes make one.
+
+    # There is room for all lines of a chunk even if they are distinct: each has at least two bytes.
     log = connect(
         url,
         max_pending=CHUNK,
-        max_pending_bytes=_BYTES_OF_A_LINE * CHUNK,
+        max_pending_bytes=_BYTES_PER_CHUNK_BYTE * CHUNK,
         redact=redact_secrets if redact else None,
     )
     return run(lambda stop: _ingest(stop, log, destination, paths, follow=follow))
@@ -87,7 +94,7 @@ async def _ingest(
     try:
         async with log:
             with stop.scope:
-                await log.destinations()  # writing would wait for a server that isn't there
+                await log.destinations()  # fails at once without a server; writing would wait
                 feed = _Feed(log, destination)
                 await (feed.follow(paths) if follow else feed.read(paths))
     except BaseException:
@@ -97,29 +104,34 @@ async def _ingest(
 
     _report(log.stats, destination)
     if log.stats.dropped:
-        raise NotExactError(f"not every line was counted; the last fault: {log.stats.last_error}")
-    # To stop following is no failure. That the terminal was closed is one, all the same.
-    is_end_of_following = follow and stop.signal != getattr(signal, "SIGHUP", None)
-    if stop.signal is None or is_end_of_following:
+        raise NotExactError(f"not every line was counted; last error: {log.stats.last_error}")
+    return _exit_code(stop.signal, follow=follow)
+
+
+def _exit_code(number: int | None, *, follow: bool) -> int:
+    """Return the exit code, given the number of the signal that ended the command, if one did."""
+    # Ctrl-C and SIGTERM are how following ends; a closed terminal is still an error.
+    is_end_of_following = follow and number != getattr(signal, "SIGHUP", None)
+    if number is None or is_end_of_following:
         return ExitCode.OK
-    return ExitCode.SIGNALLED + stop.signal
+    return ExitCode.SIGNALLED + number
 
 
 class _Feed:
-    """Logs lines; a chunk's lines are in Redis before the next chunk is read."""
+    """Logs lines, and waits until Redis has those of one chunk before it reads the next."""
 
     def __init__(self, log: CommonLog, destination: Destination) -> None:
         self._log = log
         self._destination = destination
 
     async def read(self, paths: list[Path]) -> None:
-        """Log the lines of files, one file after the other."""
+        """Log the lines of files, one file after another."""
         with _progress(total_size(paths)) as advance:
             for path in paths:
                 await self._read_one(Source(path), advance)
 
     async def follow(self, paths: list[Path]) -> None:
-        """Log the lines of files, and whatever is added to them, until cancelled."""
+        """Log the lines of files, and those added to them, until cancelled."""
         with ExitStack() as stack:
             files = [FollowedFile(path) for path in paths]
             for file in files:
@@ -131,6 +143,7 @@ class _Feed:
 
     async def _read_one(self, source: Source, advance: Callable[[int], None]) -> None:
         splitter, done = LineSplitter(), 0
+
         try:
             while chunk := await source.read():
                 self._put(splitter.feed(chunk))
@@ -138,7 +151,7 @@ class _Feed:
                 done = source.bytes_read
                 await self._log.flush()
         finally:
-            # Also if a signal ends it: closing the client writes these lines.
+            # Even if a signal ended it: closing the client writes these lines.
             self._put(splitter.feed(source.close()))
             self._put(splitter.end())
 
@@ -161,7 +174,7 @@ class _Feed:
 
 @contextmanager
 def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how much of `size` bytes is done, as the function yielded is told."""
+    """Yield a function that adds bytes to the progress shown on a terminal."""
     console = progress_console()
     if size is None or not console.is_terminal:
         yield lambda _: None

@@ -1,28 +1,85 @@
-"""The options that commands share."""
+"""The options that commands share, and hours as a person names them."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from logcommon.server.target import EMBEDDED
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_EMBEDDED = "embedded:"
+_HOUR = timedelta(hours=1)
 
-url_option = click.option(
+
+def resolve_hour(text: str, moment: datetime) -> datetime:
+    """Return the first moment of the hour that `text` names at `moment`.
+
+    Args:
+        text: `current`, `last` for the hour before it, or one like `2026-11-23T21`, in UTC.
+        moment: The time now, aware.
+
+    Raises:
+        ValueError: It names no hour.
+
+    """
+    if text == "current":
+        return _start_of_hour(moment)
+    if text == "last":
+        return _start_of_hour(moment) - _HOUR
+
+    day, _, _ = text.partition("T")
+    if day == text:
+        raise ValueError("a day alone names no hour")
+    named = datetime.fromisoformat(text)
+    return _start_of_hour(named if named.tzinfo else named.replace(tzinfo=UTC))
+
+
+def _start_of_hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+class HourType(click.ParamType[datetime]):
+    """The type of the option `--hour`: the first moment of an hour, in UTC."""
+
+    name = "hour"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the first moment of the hour that was named."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return resolve_hour(str(value), datetime.now(UTC))
+        except (ValueError, OverflowError):
+            self.fail("use current, last, or an hour like 2026-11-23T21 (UTC)", param, ctx)
+
+
+url_option: _Option = click.option(
     "--url",
     envvar="LOGCOMMON_URL",
     show_envvar=True,
-    default=_EMBEDDED,
+    default=EMBEDDED,
     show_default=True,
-    help="redis://…, rediss://…, unix:///PATH, embedded: for a server of one's own, or "
+    help="redis://…, rediss://…, unix:///PATH, embedded: for a private server, or "
     "embedded:DIRECTORY.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+json_option: _Option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document."
+)
 
-severity_option = click.option(
-    "--severity", help="Only this severity: debug, info, warning, error, critical or another text."
+severity_option: _Option = click.option(
+    "--severity", help="Only this severity: debug, info, warning, error, critical or any other."
+)
+
+hour_option: _Option = click.option(
+    "--hour",
+    type=HourType(),
+    help="current, last, or an hour like 2026-11-23T21 (UTC); by default the newest with data.",
 )
 
 
@@ -34,5 +91,5 @@ def count_option(default: int) -> Callable[[_Command], _Command]:
         type=click.IntRange(min=1),
         default=default,
         show_default=True,
-        help="How many at most.",
+        help="How many rows at most.",
     )

@@ -1,38 +1,38 @@
 """The commands that read: `top`, `recent` and `destinations`."""
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import click
 
-from logcommon.cli.find import (
-    Common,
-    Held,
-    Recent,
-    choose,
-    hours_held,
-    most_common,
-    most_recent,
-    newest_hour,
+from logcommon.cli.failures import UnknownNameError
+from logcommon.cli.options import (
+    count_option,
+    hour_option,
+    json_option,
+    severity_option,
+    url_option,
 )
-from logcommon.cli.hours import HourType, describe_hour, now
-from logcommon.cli.options import count_option, json_option, severity_option, url_option
-from logcommon.cli.safe import visible
-from logcommon.cli.stop import run_or_raise
-from logcommon.cli.tables import common_table, destination_table, print_titled, recent_table
-from logcommon.cli.terminal import print_json, result_console
-from logcommon.client import connect
-from logcommon.model import severity_name
+from logcommon.cli.output import print_json, result_console, visible
+from logcommon.cli.signals import run_or_raise
+from logcommon.cli.tables import (
+    common_table,
+    describe_hour,
+    destination_table,
+    print_titled,
+    recent_table,
+)
+from logcommon.client import CommonLog, connect
+from logcommon.model import CommonRow, Destination, RecentRow, severity_name
+
+_NAMES_SHOWN = 5
 
 
 @click.command()
 @click.argument("name", required=False)
 @severity_option
 @count_option(10)
-@click.option(
-    "--hour",
-    type=HourType(),
-    help="current, last, or one like 2026-11-23T21 (UTC); by default the newest that has data.",
-)
+@hour_option
 @json_option
 @url_option
 def top(
@@ -45,17 +45,18 @@ def top(
 ) -> None:
     """Show the most common messages of an hour.
 
-    Of the service NAME, or of all of them together.
+    Without NAME, the messages of all services are ranked together.
     """
-    shown, found = run_or_raise(_top(url, name, severity, count, hour))
+    shown, rows = run_or_raise(_top(url, name, severity, count, hour))
+
     if as_json:
-        print_json([_common_json(shown, each) for each in found])
-    elif shown is None or not found:
+        print_json([_common_json(shown, row) for row in rows])
+    elif shown is None or not rows:
         _say_nothing_found(name, severity, shown)
     else:
         console = result_console()
-        title = f"{_whose(name, severity)}: {describe_hour(shown, now())}"
-        print_titled(console, title, common_table(console, found, with_name=name is None))
+        title = f"{_whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
+        print_titled(console, title, common_table(console, rows, with_name=name is None))
 
 
 @click.command()
@@ -73,18 +74,19 @@ def recent(
 ) -> None:
     """Show the newest messages, newest first.
 
-    Of the service NAME, or of all of them together. Times are whole seconds; within one, the order
-    of messages of different severities or services is not known.
+    Without NAME, those of all services are shown together. Times are whole seconds, so within a
+    second the order across severities and services is unknown.
     """
-    found = run_or_raise(_recent(url, name, severity, count))
+    rows = run_or_raise(_recent(url, name, severity, count))
+
     if as_json:
-        print_json([_recent_json(each) for each in found])
-    elif not found:
+        print_json([_recent_json(row) for row in rows])
+    elif not rows:
         _say_nothing_found(name, severity, None)
     else:
         console = result_console()
         title = f"{_whose(name, severity)}: newest first, times in UTC"
-        table = recent_table(console, found, now(), with_name=name is None)
+        table = recent_table(console, rows, datetime.now(UTC), with_name=name is None)
         print_titled(console, title, table)
 
 
@@ -95,33 +97,63 @@ def destinations(
     as_json: bool,  # noqa: FBT001
     url: str,
 ) -> None:
-    """Show the services and severities there are."""
+    """Show which services and severities were logged to."""
     held = run_or_raise(_destinations(url))
+
     if as_json:
-        print_json([_held_json(each) for each in held])
+        print_json([_destination_json(*each) for each in held.items()])
     elif not held:
         _say_nothing_found(None, None, None)
     else:
-        print_titled(result_console(), "Destinations", destination_table(held, now()))
+        table = destination_table(held, datetime.now(UTC))
+        print_titled(result_console(), "Destinations", table)
 
 
 async def _top(
     url: str, name: str | None, severity: str | None, count: int, hour: datetime | None
-) -> tuple[datetime | None, list[Common]]:
+) -> tuple[datetime | None, list[CommonRow]]:
+    """Return the hour that is shown, by default the newest with counts, and its rows."""
     async with connect(url) as log:
-        chosen = await choose(log, name, severity)
-        hour = hour or await newest_hour(log, chosen)
-        return hour, [] if hour is None else await most_common(log, chosen, count, hour)
+        hour = hour or next(iter(await log.hours(name, severity)), None)
+        rows = [] if hour is None else await log.top(name, severity, count, hour)
+        if not rows:
+            await _require_known(log, name, severity)
+        return hour, rows
 
 
-async def _recent(url: str, name: str | None, severity: str | None, count: int) -> list[Recent]:
+async def _recent(url: str, name: str | None, severity: str | None, count: int) -> list[RecentRow]:
     async with connect(url) as log:
-        return await most_recent(log, await choose(log, name, severity), count)
+        rows = await log.recent(name, severity, count)
+        if not rows:
+            await _require_known(log, name, severity)
+        return rows
 
 
-async def _destinations(url: str) -> list[Held]:
+async def _destinations(url: str) -> dict[Destination, list[datetime]]:
     async with connect(url) as log:
-        return await hours_held(log)
+        return await log.hours_by_destination()
+
+
+async def _require_known(log: CommonLog, name: str | None, severity: str | None) -> None:
+    """Raise UnknownNameError if nothing was ever logged under a name that a person typed."""
+    names = {each.name for each in await log.destinations()}
+    if name is None or name in names:
+        return
+    # The book's functions register no names.
+    if not (await log.hours(name, severity) or await log.recent(name, severity, 1)):
+        raise UnknownNameError(_unknown(name, names))
+
+
+def _unknown(name: str, names: Iterable[str]) -> str:
+    known = sorted(names)
+    if not known:
+        return f"nothing was ever logged as {name!r}, nor as anything else"
+
+    listed = ", ".join(known[:_NAMES_SHOWN])
+    more = len(known) - _NAMES_SHOWN
+    return f"nothing was ever logged as {name!r}; there is {listed}" + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def _whose(name: str | None, severity: str | None) -> str:
@@ -130,37 +162,27 @@ def _whose(name: str | None, severity: str | None) -> str:
 
 
 def _say_nothing_found(name: str | None, severity: str | None, hour: datetime | None) -> None:
-    when = "" if hour is None else f" in {describe_hour(hour, now())}"
+    when = "" if hour is None else f" in {describe_hour(hour, datetime.now(UTC))}"
     hint = " Begin with: logcommon demo" if (name, severity, hour) == (None, None, None) else ""
     text = f"{_whose(name, severity)}: nothing was logged{when}.{hint}"
     result_console().print(visible(text), soft_wrap=True)
 
 
-def _common_json(hour: datetime | None, each: Common) -> dict[str, object]:
+def _common_json(hour: datetime | None, row: CommonRow) -> dict[str, object]:
     return {
-        "name": each.destination.name,
-        "severity": each.destination.severity,
+        **row.destination._asdict(),
         "hour": _iso(hour),
-        "count": each.row.count,
-        "message": each.row.message,
+        "count": row.count,
+        "message": row.message,
     }
 
 
-def _recent_json(each: Recent) -> dict[str, object]:
-    return {
-        "name": each.destination.name,
-        "severity": each.destination.severity,
-        "time": _iso(each.row.time),
-        "message": each.row.message,
-    }
+def _recent_json(row: RecentRow) -> dict[str, object]:
+    return {**row.destination._asdict(), "time": _iso(row.time), "message": row.message}
 
 
-def _held_json(each: Held) -> dict[str, object]:
-    return {
-        "name": each.destination.name,
-        "severity": each.destination.severity,
-        "hours": [_iso(hour) for hour in each.hours],
-    }
+def _destination_json(destination: Destination, hours: list[datetime]) -> dict[str, object]:
+    return {**destination._asdict(), "hours": [_iso(hour) for hour in hours]}
 
 
 def _iso(moment: datetime | None) -> str | None:

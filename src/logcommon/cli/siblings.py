@@ -1,4 +1,4 @@
-"""Rotated files: what stands beside a log under a name that is made from the log's own."""
+"""Rotated files: those beside a log whose names are made from its own."""
 
 import os
 import re
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from logcommon.cli.compressed import format_of
-from logcommon.cli.files import opened
+from logcommon.cli.files import open_file
 
 _NUMBER_OR_DATE = r"[.\-_]\d.*"
 _DATE = r"[.\-_]20\d\d[.\-_]?\d\d.*"
-"""Between stem and suffix; a number there may be another process's, whose log is not this one."""
+"""Between stem and suffix only a date counts: a number may mean the log of another process."""
 
 _ENOUGH = 1024
-"""First bytes of a file that tell it from a later one with the same inode."""
+"""First bytes compared, to tell a file from a later one with the same inode."""
 
 _Identity: TypeAlias = tuple[int, int]
 
@@ -36,14 +36,14 @@ class _Sibling(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, str]:
-        # Two rotations may come within one tick of the file system's clock. Then app.log.2 is
-        # older than app.log.1, and of two dates the earlier is the smaller.
+        # Two rotations may fall within one tick of the file system's clock. Then app.log.2 is
+        # older than app.log.1, and the smaller of two dates is the older.
         number = self.name.rpartition(".")[2]
         return self.status.st_mtime_ns, -int(number) if number.isdecimal() else 0, self.name
 
 
 class Siblings:
-    """The rotated files of the log at `path`: which of them are new since the last look."""
+    """The rotated files of the log at `path`, and which of them are new since the last look."""
 
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
@@ -56,19 +56,21 @@ class Siblings:
     def open_new(
         self, *, ours: Sequence[int] = (), current: int | None = None, since: int = 0
     ) -> list[int]:
-        """Open the files that were not there at the last look, in the order they were written.
+        """Open the files that were not there at the last look, oldest first.
 
-        Compressed files are left out.
+        Leaves out compressed files.
 
         Args:
             ours: Files that are open already.
-            current: The log itself. A copy of what is in it now is new only once it is truncated.
-            since: Nanoseconds since the epoch; what was last written to before is left out.
+            current: The log itself. A copy of what it contains now becomes new once the log is
+                truncated.
+            since: Nanoseconds since the epoch; files last written to before that are left out.
 
         """
         before, self._known = self._known, {}
         before |= {_identity(os.fstat(file)): b"" for file in ours}
         new: list[_Sibling] = []
+
         for each in self._opened():
             is_known = each.is_in(before)
             is_in_log = current is not None and not is_known and _is_copy(each.file, current)
@@ -80,13 +82,14 @@ class Siblings:
                 new.append(each)
             else:
                 os.close(each.file)
+
         return [each.file for each in sorted(new, key=lambda it: it.order)]
 
     def _opened(self) -> Iterator[_Sibling]:
-        """Open each rotated file; leave out what can't be read or is gone by now."""
+        """Open each rotated file, except those that can't be read or are gone by now."""
         for path in self._rotated():
             with suppress(OSError):
-                file = opened(path, only_regular=True)
+                file = open_file(path, only_regular=True)
                 yield _Sibling(path.name, file, os.fstat(file), os.pread(file, _ENOUGH, 0))
 
     def _rotated(self) -> list[Path]:
@@ -100,7 +103,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _is_copy(file: int, log: int) -> bool:
-    """Return whether a log begins with all that is in `file`, judged by both ends of it."""
+    """Return whether a log begins with the content of `file`, judged by the ends of the latter."""
     size = os.fstat(file).st_size
     length = min(_ENOUGH, size)
     return all(

@@ -1,7 +1,7 @@
-"""Rows become tables. Every piece of logged text passes through `safe`."""
+"""Rows as tables, and hours in words. Every piece of logged text passes through `visible_text`."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from rich import box
 from rich.console import Console
@@ -9,11 +9,8 @@ from rich.segment import Segment, Segments
 from rich.table import Column, Table
 from rich.text import Text
 
-from logcommon.cli.find import Common, Held, Recent
-from logcommon.cli.hours import describe_age
-from logcommon.cli.safe import visible_text
-from logcommon.cli.terminal import WHOLE_LINES
-from logcommon.model import Destination
+from logcommon.cli.output import WHOLE_LINES, visible_text
+from logcommon.model import CommonRow, Destination, RecentRow
 
 _STYLES = {
     "debug": "dim",
@@ -23,61 +20,87 @@ _STYLES = {
     "critical": "bold red",
 }
 _BAR_WIDTH = 10
+_HOUR = timedelta(hours=1)
 
 
-def common_table(console: Console, found: Sequence[Common], *, with_name: bool) -> Table:
-    """Return a table of common messages; the bar is relative to the most common one."""
+def common_table(console: Console, rows: Sequence[CommonRow], *, with_name: bool) -> Table:
+    """Return a table of common messages; each bar is relative to the most common message."""
     table = _table(Column("count", justify="right"), Column("", width=_BAR_WIDTH))
     _add_columns(table, "severity", *(["service"] if with_name else []), "message")
-    most = max([1, *(each.row.count for each in found)])  # a foreign score may be below
-    for each in found:
+
+    # Another program may have stored a score of 0 or below.
+    most = max([1, *(row.count for row in rows)])
+    for row in rows:
         table.add_row(
-            f"{each.row.count:,}",
-            _bar(console, each.row.count / most),
-            _severity(each.destination),
-            *([visible_text(each.destination.name)] if with_name else []),
-            _message(console, each.row.message),
+            f"{row.count:,}",
+            _bar(console, row.count / most),
+            _severity(row.destination),
+            *([visible_text(row.destination.name)] if with_name else []),
+            _message(console, row.message),
         )
     return table
 
 
 def recent_table(
-    console: Console, found: Sequence[Recent], moment: datetime, *, with_name: bool
+    console: Console, rows: Sequence[RecentRow], moment: datetime, *, with_name: bool
 ) -> Table:
-    """Return a table of recent messages, in the order given."""
+    """Return a table of recent messages, in the order given; `moment` is the time now."""
     table = _table(Column("time"))
     _add_columns(table, "severity", *(["service"] if with_name else []), "message")
-    times = [each.row.time for each in found if each.row.time is not None]
-    style = "%H:%M:%S" if all(it.date() == moment.date() for it in times) else "%Y-%m-%d %H:%M:%S"
-    for each in found:
+
+    times = [row.time for row in rows if row.time is not None]
+    are_of_today = all(time.date() == moment.date() for time in times)
+    style = "%H:%M:%S" if are_of_today else "%Y-%m-%d %H:%M:%S"
+    for row in rows:
         table.add_row(
-            "" if each.row.time is None else each.row.time.strftime(style),
-            _severity(each.destination),
-            *([visible_text(each.destination.name)] if with_name else []),
-            _message(console, each.row.message),
+            "" if row.time is None else row.time.strftime(style),
+            _severity(row.destination),
+            *([visible_text(row.destination.name)] if with_name else []),
+            _message(console, row.message),
         )
     return table
 
 
-def destination_table(held: Sequence[Held], moment: datetime) -> Table:
-    """Return a table of destinations."""
+def destination_table(held: Mapping[Destination, Sequence[datetime]], moment: datetime) -> Table:
+    """Return a table of destinations and their hours, newest first; `moment` is the time now."""
     table = _table()
     _add_columns(table, "service", "severity", "newest hour", "hours kept")
-    for each in held:
+
+    for destination, hours in held.items():
         table.add_row(
-            visible_text(each.destination.name),
-            _severity(each.destination),
-            describe_age(each.hours[0], moment) if each.hours else "no counts",
-            f"{len(each.hours):,}",
+            visible_text(destination.name),
+            _severity(destination),
+            describe_age(hours[0], moment) if hours else "no counts",
+            f"{len(hours):,}",
         )
     return table
+
+
+def describe_hour(hour: datetime, moment: datetime) -> str:
+    """Return an hour and its age in words, so that an old one is never taken for this one."""
+    return (
+        f"{hour:%Y-%m-%d %H}:00 to {(hour.hour + 1) % 24:02}:00 UTC, {describe_age(hour, moment)}"
+    )
+
+
+def describe_age(hour: datetime, moment: datetime) -> str:
+    """Return in words how many hours before that of `moment` an hour is."""
+    age = hours_ago(hour, moment)
+    if age < 0:
+        return f"{-age} h ahead of this computer's clock"
+    return {0: "the current hour", 1: "the last hour"}.get(age, f"{age:,} hours ago")
+
+
+def hours_ago(hour: datetime, moment: datetime) -> int:
+    """Return how many hours before that of `moment` an hour is, given its first moment."""
+    return (moment - hour) // _HOUR
 
 
 def print_titled(console: Console, title: str, table: Table) -> None:
-    """Print a table under its title, which is not confined to the table's width.
+    """Print a table under its title, which may be wider than the table.
 
-    No line has spaces at its end. If there is no terminal, a column is not padded to its longest
-    message, and the rule is as long as the header.
+    No line ends in spaces. Without a terminal, a column is not padded to its longest message, and
+    the rule is as long as the header.
     """
     text = visible_text(title)
     text.stylize("bold")
@@ -133,5 +156,5 @@ def _severity(destination: Destination) -> Text:
 def _message(console: Console, message: str) -> Text:
     if not message:
         return Text("(empty)", style="dim italic")
-    # A message may have a thousand letters; two lines of them tell it from any other.
+    # A message may have a thousand characters; two lines of them tell it from any other.
     return visible_text(message, longest=2 * console.width)

@@ -1,36 +1,42 @@
-"""What web middleware has in common: a request becomes an entry, and nothing may harm its host."""
+"""What all web integrations share: a request becomes a log call, and nothing may harm the host."""
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 from logcommon.background import BackgroundLog
 from logcommon.client import CommonLog
 from logcommon.exceptions import InvalidArgumentError
-from logcommon.integrations.requests import Choose, Entry, Request, What
-from logcommon.integrations.requests import choose as usual_choice
-from logcommon.messages.origin import type_and_place
+from logcommon.integrations.requests import (
+    Choose,
+    LogCall,
+    Request,
+    RequestEvent,
+    default_choice,
+)
+from logcommon.messages.origin import origin_of
 from logcommon.model import Destination
-from logcommon.runtime.warnings import Alarm
+from logcommon.runtime.warnings import RateLimitedWarnings
 
 _LOGGER = logging.getLogger("logcommon")
 
-_KNOWN = 1_000
+_CACHE_SIZE = 1_000
 
 
 class RequestLog:
-    """Logs what is chosen of requests. `note` never raises, and waits for nothing.
+    """Counts what is chosen of requests. `count` never raises and never blocks.
 
-    If the client is not open when a request is noted, one warning of the logger `logcommon` says
+    If the client is not open when a request is counted, one warning of the logger `logcommon` says
     what to do about it.
 
     Args:
-        log: The client, or one in the background, which opens itself.
+        log: The client; a background client opens itself.
         service: The name to count under.
-        choose: Returns what to log of a request, None for nothing. Where it raises, nothing is
+        choose: Returns what to log of a request; None logs nothing. If it raises, nothing is
             logged but a warning of the logger `logcommon`, once a minute at most.
 
     Raises:
-        InvalidArgumentError: This is no client, or the service can't be used as a name.
+        InvalidArgumentError: `log` is not a client, or `service` can't be used as a name.
 
     """
 
@@ -40,55 +46,73 @@ class RequestLog:
                 f"log must be a client made by logcommon.connect, not {type(log).__name__}"
             )
         Destination.of(service, "info")
+
         self._log = log
         self._unopened = log if isinstance(log, CommonLog) else None
         self._service = service
         self._choose = choose
-        self._alarm = Alarm()
-        # Of the usual choice a response's entry follows from these: it is made once for each.
-        self._known: dict[tuple[str, str, int | None], Entry] = {}
+        self._warnings = RateLimitedWarnings()
+        # The default choice for a response depends on these alone, so it is made once for each.
+        self._responses: dict[tuple[str, str, int | None], LogCall] = {}
 
-    def note(
+    def count(
         self,
-        what: What,
+        event: RequestEvent,
         method: str,
-        route: str,
+        route: Callable[[], str],
         began: float,
         status: int | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Log what is chosen of a request that began at that monotonic time."""
-        if self._unopened is not None and not self._unopened._is_open:
-            self._warn_of_unopened()
+        """Count an event of a request.
+
+        Args:
+            event: What has happened.
+            method: The HTTP method, or `WEBSOCKET`.
+            route: Returns the template of the request's route.
+            began: When the request began, by the monotonic clock.
+            status: The status of the response, if there is one.
+            error: What the application raised.
+
+        """
+        if self._unopened is not None and not self._unopened.is_open:
+            self._unopened = None
+            _warn_of_unopened()
+
         try:
-            entry: Entry | None = None
-            if what == "response":
-                entry = self._known.get((method, route, status))
-            if entry is None:
-                seconds = monotonic() - began
-                request = Request(what, self._service, method, route, seconds, status, error)
-                entry = self._chosen(request)
-            if entry is not None:
-                self._log.log_common_nowait(*entry)
+            call = self._choice(event, method, route(), began, status, error)
+            if call is not None:
+                self._log.log_common_nowait(*call)
         except Exception as fault:  # noqa: BLE001  # the application has no part in it
-            self.warn(fault)
+            origin = origin_of(fault)
+            self._warnings.warn(
+                "choose", f"a request was not counted: choosing what to log raised {origin}"
+            )
 
-    def warn(self, fault: Exception) -> None:
-        """Warn of a request that is not counted."""
-        place = type_and_place(fault)
-        self._alarm.warn("choose", f"a request is not counted: choosing failed: {place}")
+    def _choice(
+        self,
+        event: RequestEvent,
+        method: str,
+        route: str,
+        began: float,
+        status: int | None,
+        error: BaseException | None,
+    ) -> LogCall | None:
+        is_cached = event == "response" and self._choose is default_choice
+        if is_cached and (known := self._responses.get((method, route, status))) is not None:
+            return known
 
-    def _warn_of_unopened(self) -> None:
-        self._unopened = None  # once is enough
-        _LOGGER.warning(
-            "the client that counts requests is not open, so nothing is written to Redis: open it "
-            "when the application starts, for instance with lifespan=lifespan(log), or pass a URL "
-            "instead of a client"
-        )
+        seconds = monotonic() - began
+        request = Request(event, self._service, method, route, seconds, status, error)
+        call = self._choose(request)
+        if is_cached and call is not None and len(self._responses) < _CACHE_SIZE:
+            self._responses[method, route, status] = call
+        return call
 
-    def _chosen(self, request: Request) -> Entry | None:
-        entry = self._choose(request)
-        usual = self._choose is usual_choice and request.what == "response"
-        if entry is not None and usual and len(self._known) < _KNOWN:
-            self._known[request.method, request.route, request.status] = entry
-        return entry
+
+def _warn_of_unopened() -> None:
+    _LOGGER.warning(
+        "the client that counts requests is not open, so nothing is written to Redis: open it "
+        "when the application starts, for instance with lifespan=lifespan(log), or pass a URL "
+        "instead of a client"
+    )

@@ -26,19 +26,16 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-from logcommon.background import refuse
+from logcommon.background import reject_settings
 from logcommon.client import CommonLog, connect
+from logcommon.integrations._extras import require_extra
 from logcommon.integrations._request_log import RequestLog
-from logcommon.integrations.requests import NO_ROUTE, Choose, What
-from logcommon.integrations.requests import choose as _usual_choice
+from logcommon.integrations._routes import aiohttp_route
+from logcommon.integrations.requests import Choose, RequestEvent, default_choice
 
-try:
+with require_extra("aiohttp>=3.11"):
     from aiohttp import WSCloseCode, hdrs, web
     from aiohttp.typedefs import Handler, Middleware
-except ModuleNotFoundError as missing:
-    if missing.name != "aiohttp":
-        raise
-    raise ImportError("aiohttp is not installed: pip install aiohttp", name="aiohttp") from missing
 
 LOG = web.AppKey("LOG", CommonLog)
 """Where the application keeps its client: `request.app[LOG]`, or `request.config_dict[LOG]` in a
@@ -46,15 +43,15 @@ handler of a sub-application."""
 
 CleanupContext: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
 
-_SWITCHED_OFF = float("inf")
+_NEVER = float("inf")
 
 _SWITCHING_PROTOCOLS = 101
 
 _WRITTEN_AT_ONCE = 32 * 1024
-"""Bytes of a body that aiohttp writes without waiting until the client has taken them."""
+"""Bytes of a body that aiohttp writes without waiting for the client to read them."""
 
 _NO_CODE = 1005
-"""What the protocol has for a websocket that was closed without a code."""
+"""The code of a websocket that was closed without one (RFC 6455, section 7.4.1)."""
 
 
 def setup(
@@ -63,21 +60,20 @@ def setup(
     *,
     service: str = "web",
     slow_after: float | None = 1.0,
-    choose: Choose = _usual_choice,
+    choose: Choose = default_choice,
     **settings: Any,
 ) -> None:
     """Count an application's requests with a client that is open for as long as it runs.
 
-    The middleware becomes the outermost one and the client the first to be opened, whatever the
-    application has added already; of what it adds later, only what it puts in front stands before
-    them. For the parameters see `common_log_middleware` and `common_log_ctx`, which this adds.
+    This adds `common_log_middleware` as the outermost middleware, and `common_log_ctx` as the first
+    cleanup context, before those that the application has already added.
 
     Args:
         app: The application.
         log: A URL, as for `connect`, or a client.
         service: The name to count under.
         slow_after: Seconds after which a request is slow; None for never.
-        choose: Chooses what to log of a request.
+        choose: Returns what to log of a request; None logs nothing.
         settings: Keyword arguments of `connect`, if `log` is a URL.
 
     Raises:
@@ -87,7 +83,8 @@ def setup(
     if isinstance(log, str):
         log = connect(log, **settings)
     else:
-        refuse(settings)
+        reject_settings(settings)
+
     counting = common_log_middleware(log, service=service, slow_after=slow_after, choose=choose)
     app.middlewares.insert(0, counting)
     app.cleanup_ctx.insert(0, common_log_ctx(log))
@@ -96,22 +93,25 @@ def setup(
 def common_log_ctx(log: CommonLog) -> CleanupContext:
     """Return a context for `app.cleanup_ctx` that opens `log`, as `app[LOG]`, and closes it.
 
-    It is closed after all other cleanup, that of `on_cleanup` and of sub-applications included, so
-    that what they log counts as well.
+    It is closed after all other cleanup, including that of `on_cleanup` and of sub-applications, so
+    what they log counts as well.
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         opened = AsyncExitStack()
         await opened.enter_async_context(log)
-        if app.get(LOG) is not log:  # it is where the application is started once more
+        if app.get(LOG) is not log:  # it is, if the application is started a second time
             app[LOG] = log
-        # A cleanup context ends before on_cleanup is sent, which is sent only to an application
-        # that has started. To the end of it can only be added before the start is over.
+
+        # Cleanup contexts end before on_cleanup is sent, and it is sent only if the application has
+        # started. Handlers can be added to it only until then.
         closes_last = not app.on_cleanup.frozen
         if closes_last:
             app.on_cleanup.append(lambda _: opened.aclose())
         yield
-        if not (closes_last and app.on_cleanup.frozen):
+
+        has_started = app.on_cleanup.frozen
+        if not (closes_last and has_started):
             await opened.aclose()
 
     return context
@@ -122,105 +122,110 @@ def common_log_middleware(
     *,
     service: str = "web",
     slow_after: float | None = 1.0,
-    choose: Choose = _usual_choice,
+    choose: Choose = default_choice,
 ) -> Middleware:
     """Return a middleware that counts with a client that the application opens and closes.
 
-    Of each request one of these is counted, once it is over: a response, with the status that was
-    sent; an exception, by its type and place; or that the client went away before it had the
-    response. One that took long is counted as slow besides. A websocket is a response with the code
+    When a request is over, one of these is counted: its response, with the status that was sent; an
+    exception, by its type and place; or a client that went away before it had the response. A
+    request that took long is also counted as slow. A websocket counts as a response with the code
     that closed it, and is never slow.
 
-    It belongs first in `middlewares` of the outermost application, and there alone: from further
-    in it sees neither what the others answer themselves nor what they make of a response.
+    Put it first in `middlewares` of the outermost application, and only there: further inside it
+    does not see what other middlewares answer, or what they make of a response.
 
     Args:
-        log: The client. Calls before it is opened are kept for then.
+        log: The client. What is counted before it is opened is written then.
         service: The name to count under.
-        slow_after: Seconds after which a request is slow, the sending included; None for never.
-        choose: Chooses the name, message and severity, or None not to count. Where it raises,
-            nothing is counted, and a warning is logged to `logcommon` once a minute at most.
+        slow_after: Seconds after which a request is slow, including the time to send the response;
+            None for never.
+        choose: Returns what to log of a request; None logs nothing. If it raises, nothing is
+            counted, and the logger `logcommon` warns, once a minute at most.
+
+    Raises:
+        InvalidArgumentError: `log` is not a client, or `service` can't be used as a name.
 
     """
-    counting = _Counting(log, service, _SWITCHED_OFF if slow_after is None else slow_after, choose)
+    counter = _Counter(log, service, _NEVER if slow_after is None else slow_after, choose)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        begin = monotonic()
+        began = monotonic()
         try:
             response = await handler(request)
-        except web.HTTPException as raised:
-            counting.answered(request, begin, raised)
+        except web.HTTPException as response_raised:
+            counter.count_response(request, began, response_raised)
             raise
         except (Exception, asyncio.CancelledError) as error:
-            counting.raised(request, begin, error)
+            counter.count_error(request, began, error)
             raise
-        counting.answered(request, begin, response)
+
+        counter.count_response(request, began, response)
         return response
 
     return middleware
 
 
-class _Counting:
+class _Counter:
     """Counts the requests of one middleware; never raises."""
 
     def __init__(self, log: CommonLog, service: str, slow_after: float, choose: Choose) -> None:
         self._requests = RequestLog(log, service, choose)
         self._slow_after = slow_after
 
-    def answered(self, request: web.Request, begin: float, response: web.StreamResponse) -> None:
-        """Count a response once it is sent: only then is it known whether, and with what status."""
-        if _is_as_good_as_sent(request, response):
-            self._count(request, "response", begin, response.status, None)
+    def count_response(
+        self, request: web.Request, began: float, response: web.StreamResponse
+    ) -> None:
+        """Count a response when it has been sent, at once if nothing can go wrong any more."""
+        if _is_sent_in_one_write(request, response):
+            self._count(request, "response", began, response.status, None)
         elif (task := asyncio.current_task()) is not None:
-            task.add_done_callback(partial(self._sent, request, begin, response))
+            task.add_done_callback(partial(self._count_sent, request, began, response))
 
-    def raised(self, request: web.Request, begin: float, error: BaseException) -> None:
-        """Count what the application raised, or that it did so because the client is gone."""
+    def count_error(self, request: web.Request, began: float, error: BaseException) -> None:
+        """Count an exception of the application, or a client that has gone, if that caused it."""
         transport = request.transport
-        gone = transport is None or transport.is_closing()
-        lost = gone and isinstance(error, (OSError, asyncio.CancelledError))
-        self._count(request, "disconnect" if lost else "exception", begin, None, error)
+        has_gone = transport is None or transport.is_closing()
+        is_disconnect = has_gone and isinstance(error, (OSError, asyncio.CancelledError))
+        event: RequestEvent = "disconnect" if is_disconnect else "exception"
+        self._count(request, event, began, None, error)
 
-    def _sent(
+    def _count_sent(
         self,
         request: web.Request,
-        begin: float,
+        began: float,
         response: web.StreamResponse,
         task: "asyncio.Task[Any]",
     ) -> None:
-        """Count what became of a response; the task was the one to send it."""
+        """Count a response: the task that was to send it is done."""
         status = _status(response)
         error = None if task.cancelled() else task.exception()
-        what: What = "response"
+
+        event: RequestEvent = "response"
         if error is not None:
-            what = "exception"
-        elif status == WSCloseCode.ABNORMAL_CLOSURE or _was_lost(request, task):
-            what = "disconnect"
-        self._count(request, what, begin, status, error)
+            event = "exception"
+        elif status == WSCloseCode.ABNORMAL_CLOSURE or _is_lost(request, task):
+            event = "disconnect"
+        self._count(request, event, began, status, error)
 
     def _count(
         self,
         request: web.Request,
-        what: What,
-        begin: float,
+        event: RequestEvent,
+        began: float,
         status: int | None,
         error: BaseException | None,
     ) -> None:
-        try:
-            method, route = _method(request), _route(request)
-        except Exception as fault:  # noqa: BLE001  # resources may be the application's own
-            self._requests.warn(fault)
-            return
-        self._requests.note(what, method, route, begin, status, error)
-        if monotonic() > begin + self._slow_after and method != "WEBSOCKET":
-            self._requests.note("slow", method, route, begin, status, error)
+        method, route = _method(request), partial(aiohttp_route, request)
+        self._requests.count(event, method, route, began, status, error)
+        if monotonic() > began + self._slow_after and method != "WEBSOCKET":
+            self._requests.count("slow", method, route, began, status, error)
 
 
-def _is_as_good_as_sent(request: web.Request, response: web.StreamResponse) -> bool:
-    """Tell whether all that is left is one write to an open connection, which waits for nobody.
+def _is_sent_in_one_write(request: web.Request, response: web.StreamResponse) -> bool:
+    """Whether the response needs only one write, which does not wait, to an open connection.
 
-    That is so of most responses, and waiting for the end of the task is most of what those cost.
+    Most responses do, and a callback at the end of the task is most of what counting one costs.
     """
     transport = request.transport
     if transport is None or transport.is_closing() or response.__class__ is not web.Response:
@@ -238,24 +243,23 @@ def _method(request: web.Request) -> str:
     return request.method
 
 
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return NO_ROUTE if resource is None else resource.canonical
-
-
 def _status(response: web.StreamResponse) -> int:
-    # Where a handler returns something else, None for instance, aiohttp answers that itself.
+    # If a handler returns None, for instance, aiohttp sends a 500.
     status: int = getattr(response, "status", 500)
     if status == _SWITCHING_PROTOCOLS and isinstance(response, web.WebSocketResponse):
         return int(response.close_code or _NO_CODE)
     return status
 
 
-def _was_lost(request: web.Request, task: "asyncio.Task[Any]") -> bool:
-    """Tell whether the client went away before it was sent the whole response."""
+def _is_lost(request: web.Request, task: "asyncio.Task[Any]") -> bool:
+    """Whether the client went away before it was sent the whole response."""
     if task.cancelled():
         return True
+
+    # The task in which aiohttp handles a request returns (response, whether the client has gone):
+    # https://github.com/aio-libs/aiohttp/blob/v3.14.3/aiohttp/web_protocol.py#L565-L570
+    # https://github.com/aio-libs/aiohttp/blob/v3.14.3/aiohttp/web_protocol.py#L673-L686
     result = task.result()
-    if isinstance(result, tuple):  # aiohttp's own task returns a response, and just that
+    if isinstance(result, tuple):
         return bool(result[1])
-    return request.transport is None  # another task called the handlers
+    return request.transport is None  # the application called the handler in a task of its own

@@ -14,15 +14,13 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Any
 
-from logcommon.integrations.requests import ERROR, ROUTE
+from logcommon.integrations._extras import require_extra
+from logcommon.integrations._routes import django_route
+from logcommon.integrations.requests import ERROR_KEY, ROUTE_KEY
 
-try:
+with require_extra("django>=4.2"):
     from django.core.signals import got_request_exception
     from django.utils.decorators import sync_and_async_middleware
-except ModuleNotFoundError as missing:
-    if missing.name != "django":
-        raise
-    raise ImportError("django is not installed: pip install django", name="django") from missing
 
 
 def _route_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -41,24 +39,27 @@ def _route_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any
     return asynchronous if iscoroutinefunction(get_response) else synchronous
 
 
+route_middleware: Callable[[Callable[[Any], Any]], Callable[[Any], Any]]
 route_middleware = sync_and_async_middleware(_route_middleware)
 
 
 def _leave_route(request: Any) -> None:
-    if request.resolver_match is not None:
-        _carrier(request)[ROUTE] = f"/{request.resolver_match.route}"
+    route = django_route(request)
+    if route is not None:
+        _carrier(request)[ROUTE_KEY] = route
 
 
 def _leave_error(sender: object, request: Any, **_: object) -> None:
     """Leave the exception that Django is about to answer with a 500."""
+    # https://github.com/django/django/blob/5.2/django/core/handlers/exception.py#L139
     if request is not None:
-        _carrier(request)[ERROR] = sys.exc_info()[1]
+        _carrier(request)[ERROR_KEY] = sys.exc_info()[1]
 
 
 got_request_exception.connect(_leave_error)
 
 
 def _carrier(request: Any) -> dict[str, Any]:
-    """Return what the outer middleware sees of a request."""
+    """Return the scope or environ of a request, which `CommonLogMiddleware` sees too."""
     carrier: dict[str, Any] = request.scope if hasattr(request, "scope") else request.environ
     return carrier

@@ -17,14 +17,11 @@ async def order(log: Log) -> None:
 from typing import Annotated
 
 from logcommon.client import CommonLog
+from logcommon.integrations._extras import require_extra
 
-try:
+with require_extra("fastapi>=0.115"):
     from fastapi import Depends
     from fastapi.requests import HTTPConnection
-except ModuleNotFoundError as missing:
-    if missing.name != "fastapi":
-        raise
-    raise ImportError("fastapi is not installed: pip install fastapi", name="fastapi") from missing
 
 
 async def get_log(connection: HTTPConnection) -> CommonLog:

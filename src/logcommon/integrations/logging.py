@@ -11,43 +11,40 @@ logging.warning("user %s is over the limit", "bob")  # counted as "user %s is ov
 
 import contextlib
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
-from logcommon.messages.origin import type_and_place
-from logcommon.model import LONGEST_NAME, Destination, Severity
-from logcommon.stats import Stats
+from logcommon.integrations._recorder import Recorder
+from logcommon.messages.origin import origin_of
+from logcommon.model import Severity
 
 _STANDARD_LEVELS = frozenset(
     {logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL}
 )
 _MOST_NAMES = 10_000
 
-_ACCESS = "uvicorn.access"
+_ACCESS_LOG = "uvicorn.access"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class CommonLogHandler(logging.Handler):
-    """Counts records, those of one logging call as one message whatever its arguments are.
+class CommonLogHandler(Recorder, logging.Handler):
+    """Counts records by message, before the arguments are put in.
 
-    The message is the record's `msg` before its arguments are put in, or for an exception its type
-    and where it was raised, as in `ValueError at app/orders.py:41`. A formatter is not used. The
-    severity is the record's level, by its name where it is a level of the application's own.
+    An exception counts by its type and place instead, as in `ValueError at app/orders.py:41`. The
+    severity is the record's level; for a level of the application's own, its name. A formatter has
+    no effect.
 
-    A call takes no lock, does no I/O, and needs no queue. A handler made with a URL writes from a
-    thread of its own, also in a program without an event loop, and is flushed when the process
-    ends. One made with a client leaves that to the client.
+    A call takes no lock and does no I/O, so it needs no queue. With a URL, a thread writes in the
+    background, and what is pending is written when the process ends.
 
     Args:
-        target: A URL, as for `connect`; or a client, to be opened and closed by the application.
-        service: The name to count under, None for the name of the logger.
-        message: Returns the message of a record, in place of the rule above. What it logs itself is
-            not counted. Where it raises, a mark is counted in its place.
-        level: As of every handler.
-        settings: Keyword arguments of `connect`, where `target` is a URL.
+        target: A URL, as for `connect`; or a client, which the application opens and closes.
+        service: The name to count under, None for the logger's name.
+        message: Returns the message of a record, or None to ignore it; replaces the rule above.
+            Records that it logs itself are ignored. If it raises, a marker is counted instead.
+        level: The lowest level to count, as for every handler.
+        settings: Keyword arguments of `connect`, if `target` is a URL.
 
     Raises:
         InvalidArgumentError: The target, the service or a setting can't be used.
@@ -58,38 +55,27 @@ class CommonLogHandler(logging.Handler):
         self,
         target: str | CommonLog = "redis://localhost:6379/0",
         service: str | None = None,
-        message: Callable[[logging.LogRecord], str] | None = None,
+        message: Callable[[logging.LogRecord], str | None] | None = None,
         level: int | str = logging.NOTSET,
         **settings: Any,
     ) -> None:
-        if service is not None:
-            Destination.of(service, "info")  # now, and not with each record, is the time for it
-        self._log = as_log(target, settings)
-        super().__init__(level)
-        self._service = service
-        self._message = message or _message
-        redact = (
-            target._settings.redact if isinstance(target, CommonLog) else settings.get("redact")
-        )
-        self._alone = message is None and redact is None
+        Recorder.__init__(self, target, service, message or _message, settings)
+        logging.Handler.__init__(self, level)
+        self._has_hooks = message is not None or self._log.settings.redact is not None
         self._names: dict[str, str | None] = {}
-        self._careful = _Careful()
-        self.ignored = 0
-        """Records not counted, because writing to Redis or the handler itself caused them."""
 
-    @property
-    def stats(self) -> Stats:
-        """What has become of every record so far, other than those ignored."""
-        return self._log.stats
+    def __repr__(self) -> str:
+        level = logging.getLevelName(self.level)
+        return f"<{type(self).__name__} service={self._service!r} level={level} log={self._log!r}>"
 
     def createLock(self) -> None:  # noqa: N802  # logging's name
         """Make no lock: a call is safe from any thread as it is."""
-        self.lock = None
+        self.lock: None = None
 
     def handle(self, record: logging.LogRecord) -> "bool | logging.LogRecord":  # type: ignore[override]
-        """Count a record unless a filter is against it, as every handler does, but without a lock.
+        """Count a record that passes the filters, as every handler does, but without a lock.
 
-        From Python 3.12 on a filter may put another record in its place.
+        From Python 3.12 on, a filter may put another record in its place.
         """
         kept = self.filter(record)
         if kept:
@@ -98,99 +84,83 @@ class CommonLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a record; never raises."""
-        # A program that logs makes this call for each line: what is here is measured.
+        # A program pays for this with each line that it logs, so most records take a short way.
         try:
             try:
                 name = self._names[record.name]
             except KeyError:
-                name = self._name_of(record.name)
+                name = self._remember(record.name)
             severity: Severity = record.levelno
             if severity not in _STANDARD_LEVELS:
                 severity = record.levelname
-            if name is None and record.name == _ACCESS:
-                self._count_request(record, severity)
-            elif name is None or self._careful.now:
-                self.ignored += 1  # atomic, like all that a thread does between two calls
-            elif self._alone and not record.exc_info and record.msg.__class__ is str:
-                self._log.log_common_nowait(name, record.msg, severity)
+
+            if (
+                name is None
+                or self._has_hooks
+                or record.exc_info
+                or record.msg.__class__ is not str
+                or self._guard.thread.is_inside
+            ):
+                self._count(name or self._counted_name(record.name), record, severity)
             else:
-                self._count_carefully(name, record, severity)
+                self._log.log_common_nowait(name, record.msg, severity)
         except Exception:  # noqa: BLE001  # what logging does with a handler that fails
             with contextlib.suppress(Exception):
                 self.handleError(record)
 
     def flush(self) -> bool:  # type: ignore[override]  # more than `logging` asks for
-        """Wait until what was logged is in Redis, for `drain_timeout` seconds at most.
+        """Wait until Redis has everything logged so far, for `drain_timeout` seconds at most.
 
-        Returns whether it is. A client that was passed in is not waited for: its event loop may be
-        the one that calls. While `logging` is being configured nothing is waited for either.
+        Returns whether it has. A client that was passed in is not waited for: the caller may block
+        its event loop. Nor is anything waited for while `logging` is being configured.
         """
-        if isinstance(self._log, CommonLog) or _is_configuring():
-            return self._log.stats.pending == 0
-        return self._log.flush()
+        return self._log.stats.pending == 0 if _is_configuring() else self._flush()
 
     def close(self) -> None:
-        """Flush, within `drain_timeout`, and end the thread. The next record starts it again.
+        """Write what is pending, for `drain_timeout` seconds at most. The next record opens it.
 
-        `dictConfig` and `fileConfig` close every handler there is, also those that are still used.
-        They are not held up: what is pending is written behind them.
+        `dictConfig` and `fileConfig` close every handler, also those still in use. They don't wait:
+        a thread writes what is pending. A client that was passed in stays open.
         """
-        if not isinstance(self._log, CommonLog):
-            if _is_configuring():
-                self._log.begin_close()
-            else:
-                self._log.close()
-        super().close()
+        if self._background is not None and _is_configuring():
+            self._background.begin_close()
+        else:
+            Recorder.close(self)
+        logging.Handler.close(self)
 
-    def _name_of(self, logger: str) -> str | None:
-        """Return the name to count a logger's records under, None to ignore them."""
-        ours = logger.partition(".")[0] in OURS
-        name = None if ours else self._service or logger[:LONGEST_NAME] or "root"
-        if logger == _ACCESS and self._message is _message:
-            name = None  # off the fast path
+    def _remember(self, logger: str) -> str | None:
+        """Return the name for a logger's records, None if `emit` must not take the short way."""
+        name = None if logger == _ACCESS_LOG else self._counted_name(logger)
         if len(self._names) < _MOST_NAMES:
             self._names[logger] = name
         return name
 
-    def _count_request(self, record: logging.LogRecord, severity: Severity) -> None:
-        """Count a request by its method and status. Its path is whatever clients make up."""
-        message = str(record.msg)
-        if isinstance(record.args, tuple) and len(record.args) == 5:
-            _, method, _, _, status = record.args
-            message = f"{method if method in _METHODS else '<other>'} {status}"
-        self._log.log_common_nowait(self._service or _ACCESS, message, severity)
-
-    def _count_carefully(self, name: str, record: logging.LogRecord, severity: Severity) -> None:
-        """Count a record with the help of code of others, and ignore what that code logs."""
-        try:
-            self._careful.now = True  # not before: an exception of a signal handler may come
-            try:
-                message = str(self._message(record))
-            except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
-                message = f"<not logged: its message raised {type(error).__name__}>"
-            self._log.log_common_nowait(name, message, severity)
-        finally:
-            self._careful.now = False
-
-
-class _Careful(threading.local):
-    """Whether this thread is in the middle of code of others."""
-
-    now = False
+    def _counted_name(self, logger: str) -> str | None:
+        return self._name_for(logger, logger or "root")
 
 
 def _is_configuring() -> bool:
-    """Whether this thread has the lock under which `logging` is configured.
+    """Return whether this thread holds the lock under which `logging` is configured.
 
-    The thread that writes must not be waited for then. It may be waiting for that lock itself: the
-    garbage collector, in whichever thread it runs, takes it to forget a handler.
+    It must not wait for the thread that writes, which may be waiting for this lock: whichever
+    thread collects garbage takes it to forget a handler.
     """
     is_owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
     return bool(is_owned and is_owned())
 
 
 def _message(record: logging.LogRecord) -> str:
+    if record.name == _ACCESS_LOG:
+        return _request(record)
     error = record.msg
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         error = record.exc_info[1]
-    return type_and_place(error) if isinstance(error, BaseException) else error
+    return origin_of(error) if isinstance(error, BaseException) else str(error)
+
+
+def _request(record: logging.LogRecord) -> str:
+    """Return the method and status of a request: clients could make up any number of paths."""
+    if not isinstance(record.args, tuple) or len(record.args) != 5:
+        return str(record.msg)
+    _, method, _, _, status = record.args
+    return f"{method if method in _METHODS else '<other>'} {status}"

@@ -13,46 +13,38 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from logcommon.background import OURS, BackgroundLog, as_log
 from logcommon.client import CommonLog
-from logcommon.messages.origin import type_and_place
-from logcommon.model import LONGEST_NAME, Destination
-from logcommon.stats import Stats
+from logcommon.integrations._extras import require_extra
+from logcommon.integrations._recorder import Recorder
+from logcommon.messages.origin import origin_of
 
-try:
+with require_extra("loguru>=0.7.3"):
     import loguru
-except ModuleNotFoundError as missing:
-    if missing.name != "loguru":
-        raise
-    raise ImportError("loguru is not installed: pip install loguru", name="loguru") from missing
 
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-_CALL = getattr(getattr(type(loguru.logger), "_log", None), "__code__", None)
-"""The code that every call of loguru's logger runs."""
+_LOG_CODE = getattr(getattr(type(loguru.logger), "_log", None), "__code__", None)
+"""The code that runs in every call of loguru's logger."""
 
 
-class CommonLogSink:
-    """Counts records, those of one logging call as one message whatever its arguments are.
+class CommonLogSink(Recorder):
+    """Counts records by message, before the arguments are put in.
 
-    The message is that of the call before its arguments are put in, or for an exception its type
-    and where it was raised, as in `ValueError at app/orders.py:41`. The sink's `format` is not
-    used. The severity is the record's level.
+    An exception counts by its type and place instead, as in `ValueError at app/orders.py:41`. The
+    severity is the record's level. The sink's `format` has no effect.
 
-    A call of a sink does no I/O and waits for nothing, so there is no use in `enqueue=True`. With
-    it the sink is told less: messages have their arguments in them, and exceptions have no place.
-
-    One made with a URL writes from a thread of its own, and is flushed when loguru removes it, or
-    else when the process ends. One made with a client leaves that to the client.
+    A call waits for nothing, so don't use `enqueue=True`: behind a queue, messages have their
+    arguments in them and exceptions have no place. With a URL, a thread writes in the background,
+    and what is pending is written when loguru removes the sink or the process ends.
 
     Args:
-        target: A URL, as for `connect`; or a client, to be opened and closed by the application.
-        service: The name to count under, None for the name of the module that logs, and `loguru`
-            where that has none.
-        message: Returns the message of a record, in place of the rule above. loguru does not let it
-            log. Where it raises, a mark is counted in its place.
-        settings: Keyword arguments of `connect`, where `target` is a URL.
+        target: A URL, as for `connect`; or a client, which the application opens and closes.
+        service: The name to count under, None for the name of the module that logs, or `loguru` if
+            that has none.
+        message: Returns the message of a record, or None to ignore it; replaces the rule above.
+            loguru does not let it log. If it raises, a marker is counted instead.
+        settings: Keyword arguments of `connect`, if `target` is a URL.
 
     Raises:
         InvalidArgumentError: The target, the service or a setting can't be used.
@@ -63,93 +55,66 @@ class CommonLogSink:
         self,
         target: str | CommonLog = "redis://localhost:6379/0",
         service: str | None = None,
-        message: "Callable[[Record], str] | None" = None,
+        message: "Callable[[Record], str | None] | None" = None,
         **settings: Any,
     ) -> None:
-        if service is not None:
-            Destination.of(service, "info")  # now, and not with each record, is the time for it
-        self._log = as_log(target, settings)
-        self._service = service
-        self._message = message or _message
-        self.ignored = 0
-        """Records not counted, because writing to Redis caused them."""
-
-    @property
-    def stats(self) -> Stats:
-        """What has become of every record so far, other than those ignored."""
-        return self._log.stats
+        super().__init__(target, service, message or _message, settings)
 
     def write(self, message: "Message") -> None:
         """Count a record; never raises. loguru calls it."""
         try:
             record = message.record
-            name = record["name"] or "loguru"
-            if name.partition(".")[0] in OURS:
-                self.ignored += 1
-            else:
-                name = self._service or name[:LONGEST_NAME]
-                self._log.log_common_nowait(name, self._text(record), record["level"].name)
-        except Exception:  # noqa: BLE001  # with `catch=False` it would be raised by the call
-            self.ignored += 1
+            name = self._name_for(record["name"] or "loguru")
+            self._count(name, record, record["level"].name)
+        except Exception:  # noqa: BLE001  # with `catch=False`, the logging call would raise it
+            self._ignore()
 
     # Not `flush`: loguru would call a method of that name after every record.
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until what was logged is in Redis; return whether it is.
+        """Wait until Redis has everything logged so far; return whether it has.
 
-        A client that was passed in is not waited for: its event loop may be the one that calls.
+        A client that was passed in is not waited for: the caller may block its event loop.
 
         Args:
             timeout: Seconds to wait at most, None for `drain_timeout`.
 
         """
-        if isinstance(self._log, CommonLog):
-            return self._log.stats.pending == 0
-        return self._log.flush(timeout)
+        return self._flush(timeout)
 
     async def complete(self) -> None:
         """Do what `wait` does, in an event loop. `await logger.complete()` calls it."""
-        if isinstance(self._log, BackgroundLog):
-            await self._log.written()
+        if self._background is not None:
+            await self._background.flush_async()
 
     def stop(self) -> None:
         """Close. loguru calls it when the sink is removed."""
         self.close()
 
-    def close(self) -> None:
-        """Flush, within `drain_timeout`, if the client is the sink's own."""
-        if not isinstance(self._log, CommonLog):
-            self._log.close()
-
-    def _text(self, record: "Record") -> str:
-        try:
-            return str(self._message(record))
-        except Exception as error:  # noqa: BLE001  # a call must not raise for the hook's sake
-            return f"<not logged: its message raised {type(error).__name__}>"
-
 
 def _message(record: "Record") -> str:
     error = record["exception"]
     if error is not None and error.value is not None:
-        return type_and_place(error.value)
+        return origin_of(error.value)
     if error is not None and error.type is not None:  # the value could not be pickled
         return error.type.__qualname__
+
     call = _call(record)
-    said = call.get("message")
-    if isinstance(said, BaseException):
-        return type_and_place(said)
-    if isinstance(said, str) and (call.get("args") or call.get("kwargs")):
-        return said
+    logged = call.get("message")
+    if isinstance(logged, BaseException):
+        return origin_of(logged)
+    if isinstance(logged, str) and (call.get("args") or call.get("kwargs")):
+        return logged
     return record["message"]
 
 
 def _call(record: "Record") -> Mapping[str, Any]:
-    """Return what the call that made a record was given, nothing where that can't be found.
+    """Return the arguments of the call that made a record, empty if it can't be found.
 
-    A record does not have the message as it was before its arguments were put in, but the call,
-    which is still under way, does. No other call is taken for it.
+    A record has only the finished message. The call, which is still on the stack, also has the
+    message without its arguments. A call that made another record is not used.
     """
     frame = inspect.currentframe()
-    while frame is not None and frame.f_code is not _CALL:
+    while frame is not None and frame.f_code is not _LOG_CODE:
         frame = frame.f_back
     call = {} if frame is None else frame.f_locals
     return call if call.get("log_record") is record else {}

@@ -22,46 +22,37 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from logcommon.client import CommonLog
+from logcommon.integrations._extras import require_extra
 from logcommon.stats import Stats
 
-try:
+with require_extra("prometheus-client>=0.22"):
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
-except ModuleNotFoundError as missing:
-    if missing.name != "prometheus_client":
-        raise
-    raise ImportError(
-        "prometheus_client is not installed: pip install prometheus-client",
-        name="prometheus_client",
-    ) from missing
 
 
 class _Metric(NamedTuple):
-    """One metric, and the field of Stats that it shows, or several, each a `cause`."""
+    """A metric: one field of `Stats`, or several, each with a label `cause`."""
 
-    family: type[CounterMetricFamily | GaugeMetricFamily]
     name: str
     help: str
-    fields: str | dict[str, str]
+    causes: dict[str, str] | None = None
+    """The field for each cause; None for the one field called `name`."""
+    family: type[CounterMetricFamily | GaugeMetricFamily] = CounterMetricFamily
     unit: str = ""
 
     def samples(self, stats: Stats) -> Iterator[tuple[list[str], float]]:
-        """Yield the label values and the amount of each sample that there is."""
-        fields = {"": self.fields} if isinstance(self.fields, str) else self.fields
-        for cause, field in fields.items():
-            amount = getattr(stats, field)
-            if amount is not None:
-                yield [cause] if cause else [], amount
+        """Yield the labels and the value of each sample; none for a field that is None."""
+        for cause, field in (self.causes or {"": self.name}).items():
+            value = getattr(stats, field)
+            if value is not None:
+                yield [cause] if cause else [], value
 
-
-_C, _G = CounterMetricFamily, GaugeMetricFamily
 
 _METRICS = (
-    _Metric(_C, "calls", "Calls to count a message that were accepted.", "calls"),
-    _Metric(_C, "counted", "Calls counted in Redis under their own message.", "counted"),
-    _Metric(_C, "other", "Calls counted in Redis as <other>, past a bound.", "other"),
+    _Metric("calls", "Calls to count a message that were accepted."),
+    _Metric("counted", "Calls counted in Redis under their own message."),
+    _Metric("other", "Calls counted in Redis as <other>, past a bound."),
     _Metric(
-        _C,
         "dropped",
         "Calls that are not counted and will not be.",
         {
@@ -73,18 +64,17 @@ _METRICS = (
             "closed": "dropped_closed",
         },
     ),
-    _Metric(_C, "in_doubt", "Calls dropped as unwritten that Redis may have counted.", "in_doubt"),
-    _Metric(_C, "spooled", "Calls left in the spool when the client was closed.", "spooled"),
-    _Metric(_C, "recovered", "Calls that an earlier client had left in the spool.", "recovered"),
-    _Metric(_C, "recent_calls", "Accepted calls for the recent log alone.", "recent_calls"),
-    _Metric(_C, "late", "Calls counted in an hour that was over.", "late"),
-    _Metric(_C, "ahead", "Calls counted in the server's hour, as the clock was ahead.", "ahead"),
-    _Metric(_G, "pending", "Calls that wait to be written, or are being written.", "pending"),
-    _Metric(_C, "commits", "Transactions that Redis executed.", "commits"),
+    _Metric("in_doubt", "Calls dropped as unwritten that Redis may have counted."),
+    _Metric("spooled", "Calls left in the spool when the client was closed."),
+    _Metric("recovered", "Calls that an earlier client had left in the spool."),
+    _Metric("recent_calls", "Accepted calls for the recent log alone."),
+    _Metric("late", "Calls counted in an hour that was over."),
+    _Metric("ahead", "Calls counted in the server's hour, as the clock was ahead."),
+    _Metric("pending", "Calls waiting to be written, or being written.", family=GaugeMetricFamily),
+    _Metric("commits", "Transactions that Redis executed."),
     _Metric(
-        _C,
         "retries",
-        "Attempts at a transaction that came to nothing and were made again.",
+        "Attempts at a transaction that failed and were made again.",
         {
             "abort": "aborts",
             "lost_connection": "lost_connections",
@@ -92,27 +82,16 @@ _METRICS = (
             "refusal": "refusals",
         },
     ),
-    _Metric(_C, "connects", "Connections made for writing.", "connects"),
-    _Metric(_C, "commands", "Commands sent for writing.", "commands"),
+    _Metric("connects", "Connections made for writing."),
+    _Metric("commands", "Commands sent for writing."),
+    _Metric("lost_commits", "Commits that Redis acknowledged and lost, no longer held."),
+    _Metric("replayed_commits", "Commits that Redis acknowledged and lost, written again."),
+    _Metric("restarts", "Times that the writer failed and was started again."),
     _Metric(
-        _C,
-        "lost_commits",
-        "Commits that Redis had acknowledged and lost, no longer held.",
-        "lost_commits",
-    ),
-    _Metric(
-        _C,
-        "replayed_commits",
-        "Commits that Redis had acknowledged and lost, written again.",
-        "replayed_commits",
-    ),
-    _Metric(_C, "restarts", "Times that the writer failed and was started again.", "restarts"),
-    _Metric(
-        _G,
         "last_commit_age",
         "Time since Redis last acknowledged a commit; absent before the first.",
-        "last_commit_age",
-        "seconds",
+        family=GaugeMetricFamily,
+        unit="seconds",
     ),
 )
 
@@ -120,17 +99,21 @@ _METRICS = (
 class CommonLogCollector(Collector):
     """Reads a client's `stats` whenever Prometheus asks, from any thread.
 
-    Each field of `Stats` is a metric named `logcommon_…`, apart from the text of `last_error`.
+    Each field of `Stats` is a metric named `logcommon_…`, except the text of `last_error`.
     """
 
     def __init__(self, log: CommonLog) -> None:
         self._log = log
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} log={self._log!r}>"
+
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, all as of one moment."""
         stats = self._log.stats
+
         for metric in _METRICS:
-            labels = None if isinstance(metric.fields, str) else ["cause"]
+            labels = ["cause"] if metric.causes else None
             name = f"logcommon_{metric.name}"
             family = metric.family(name, metric.help, labels=labels, unit=metric.unit)
             for values, amount in metric.samples(stats):

@@ -1,35 +1,36 @@
-"""What a web request is counted as, whichever framework served it. Pure."""
+"""What a web request is counted as, whichever framework served it. No I/O."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.model import Severity
 
 NO_ROUTE = "<no route>"
-"""In place of a path that matched no route: what clients make up must not become messages."""
+"""Stands for a path that matched no route: clients make up paths, and each would be a message."""
 
-ROUTE = "logcommon.route"
-"""Where an application may leave the template of its route, in an ASGI scope or a WSGI environ."""
+ROUTE_KEY = "logcommon.route"
+"""Where an application may put the template of its route, in an ASGI scope or a WSGI environ."""
 
-ERROR = "logcommon.error"
-"""Likewise for the exception that the application answered with a 5xx itself."""
+ERROR_KEY = "logcommon.error"
+"""Where an application may put an exception that it answered with a 5xx itself."""
 
 _METHODS = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"}
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "WEBSOCKET"}
 )
 
-_CODES_END = 5000
-"""Past the codes of websockets that mean something to somebody (RFC 6455, section 7.4.2)."""
+_END_OF_CODES = 5000
+"""Above the close codes of websockets that have a meaning (RFC 6455, section 7.4.2)."""
 
-What: TypeAlias = Literal["response", "exception", "slow", "disconnect"]
-"""A response was sent; the application raised instead; it took long; the client went away."""
+RequestEvent: TypeAlias = Literal["response", "exception", "slow", "disconnect"]
+"""What is logged of a request: that a response was sent, that the application raised an exception
+instead, that the request took long, or that the client disconnected."""
 
 
-class Entry(NamedTuple):
-    """What to log: the arguments of `log_common_nowait`."""
+class LogCall(NamedTuple):
+    """The arguments of one call of `log_common_nowait`."""
 
     name: str
     message: str
@@ -38,52 +39,58 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is known of a request, or of a websocket connection, when something is logged of it."""
+    """What is known about a request, or a websocket connection, when one of its events is logged.
 
-    what: What
+    Attributes:
+        event: What has happened.
+        service: The `service` of the middleware.
+        method: The HTTP method, or `WEBSOCKET`.
+        route: The template of the route, as `/orders/{id}`, or `<no route>`.
+        seconds: How long the request has taken so far.
+        status: The status of the response, if one was started; the code that closed a websocket.
+        error: The exception that the application raised.
+
+    """
+
+    event: RequestEvent
     service: str
     method: str
-    """The HTTP method, or `WEBSOCKET`."""
     route: str
-    """The template of the route, as `/orders/{id}`, or `<no route>`."""
     seconds: float
-    """How long it has taken so far."""
     status: int | None = None
-    """Of the response, where one was begun; of a websocket the code with which it was closed."""
     error: BaseException | None = None
-    """What the application raised."""
 
 
-Choose: TypeAlias = Callable[[Request], Entry | None]
-"""Chooses what to log of a request, None for nothing."""
+Choose: TypeAlias = Callable[[Request], LogCall | None]
+"""Chooses what to log of a request; None logs nothing."""
 
 
-def choose(request: Request) -> Entry:
-    """Return what is logged of a request where the application does not choose itself.
+def default_choice(request: Request) -> LogCall:
+    """Return what is logged of a request unless the application passes a `choose` of its own.
 
-    The severity of a response follows its class: 5xx is an error and 4xx a warning.
+    A response of 5xx is an error, one of 4xx a warning.
     """
-    subject = f"{_method(request.method)} {request.route}"
-    if request.what == "exception" and request.error is not None:
-        return Entry(request.service, f"{subject} {type_and_place(request.error)}", logging.ERROR)
-    if request.what == "slow":
-        return Entry(request.service, f"{subject} slow", logging.WARNING)
-    if request.what == "disconnect":
-        return Entry(request.service, f"{subject} client disconnected", logging.INFO)
-    return Entry(request.service, f"{subject} {_status(request.status)}", _severity(request.status))
+    method = request.method if request.method in _METHODS else "<other method>"
+    subject = f"{method} {request.route}"
+
+    if request.event == "exception" and request.error is not None:
+        message = f"{subject} {origin_of(request.error)}"
+        return LogCall(request.service, message, logging.ERROR)
+    if request.event == "slow":
+        return LogCall(request.service, f"{subject} slow", logging.WARNING)
+    if request.event == "disconnect":
+        return LogCall(request.service, f"{subject} client disconnected", logging.INFO)
+    message = f"{subject} {_status_text(request.status)}"
+    return LogCall(request.service, message, _severity(request.status))
 
 
-def _status(status: int | None) -> str:
-    # Clients close a websocket with any code they like.
-    return str(status) if status is None or status < _CODES_END else "<other code>"
-
-
-def _method(method: str) -> str:
-    return method if method in _METHODS or method == "WEBSOCKET" else "<other method>"
+def _status_text(status: int | None) -> str:
+    # A client may close a websocket with any code.
+    return str(status) if status is None or status < _END_OF_CODES else "<other code>"
 
 
 def _severity(status: int | None) -> int:
-    # Codes of websockets are four digits: 1000 to 1001 are an orderly end, 1011 is the server's.
+    # Websocket codes have four digits. 1000 and 1001 are normal, 1011 is an error of the server.
     if status is None or 500 <= status < 600 or status == 1011:
         return logging.ERROR
     return logging.WARNING if 400 <= status < 500 else logging.INFO

@@ -17,20 +17,13 @@ structlog.get_logger().info("over the limit", user="bob")  # counted as "over th
 import sys
 from typing import Any
 
-from logcommon.background import OURS, as_log
 from logcommon.client import CommonLog
-from logcommon.messages.origin import type_and_place
-from logcommon.model import LONGEST_NAME, Destination
-from logcommon.stats import Stats
+from logcommon.integrations._extras import require_extra
+from logcommon.integrations._recorder import Recorder
+from logcommon.messages.origin import origin_of
 
-try:
+with require_extra("structlog>=25"):
     from structlog.typing import EventDict, WrappedLogger
-except ModuleNotFoundError as missing:
-    if missing.name != "structlog":
-        raise
-    raise ImportError(
-        "structlog is not installed: pip install structlog", name="structlog"
-    ) from missing
 
 _SEVERITIES = {
     "debug": "debug",
@@ -45,27 +38,26 @@ _SEVERITIES = {
 }
 
 
-class CommonLogProcessor:
-    """Counts events, and hands each on as it is.
+class CommonLogProcessor(Recorder):
+    """Counts events by `event`, without the values bound to them, and passes each on unchanged.
 
-    The message is the `event` without the values bound to it, or for an exception its type and
-    where it was raised, as in `ValueError at app/orders.py:41`. The severity is the `level` that
-    `add_log_level` has set, else the method's. Of records of the standard library that come through
-    a `ProcessorFormatter` the message is the `msg`, before its arguments are put in.
+    An exception counts by its type and place instead, as in `ValueError at app/orders.py:41`. The
+    severity is the `level` that `add_log_level` has set, or else the method's. A record of the
+    standard library that comes through a `ProcessorFormatter` counts by its `msg`, before the
+    arguments are put in.
 
-    Its place is after what drops events, as `filter_by_level`, and before what changes them:
-    `PositionalArgumentsFormatter`, `format_exc_info`, `EventRenamer`, renderers. Where an event is
-    in doubt, look at what comes before it in the chain: that is what is counted.
+    An event is counted as it is at this place in the chain: after processors that drop events, such
+    as `filter_by_level`, and before those that change them, such as `PositionalArgumentsFormatter`,
+    `format_exc_info`, `EventRenamer` and renderers.
 
-    A processor takes no lock and does no I/O in the call. One made with a URL writes from a thread
-    of its own, and is flushed when the process ends. One made with a client leaves that to the
-    client.
+    A call does no I/O. With a URL, a thread writes in the background, and what is pending is
+    written when the process ends.
 
     Args:
-        target: A URL, as for `connect`; or a client, to be opened and closed by the application.
-        service: The name to count under, None for the name of the standard library's logger or else
-            the event's `logger`, and `structlog` where there is neither.
-        settings: Keyword arguments of `connect`, where `target` is a URL.
+        target: A URL, as for `connect`; or a client, which the application opens and closes.
+        service: The name to count under, None for the name of the standard library's logger, or
+            else the event's `logger`, or else `structlog`.
+        settings: Keyword arguments of `connect`, if `target` is a URL.
 
     Raises:
         InvalidArgumentError: The target, the service or a setting can't be used.
@@ -78,54 +70,34 @@ class CommonLogProcessor:
         service: str | None = None,
         **settings: Any,
     ) -> None:
-        if service is not None:
-            Destination.of(service, "info")  # now, and not with each event, is the time for it
-        self._log = as_log(target, settings)
-        self._service = service
-        self.ignored = 0
-        """Events not counted: writing to Redis caused them, or there is no message to be had."""
-
-    @property
-    def stats(self) -> Stats:
-        """What has become of every event so far, other than those ignored."""
-        return self._log.stats
+        super().__init__(target, service, _message, settings)
 
     def __call__(self, logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
         """Count an event, and return it; never raises."""
         try:
-            name = _name(logger, event_dict)
-            message = _message(event_dict)
-            if message is None or name.partition(".")[0] in OURS:
-                self.ignored += 1
-            else:
-                name = self._service or name[:LONGEST_NAME]
-                severity = _severity(method_name, event_dict.get("level"))
-                self._log.log_common_nowait(name, message, severity)
+            name = self._name_for(_logger_name(logger, event_dict))
+            severity = _severity(method_name, event_dict.get("level"))
+            self._count(name, event_dict, severity)
         except Exception:  # noqa: BLE001  # the next processor must get the event
-            self.ignored += 1
+            self._ignore()
         return event_dict
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until what was logged is in Redis; return whether it is.
+        """Wait until Redis has everything logged so far; return whether it has.
 
-        A client that was passed in is not waited for: its event loop may be the one that calls.
+        A client that was passed in is not waited for: the caller may block its event loop.
 
         Args:
             timeout: Seconds to wait at most, None for `drain_timeout`.
 
         """
-        if isinstance(self._log, CommonLog):
-            return self._log.stats.pending == 0
-        return self._log.flush(timeout)
+        return self._flush(timeout)
 
-    def close(self) -> None:
-        """Flush, within `drain_timeout`, if the client is the processor's own."""
-        if not isinstance(self._log, CommonLog):
-            self._log.close()
+    def _text(self, record: EventDict) -> str | None:
+        return _message(record)  # if it raises, the event is ignored
 
 
-def _name(logger: WrappedLogger, event_dict: EventDict) -> str:
-    """Return the name of the logger, or a word for it where it has none."""
+def _logger_name(logger: WrappedLogger, event_dict: EventDict) -> str:
     record = event_dict.get("_record")  # in a ProcessorFormatter
     for name in (getattr(record or logger, "name", None), event_dict.get("logger")):
         if isinstance(name, str) and name:
@@ -134,16 +106,16 @@ def _name(logger: WrappedLogger, event_dict: EventDict) -> str:
 
 
 def _message(event_dict: EventDict) -> str | None:
-    event = _error(event_dict.get("exc_info")) or event_dict.get("event")
+    event = _exception(event_dict.get("exc_info")) or event_dict.get("event")
     if event_dict.get("_from_structlog") is False and not isinstance(event, BaseException):
         event = event_dict["_record"].msg  # the event has the arguments in it
     if isinstance(event, BaseException):
-        return type_and_place(event)
+        return origin_of(event)
     return None if event is None else str(event)
 
 
-def _error(exc_info: object) -> BaseException | None:
-    """Return the exception that structlog takes this for."""
+def _exception(exc_info: object) -> BaseException | None:
+    """Return the exception that structlog takes `exc_info` for."""
     if isinstance(exc_info, tuple) and len(exc_info) == 3:
         exc_info = exc_info[1]
     elif exc_info and not isinstance(exc_info, BaseException):
@@ -152,6 +124,6 @@ def _error(exc_info: object) -> BaseException | None:
 
 
 def _severity(method_name: str, level: object) -> str:
-    # The application may bind a `level` that is something else altogether.
+    # The application may bind a `level` that is not a severity.
     known = _SEVERITIES.get(level.lower()) if isinstance(level, str) else None
     return known or _SEVERITIES.get(method_name, method_name)

@@ -1,5 +1,9 @@
-"""What an exception is counted as: its type and where it was raised; one bug is one line. Pure."""
+"""What an exception is counted as: its type and where it was raised, so that one bug is one line.
 
+No I/O.
+"""
+
+import math
 import os
 import sysconfig
 from functools import lru_cache
@@ -13,56 +17,62 @@ _STANDARD_LIBRARY = (
 )
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = str(PurePath(__file__).parents[1]) + os.sep
-"""Where this package is, which need not be among the installed ones."""
+"""This package, which an editable install leaves outside site-packages."""
 
 
-def type_and_place(error: BaseException) -> str:
+def origin_of(error: BaseException) -> str:
     """Return a line like `ValueError at app/orders.py:41`, without the text of the error.
 
-    The place is the innermost one in the application's own code; in an installed package where
-    there is none, and in the standard library where there is nothing else. Of a group with one
-    error in it, as a task group raises, it is the error that counts.
+    The line is the innermost one in the application's own code. If there is none, it is one in an
+    installed package, or else in the standard library. A group with a single error in it, as a
+    task group raises, counts as that error.
     """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    found = _innermost(error.__traceback__)
+
     name = type(error).__qualname__
-    if found is None:
+    raised_at = _innermost(error.__traceback__)
+    if raised_at is None:
         return name
-    file = _file(found.tb_frame.f_code.co_filename, _module(found.tb_frame.f_globals))
-    return f"{name} at {file}:{found.tb_lineno}"
+
+    code = raised_at.tb_frame.f_code
+    file = _portable_path(code.co_filename, _module_name(raised_at.tb_frame.f_globals))
+    return f"{name} at {file}:{raised_at.tb_lineno}"
+
+
+def is_application_code(filename: str) -> bool:
+    """Tell whether a file is neither an installed package's nor the standard library's."""
+    return _distance(filename) == 0
 
 
 def _innermost(traceback: TracebackType | None) -> TracebackType | None:
-    found = None
+    """Return the last entry of a traceback among those nearest to the application."""
+    found, nearest = None, math.inf
     while traceback is not None:
-        if found is None or _distance(traceback) <= _distance(found):
-            found = traceback
+        distance = _distance(traceback.tb_frame.f_code.co_filename)
+        if distance <= nearest:
+            found, nearest = traceback, distance
         traceback = traceback.tb_next
+
     return found
 
 
-def _distance(traceback: TracebackType) -> int:
-    """Return how far from the application the code at a place is."""
-    return distance_of(traceback.tb_frame.f_code.co_filename)
-
-
 @lru_cache(maxsize=1024)
-def distance_of(filename: str) -> int:
+def _distance(filename: str) -> int:
     """Return 0 for a file of the application, 1 for an installed package's, 2 for Python's own."""
     if filename.startswith(_OURS) or any(part in _INSTALLED for part in PurePath(filename).parts):
         return 1
     return 2 if filename.startswith(_STANDARD_LIBRARY) else 0
 
 
-def _module(names: dict[str, object]) -> str:
-    """Return the name of the module that has these names."""
-    # That of a module run with `python -m` is `__main__`; where it was found has the other one.
-    return str(getattr(names.get("__spec__"), "name", None) or names.get("__name__", ""))
+def _module_name(module_globals: dict[str, object]) -> str:
+    # With `python -m`, `__name__` is `__main__`; the spec still has the real name.
+    spec = module_globals.get("__spec__")
+    return str(getattr(spec, "name", None) or module_globals.get("__name__", ""))
 
 
-def _file(filename: str, module: str) -> str:
-    """Return as much of a path as the module's name has parts: the same on every machine."""
+def _portable_path(filename: str, module: str) -> str:
+    """Return the end of a path that the module's name stands for: the same on every machine."""
     path = PurePath(filename)
     parts = module.count(".") + 1 + (path.name == "__init__.py" and module != "__init__")
     return "/".join(path.parts[-parts:])

@@ -1,8 +1,9 @@
-"""Secrets in common shapes, taken out of messages before anything is kept. Pure.
+"""Removes secrets of common shapes from messages. No I/O.
 
-A net with holes, for accidents: what a service must not log, it should not log. It takes time in
-proportion to the length of a message: one pass finds the words by which secrets are known, and what
-may stand at such a word is tried only there.
+This is a safety net for accidents, not a guarantee: it misses secrets in other shapes.
+
+The time it takes is proportional to the length of the message. One pass finds the words that
+secrets come with (needles), and only there are the patterns of those words tried.
 """
 
 import re
@@ -12,7 +13,8 @@ from logcommon.messages.secret_shapes import NEEDLE, PATTERNS
 
 REDACTED = "<redacted>"
 
-# user:password@tcp(host), as Go's MySQL has it. What is found stands behind what is taken out.
+# user:password@tcp(host), as in Go's MySQL driver. The part to look for comes after the secret, so
+# this is not one of the shapes with a needle.
 _GO_DSN = re.compile(r"(?P<keep>(?<![\w.%-])[\w.%-]{1,64}:)[^\s:@]+(?=@(?:tcp|unix)\()")
 
 _LONG_WORD = re.compile(r"(?<![\w+/=-])(?<!SHA256:)[\w+/-]{32,}={0,2}")
@@ -20,7 +22,7 @@ _RUN = re.compile("[a-z]+|[A-Z]+|[0-9]+")
 _HASH = re.compile("(?:0x)?(?:[0-9a-f-]+|[0-9A-F-]+)|sha[0-9]+-.*")
 
 _PUBLIC = ("AAAAB3", "AAAAC3", "AAAAE2")
-"""What public keys of SSH begin with."""
+"""How SSH public keys begin."""
 
 _CARD = re.compile(r"\d{13,19}|\d{4}[ -]\d{4,6}[ -]\d{4,5}(?:[ -]\d{1,4}){0,2}")
 _ISSUER = re.compile("4|5[0-8]|6[0-9]|3[0-9]|2[2-7]")
@@ -29,10 +31,10 @@ _ISSUER = re.compile("4|5[0-8]|6[0-9]|3[0-9]|2[2-7]")
 def redact_secrets(message: str) -> str:
     """Return `message` with secrets in common shapes replaced by `<redacted>`.
 
-    These are the values of `password=`, `"api_key":`, `--token` and their kin, authorization
-    headers and cookies, passwords in URLs, private keys, tokens that begin as their issuers have
-    it, other words of 32 characters or more that look random, and card numbers (ISO/IEC 7812, by
-    their Luhn check digit). Hexadecimal words stay, as most are hashes or ids.
+    It finds values of `password=`, `"api_key":`, `--token` and similar names, authorization headers
+    and cookies, passwords in URLs, private keys, tokens with the prefix of a known issuer, other
+    words of at least 32 characters that look random, and card numbers (ISO/IEC 7812, with a valid
+    Luhn check digit). Hexadecimal words stay, as most are hashes or ids.
     """
     message = "".join(_without_known(message))
     if "@tcp(" in message or "@unix(" in message:
@@ -42,18 +44,19 @@ def redact_secrets(message: str) -> str:
 
 
 def _without_known(message: str) -> Iterator[str]:
-    """Yield the pieces of a message without what the shapes take out."""
-    # As long as the message: `İ` alone has a lower case of two characters.
+    """Yield the pieces of a message, with secrets of known shapes replaced."""
+    # Positions must be those of the message, and only `İ` has a lower case of two characters.
     lowered = message.replace("İ", "i").lower()
     done = position = 0
     while found := NEEDLE.search(lowered, position):
-        position = found.start() + 1  # another one may begin within it
+        position = found.start() + 1  # the next needle may begin inside this one
         for pattern in PATTERNS[found[0]]:
             if match := pattern.match(message, found.start()):
                 yield message[done : match.end("keep")]
                 yield REDACTED
                 done = position = match.end()
                 break
+
     yield message[done:]
 
 
@@ -61,20 +64,22 @@ def _redact_random(match: re.Match[str]) -> str:
     word = match[0]
     if word.startswith(_PUBLIC):
         return word
-    if len(word) == 40 and _is_random(word):  # a secret key of AWS has any number of /
+    if len(word) == 40 and _is_random(word):  # an AWS secret key, which may contain slashes
         return REDACTED
     return "/".join(REDACTED if _is_random(part) else part for part in word.split("/"))
 
 
 def _is_random(word: str) -> bool:
-    """Tell whether a word has its letters and digits mixed as no name and no path has."""
+    """Tell whether letters and digits alternate in a word more than in any name or path."""
     if len(word) < 32 or _HASH.fullmatch(word):
         return False
+
     if "-" in word:
-        # Names of hosts, stacks and pods end in a short random part.
+        # The names of hosts, stacks and pods end in a short random part, so judge the longest one.
         word = max(word.split("-"), key=len)
         if len(word) < 20 or word.islower() or word.isupper():
             return False
+
     runs = _RUN.findall(word.replace("_", ""))
     numbers = sum(map(str.isdigit, runs))
     return (numbers > 1 and len(runs) >= 0.4 * len(word)) or (
@@ -88,12 +93,13 @@ def _redact_card(match: re.Match[str]) -> str:
     stands_alone = not (before.isalnum() or before in {".", "_", "-"}) and not (
         after[:1].isalnum() or after[:1] == "_" or (after[:1] in "-." and after[1:].isdigit())
     )
+
     digits = [int(character) for character in match[0] if character.isdigit()]
     is_card = stands_alone and _ISSUER.match(match[0]) and len(digits) < 20
     return REDACTED if is_card and _passes_luhn(digits) else match[0]
 
 
 def _passes_luhn(digits: list[int]) -> bool:
-    """Check the last digit as ISO/IEC 7812-1, annex B, has it."""
+    """Check the last digit as in ISO/IEC 7812-1, annex B."""
     doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

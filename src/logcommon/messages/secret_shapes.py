@@ -1,7 +1,8 @@
-"""What secrets look like, and the words by which they are found. Pure.
+"""What secrets look like, and the words (needles) that show where one may be. No I/O.
 
-Messages may be long and hostile, so whatever can fail late has a bound, or can't start anew in what
-it has seen. Messages may have been cut, so a secret without an end is one up to the end.
+Messages may be long and hostile. So a pattern that could fail late is bounded in length, or can't
+start again inside text that it has already read. Messages may also have been cut: a secret without
+an end goes on to the end of the message.
 """
 
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 _Shape: TypeAlias = tuple[tuple[str, ...], re.Pattern[str]]
-"""What is looked for, in lower case (needles), and a pattern to try where it stands."""
+"""Needles in lower case, and the pattern to try where one of them is found."""
 
 
 def _shape(needles: str, pattern: str, flags: int = re.IGNORECASE, **parts: str) -> _Shape:
@@ -19,20 +20,20 @@ def _shape(needles: str, pattern: str, flags: int = re.IGNORECASE, **parts: str)
 
 
 def _tokens(prefixes: str, rest: str) -> _Shape:
-    """Return the shape of tokens that have one of some prefixes, as it is written."""
+    """Return the shape of tokens that begin with one of some prefixes, in just that case."""
     one = "|".join(map(re.escape, prefixes.split()))
     return _shape(prefixes.lower(), rf"(?P<keep> (?<![A-Za-z0-9_]) ) (?: {one} ) {rest}", 0)
 
 
-# What stands for a value and is none: nothing, a mask, a placeholder, more of a structure, or, in a
-# line of a traceback, the name of a variable.
+# Not values: an empty string, a mask, a placeholder, the beginning of a nested structure, or a
+# variable's name, as in a line of a traceback.
 _PLACEHOLDER = r"""(?! ["']{2} | \*{3} | <[\w\ .]+> | \[\w+\] | \$\{ | \{\{ | \{\w*\} | %[(s]
     | SecretStr\( | [{(\[] (?: \\*["'] | \s | \Z ) | (?:args|config|os|self|settings)[.\[]
     | (?:api_?key|passw(?:or)?d|pwd|secret|token) (?! [\w=/+-] | [.@!$\#]\w )
     | ["']? (?:none|null|nil|true|false|undefined|n/a|redacted|filtered|hidden) (?![\w-])
     | /(?:app|data|etc|home|mnt|opt|root|run|srv|tmp|usr|var|workspace)/ )"""
 
-# Behind `password:` or `--token` a sentence may go on. Behind `password=` it does not.
+# Words that continue a sentence after `password:` or `--token`. After `password=` none does.
 _PROSE = r"""(?! (?:
     a | an | and | are | as | at | authentication | because | but | by | can | can't | cannot
     | changed? | changing | check(?:ed|ing)? | could | created | decode | deleted | denied | did
@@ -54,7 +55,7 @@ _QUOTED = r"""(?: [bru]{0,2}" [^"\\]* (?: \\[\s\S] [^"\\]* )* (?: " | \\?\Z )
     # Within JSON within JSON: \"…\", where \\\" is a quote of the value.
     | \\{1,4}" [^"\\]* (?: \\ (?: \\ (?:\\")? | [^"\\] ) [^"\\]* )* (?: \\?" | \\?\Z ) )"""
 
-# Up to what separates it, without the bracket or the full stop that closes what it stands in.
+# Up to the next separator, without a closing bracket or full stop at the end.
 _VALUE = rf"""(?: {_QUOTED} | [^\s,;&"']* [^\s,;&"')\]}}>.] )"""
 
 _SCHEME = r"(?: (?: apikey | aws4-hmac-sha256 | basic | bearer | digest | negotiate | token ) \s+ )"
@@ -95,7 +96,7 @@ _SHAPES = (
         r"""(?P<keep> <[\w.:-]{0,40}(?:password|passwd|secret|token|api_?key)(?:[ ][^<>]{0,200})?> )
             [^<\s][^<]* (?= </ | \Z )""",
     ),
-    # A private key, in lines or with \n for line ends
+    # A private key, with line ends or with \n written out
     _shape(
         "begin",
         r"""(?P<keep> (?<=-----) BEGIN[ ][A-Z0-9 ]{0,20}PRIVATE[ ]KEY(?:[ ]BLOCK)?----- )
@@ -128,7 +129,7 @@ _SHAPES = (
         r"(?P<keep> \bbearer\s+ ) (?![a-z_]{1,30}=[^=\s]) (?: (?=[^\s\d]*\d) RUN{8,} | RUN{24,} )",
         RUN=r"[\w.~+/=-]",
     ),
-    # In base64, and not as in `Basic authentication`
+    # In base64; not `Basic authentication`
     _shape(
         "basic",
         r"""(?P<keep> \bBasic\s+ ) (?= [^\s\d=]*[\d=] ) (?= [^\sA-Z]*[A-Z] ) (?= [^\sa-z]*[a-z] )
@@ -141,7 +142,7 @@ _SHAPES = (
         r"""(?P<keep> (?<![\w-]) (?: -u | --user | --proxy-user ) (?: [ =]["']? | ["'],[ ]*["'] )
             [^\s:"'=/]{1,64}: ) (?! // | \d+\b ) (?: (?<=["'])[^"']+ | [^\s"']+ )""",
     ),
-    # Commands, configuration and SQL that take a password
+    # Passwords in commands, configuration and SQL
     _shape(
         "identified pass login requirepass masterauth auth sshpass -cli mysql mariadb",
         rf"""(?P<keep>
@@ -152,7 +153,7 @@ _SHAPES = (
             | (?: mysql(?:admin|dump)? | mariadb ) \s[^\n|]{{0,80}}?(?<=\s)-p (?=[^\s-]) )
             {_PLACEHOLDER} {_VALUE}""",
     ),
-    # What is only long enough to be a secret where its name says so
+    # Values that are too short to look random: their name tells that they are secret
     _shape(
         "sig sess jsess phpsess asp.net_sess connect.sid auth",
         r"""(?P<keep> (?<![a-z]) (?: sig(?:nature)? | (?:j|php|asp\.net_)?sess(?:ion)?[_-]?id
@@ -164,13 +165,13 @@ _SHAPES = (
         r"""(?P<keep> (?<![a-z]) (?: otp | cv[vc]2? ) (?:_?code)? ["']? [ ]*[:=][ ]* ["']? )
             \d{3,8} (?!\w)""",
     ),
-    # Addresses that whoever knows them may post to
+    # URLs that let anyone who knows them post
     _shape(
         "hooks.slack api/webhooks webhook.office",
         r"""(?P<keep> hooks\.slack\.com/(?:services|triggers|workflows)/
             | api/webhooks/\d{1,20}/ | webhook\.office\.com/webhookb2/ ) [^\s"'<>]+""",
     ),
-    # What the issuers of tokens begin them with; a `_` in the rest would take names of variables
+    # Issuers' prefixes; with a `_` allowed after them, names of variables would match
     _tokens(
         "A3T AKIA ASIA ABIA ACCA",
         r"(?: [A-Z2-7]{16,17} (?![A-Z0-9]) | (?=[A-Z]*[2-7]) [A-Z2-7]{6,}\Z )",
@@ -189,42 +190,46 @@ _SHAPES = (
         "tskey- nvapi- xai- 1//0 AGE-SECRET-KEY-1 sntrys_ sntryu_ glsa_ glc_ PMAK-",
         r"(?: [\w=./+-]{10,} | [\w=./+-]{4,}\Z )",
     ),
-    # Of OpenAI and others; a name with hyphens has no digits, or is short
+    # OpenAI and others; needs a digit and length, as a name with hyphens may also begin with `sk-`
     _tokens("sk-", r"(?= [A-Za-z_-]{0,64}[0-9] ) (?: [\w-]{20,} | [\w-]{8,}\Z )"),
     _tokens("SG.", r"[\w-]{16,} (?: \. [\w-]* )?"),
-    # Of a bot of Telegram, behind its number; of an application of Azure, behind the first letters
+    # A Telegram bot's, after its number; an Azure application's, after its first characters
     _shape(":aa q~", r"(?P<keep> (?<=[0-9]) (?: :AA | Q~ ) ) [\w.~-]{30,}", flags=0),
 )
 
 
-def _roots(shapes: Iterable[_Shape]) -> dict[str, tuple[re.Pattern[str], ...]]:
-    """Return the patterns to try at each needle, none of which begins with another."""
+def _patterns_by_needle(shapes: Iterable[_Shape]) -> dict[str, tuple[re.Pattern[str], ...]]:
+    """Return the patterns to try at each needle; no needle is a prefix of another."""
     needles = {needle for needles, _ in shapes for needle in needles}
-    roots = {
+    shortest = {
         needle
         for needle in needles
         if not any(needle.startswith(other) for other in needles - {needle})
     }
+
     return {
-        root: tuple(
+        prefix: tuple(
             pattern
             for needles, pattern in shapes
-            if any(needle.startswith(root) for needle in needles)
+            if any(needle.startswith(prefix) for needle in needles)
         )
-        for root in roots
+        for prefix in shortest
     }
 
 
 def _one_of(words: Iterable[str]) -> str:
-    """Return an expression for any of some words, by first letters: `re` tries them one by one."""
+    """Return an expression for any of some words.
+
+    `re` tries alternatives one by one, so words are grouped by their first letter.
+    """
     rests: dict[str, list[str]] = {}
     for word in sorted(words):
         rests.setdefault(word[0], []).append(re.escape(word[1:]))
     return "|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in rests.items())
 
 
-PATTERNS = _roots(_SHAPES)
-"""For each needle the patterns to try where it stands. Their group `keep` stays, the rest goes."""
+PATTERNS = _patterns_by_needle(_SHAPES)
+"""The patterns to try at each needle. The text of their group `keep` stays; the rest is secret."""
 
 NEEDLE = re.compile(_one_of(PATTERNS))
-"""Finds a needle in the lower case of a message."""
+"""Finds a needle in a message in lower case."""

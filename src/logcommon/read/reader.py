@@ -1,15 +1,20 @@
-"""What Redis holds, as rows. Other programs may write to the same keys, and not as we do."""
+"""Reads common and recent logs, of one destination or of several in one round trip."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from logcommon.exceptions import InvalidArgumentError, ServerRefusedError
+from logcommon.exceptions import (
+    ClusterUnsupportedError,
+    InvalidArgumentError,
+    ServerRefusedError,
+)
 from logcommon.model import (
-    FIRST_HOUR,
     CommonRow,
     Destination,
     Hour,
@@ -17,20 +22,44 @@ from logcommon.model import (
     Severity,
     hour_of,
     hour_start,
-    parse_recent,
 )
-from logcommon.schema.commands import EXEC, MULTI, Command, Reply
-from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys, parse_registered
+from logcommon.read.overview import (
+    matching,
+    merge_common,
+    merge_hours,
+    merge_recent,
+    named_destinations,
+)
+from logcommon.read.queries import (
+    HeldHours,
+    Query,
+    hours_query,
+    recent_query,
+    registry_query,
+    top_query,
+)
+from logcommon.runtime.warnings import RateLimitedWarnings
+from logcommon.schema.commands import EXEC, MULTI, Reply
 from logcommon.schema.rotation import HourState
-from logcommon.server.connection import exchange, pooled_connection, translate
+from logcommon.server.connection import exchange, pooled_connection
+from logcommon.server.errors import translate
 from logcommon.settings import Settings
 
-_MOST = 2**53
-"""Above this, adding 1 to a score no longer changes it."""
+_AT_ONCE = 16
+"""Queries in one write: few round trips, and replies that don't hold up the event loop for long."""
+
+_LOOKS = 4
+"""Times that hours are read at most: once to learn the state, then until it stays the same."""
+
+_T = TypeVar("_T")
 
 
 class Reader:
-    """Reads through a client's own pool; each method is one transaction, so it sees one moment.
+    """Reads through a client's own pool.
+
+    Each destination is read in a transaction of its own, so it is seen at one moment. None for a
+    name or a severity stands for all. Of several destinations, those that Redis refuses to read
+    are left out with a warning, unless nothing would be left.
 
     Every method raises ServerUnavailableError if Redis can't be reached, ServerRefusedError, which
     names the key, if it refuses a command, and ClusterUnsupportedError if it is a cluster.
@@ -39,110 +68,151 @@ class Reader:
     def __init__(self, client: Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
+        self._warnings = RateLimitedWarnings()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the client that reads."""
+        return self._settings
 
     async def top(
-        self, name: str, severity: Severity, n: int, hour: datetime | None
+        self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
     ) -> list[CommonRow]:
-        """Return the `n` most common messages of `hour`, of the current one if it is None."""
-        last = _last_index(n)
-        wanted = hour_of(self._settings.clock()) if hour is None else _hour_in(hour)
-        keys = destination_keys(Destination.of(name, severity))
-        sets = (keys.current, keys.last, keys.hour(wanted))
-        values, found, *ranges = await self._read(
-            *_read_hours(keys),
-            *((b"ZREVRANGE", key, 0, last, b"WITHSCORES") for key in sets),
-        )
-        state = _state(keys, values, found)
-        # What `current` and `last` hold is for `:start` and `:pstart` to say.
-        which = {state.previous: 1, state.start: 0}.get(wanted, 2)
-        return [CommonRow(_count(score), _text(member)) for member, score in _pairs(ranges[which])]
+        """Return the `n` most common messages of `hour`, or of the current hour if it is None."""
+        require_count(n)
+        wanted = hour_of(self._settings.clock()) if hour is None else hour_with(hour)
 
-    async def recent(self, name: str, severity: Severity, n: int) -> list[RecentRow]:
+        destinations = await self._choose(name, severity)
+        answers = await self._ask({each: top_query(each, n, wanted) for each in destinations})
+        rows = merge_common(answers.found.values(), n)
+        self._report(answers.refused, rows)
+        return rows
+
+    async def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         """Return the `n` newest entries, newest first."""
-        keys = destination_keys(Destination.of(name, severity))
-        (entries,) = await self._read((b"LRANGE", keys.recent, 0, _last_index(n)))
-        return [parse_recent(_text(entry)) for entry in entries]
+        require_count(n)
+
+        destinations = await self._choose(name, severity)
+        answers = await self._ask({each: recent_query(each, n) for each in destinations})
+        rows = merge_recent(answers.found.values(), n)
+        self._report(answers.refused, rows)
+        return rows
+
+    async def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
+        """Return the hours that have counts, newest first, as their first moments in UTC."""
+        answers = await self._ask_hours(await self._choose(name, severity))
+        hours = merge_hours(held.hours for held in answers.found.values())
+        self._report(answers.refused, hours)
+        return hours
+
+    async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        """Return the hours of every registered destination, in the order of destinations."""
+        answers = await self._ask_hours(await self.destinations())
+        hours = {destination: held.hours for destination, held in answers.found.items()}
+        self._report(answers.refused, hours)
+        return hours
 
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to through this package, in order."""
-        (members,) = await self._read((b"SMEMBERS", REGISTRY))
-        return sorted(filter(None, map(parse_registered, members)))
+        query = registry_query()
+        (replies,) = await self._execute([query])
+        return _parse(query, replies)
 
-    async def hours(self, name: str, severity: Severity) -> list[datetime]:
-        """Return the hours that have counts, newest first, as their first moments in UTC."""
-        keys = destination_keys(Destination.of(name, severity))
-        seen = _state(keys, *await self._read(*_read_hours(keys)))
-        while True:
-            older = self._older_hours(seen)
-            sets = (keys.current, keys.last, *map(keys.hour, older))
-            values, strings, *found = await self._read(
-                *_read_hours(keys), *((b"EXISTS", key) for key in sets)
+    async def _choose(self, name: str | None, severity: Severity | None) -> list[Destination]:
+        named = named_destinations(name, severity)
+        if name is None or severity is None:
+            named |= matching(await self.destinations(), name, severity)
+        return sorted(named)
+
+    async def _ask_hours(self, destinations: Iterable[Destination]) -> "_Answers[HeldHours]":
+        answers: _Answers[HeldHours] = _Answers()
+        assumed = dict.fromkeys(destinations, HourState(None, None))
+
+        for _ in range(_LOOKS):
+            look = await self._ask(
+                {
+                    each: hours_query(each, state, self._settings.history_hours)
+                    for each, state in assumed.items()
+                }
             )
-            before, seen = seen, _state(keys, values, strings)
-            if seen == before:  # else the hour has just turned: look again
-                hours = (seen.start, seen.previous, *older)
-                return [
-                    hour_start(hour)
-                    for hour, is_held in zip(hours, found, strict=True)
-                    if is_held and hour is not None
-                ]
+            answers.add(look)
+            # A backlog may turn the hour during every look; then the last look stands.
+            assumed = {
+                each: held.state for each, held in look.found.items() if held.state != assumed[each]
+            }
+        return answers
 
-    def _older_hours(self, state: HourState) -> Sequence[Hour]:
-        if state.previous is None:
-            return ()
-        oldest = max(state.previous - self._settings.history_hours, FIRST_HOUR)
-        return range(state.previous - 1, oldest - 1, -1)
+    async def _ask(self, queries: Mapping[Destination, Query[_T]]) -> "_Answers[_T]":
+        answers: _Answers[_T] = _Answers()
+        asked = list(queries.items())
 
-    async def _read(self, *commands: Command) -> list[Reply]:
+        for start in range(0, len(asked), _AT_ONCE):
+            batch = asked[start : start + _AT_ONCE]
+            executed = await self._execute([query for _, query in batch])
+            for (destination, query), replies in zip(batch, executed, strict=True):
+                try:
+                    answers.found[destination] = _parse(query, replies)
+                except ClusterUnsupportedError:
+                    raise
+                except ServerRefusedError as error:
+                    answers.refused[destination] = error
+        return answers
+
+    async def _execute(self, queries: Sequence[Query[Any]]) -> list[list[Reply]]:
+        """Execute each query as a transaction, all in one write, and return the replies to each."""
+        transactions = [(MULTI, *query.commands, EXEC) for query in queries]
         try:
             async with pooled_connection(self._client) as connection:
-                replies = await exchange(connection, [MULTI, *commands, EXEC])
+                replies = iter(await exchange(connection, list(chain(*transactions))))
         except (RedisError, OSError) as error:
             raise translate(error) from None
-        # Where EXEC was refused, so was a command before it, which is the one to name.
-        results: list[Reply] = replies[-1] if isinstance(replies[-1], list) else replies[1:]
-        for command, result in zip((*commands, EXEC), results, strict=False):
-            if isinstance(result, ResponseError):
-                raise translate(result, command)
-        return results
+        return [list(islice(replies, len(each))) for each in transactions]
+
+    def _report(
+        self, refused: Mapping[Destination, ServerRefusedError], rows: Iterable[object]
+    ) -> None:
+        """Warn of destinations that were left out; raise if that leaves nothing."""
+        if refused and not rows:
+            raise next(iter(refused.values()))
+        for destination, error in refused.items():
+            self._warnings.warn(f"read {destination}", f"a destination was left out: {error}")
 
 
-def _read_hours(keys: DestinationKeys) -> tuple[Command, Command]:
-    # MGET returns nil for a key of another type, which EXISTS finds all the same.
-    both = (keys.start, keys.previous_start)
-    return (b"MGET", *both), (b"EXISTS", *both)
+@dataclass(frozen=True, slots=True)
+class _Answers(Generic[_T]):
+    found: dict[Destination, _T] = field(default_factory=dict)
+    refused: dict[Destination, ServerRefusedError] = field(default_factory=dict)
+
+    def add(self, later: "_Answers[_T]") -> None:
+        self.found.update(later.found)
+        self.refused.update(later.refused)
 
 
-def _state(keys: DestinationKeys, values: Sequence[bytes | None], found: int) -> HourState:
-    if found > sum(value is not None for value in values):
-        names = " or ".join(_text(key) for key in (keys.start, keys.previous_start))
-        raise ServerRefusedError(f"{names} can't be read: it is no string, so not ours; delete it")
-    return HourState.read(*values)
+def _parse(query: Query[_T], replies: Sequence[Reply]) -> _T:
+    """Return what the replies to a transaction mean; raise the refusal of any command."""
+    # EXEC is refused only if a command before it was, and that is the one to name.
+    results: Sequence[Reply] = replies[-1] if isinstance(replies[-1], list) else replies[1:]
+    for command, result in zip((*query.commands, EXEC), results, strict=False):
+        if isinstance(result, ResponseError):
+            raise translate(result, command)
+    return query.parse(results)
 
 
-def _last_index(n: int) -> int:
+def require_count(n: int) -> None:
+    """Raise InvalidArgumentError unless `n` is a number of rows."""
     if not isinstance(n, int) or n < 1:
         raise InvalidArgumentError(f"n must be a whole number of at least 1, not {n!r}")
-    return n - 1
 
 
-def _hour_in(moment: datetime) -> Hour:
+def hour_with(moment: datetime) -> Hour:
+    """Return the hour that a moment is in; a naive one is UTC.
+
+    Raises:
+        InvalidArgumentError: It is no datetime, or out of range in UTC.
+
+    """
     if not isinstance(moment, datetime):
         raise InvalidArgumentError(f"hour must be a datetime, not {type(moment).__name__}")
-    return hour_of((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _count(score: float) -> int:
-    """Return a score as a count; one that is infinite, as the most that Redis counts exactly."""
-    return int(score) if math.isfinite(score) else int(math.copysign(_MOST, score))
-
-
-def _pairs(members: Reply) -> Iterable[tuple[bytes, Reply]]:
-    """Return (member, score), which RESP3 sends as pairs and RESP2 as one flat list."""
-    if members and isinstance(members[0], bytes):
-        return zip(members[::2], map(float, members[1::2]), strict=True)
-    return [(member, score) for member, score in members]
-
-
-def _text(stored: bytes) -> str:
-    return stored.decode("utf-8", "replace")
+    hour = hour_of((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    hour_start(hour)  # raises for one that is out of range in UTC
+    return hour

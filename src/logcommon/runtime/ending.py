@@ -1,7 +1,7 @@
-"""The end of the process: whoever still has something to write is closed in time.
+"""The end of the process: clients that still have something to write are closed in time.
 
-Programs end in many ways, and `atexit` is only one of them. Nothing here blocks for longer than a
-close may take, and the exit status of the process stays what it would have been.
+Programs end in many ways, and `atexit` covers only some of them. Nothing here blocks for longer
+than closing may take, and the exit status of the process stays what it would have been.
 """
 
 import asyncio
@@ -15,143 +15,143 @@ import time
 from types import FrameType
 from typing import Any, Protocol
 
-from logcommon.runtime.fork import begin_anew_in_children
+from logcommon.runtime import fork
 
-_HURRY = 1.0
-"""Seconds after the end of a server in which the process is likely to end as well."""
+_AFTER_SERVER = 1.0
+"""Seconds after a server has ended in which the process is likely to end as well."""
 
 
-class Closeable(Protocol):
-    """What has something to write before the process ends."""
+class ClosedAtExit(Protocol):
+    """A client that may have something to write when the process ends."""
 
-    patience: float
+    close_timeout: float
     """Seconds that closing it may take."""
 
     def begin_close(self) -> None:
         """Begin to write what is pending, and return at once."""
 
     def is_closing(self) -> bool:
-        """Whether that is still under way."""
+        """Whether it is still being closed."""
 
     def finish_close(self, deadline: float) -> None:
-        """Wait for it, until that monotonic time at most."""
+        """Wait until it is closed, or until `deadline` by the monotonic clock."""
 
 
-class _Process:
-    """What is known of the end of this process; anew in each forked child."""
+class _State:
+    """What is known about the end of this process."""
 
     def __init__(self) -> None:
-        self.open: set[Closeable] = set()
-        self._begin()
-        begin_anew_in_children(self)
+        self.clients: set[ClosedAtExit] = set()
+        self._reset()
+        fork.reset_in_children(self)
 
-    def _begin(self) -> None:
-        self.open.clear()
-        self.prepared = False
+    def _reset(self) -> None:
+        self.clients.clear()
+        self.is_hooked = False
         self.finalizers: list[object] = []
-        self.hurry_until = 0.0
-        self.terminating = False
+        self.write_at_once_until = 0.0
+        self.is_terminating = False
 
-    def _begin_in_child(self) -> object:
-        parents = list(self.open)
-        self._begin()
-        return parents
-
-
-_PROCESS = _Process()
+    def reset_after_fork(self) -> None:
+        fork.keep_alive(list(self.clients))
+        self._reset()
 
 
-def close_at_end(each: Closeable) -> None:
-    """Have `each` closed when the process ends, unless `closed` is called before."""
-    _PROCESS.open.add(each)
+_STATE = _State()
 
 
-def closed(each: Closeable) -> None:
-    """Note that nothing is left to be written."""
-    _PROCESS.open.discard(each)
+def close_at_exit(client: ClosedAtExit) -> None:
+    """Close `client` when the process ends, unless `forget` is called before."""
+    _STATE.clients.add(client)
 
 
-def in_hurry() -> bool:
-    """Whether the process is ending, so that what is logged must be written at once."""
-    return time.monotonic() < _PROCESS.hurry_until
+def forget(client: ClosedAtExit) -> None:
+    """Don't close `client` when the process ends: it has nothing to write."""
+    _STATE.clients.discard(client)
 
 
-def prepare() -> bool:
-    """Take part in every end of this process; return whether all is done for that.
+def must_write_at_once() -> bool:
+    """Whether the process is ending, so that a call has to write before it returns."""
+    return time.monotonic() < _STATE.write_at_once_until
 
-    Only the main thread can handle signals, so call it again from there while it returns False.
+
+def install_hooks() -> bool:
+    """Install hooks for all the ways in which this process may end; return whether all are there.
+
+    Only the main thread can handle signals: call this from there as long as it returns False.
     """
-    if _PROCESS.prepared:
+    if _STATE.is_hooked:
         return True
-    _follow_uvicorn()
-    _follow_celery()
-    _follow_multiprocessing()
+    _hook_uvicorn()
+    _hook_celery()
+    _hook_multiprocessing()
     if threading.current_thread() is threading.main_thread():
-        _follow_sigterm()
-        _PROCESS.prepared = True
-    return _PROCESS.prepared
+        _hook_sigterm()
+        _STATE.is_hooked = True
+    return _STATE.is_hooked
 
 
 def close_all() -> None:
-    """Close everything that is open, all at the same time."""
-    each_open, deadline = _begin_to_close_all()
-    for each in each_open:
-        each.finish_close(deadline)
+    """Close all clients, at the same time."""
+    clients, deadline = _begin_to_close_all()
+    for client in clients:
+        client.finish_close(deadline)
 
 
 async def close_all_in_loop() -> None:
-    """Do what `close_all` does, and let the event loop run meanwhile."""
-    each_open, deadline = _begin_to_close_all()
-    while any(each.is_closing() for each in each_open):  # in other threads
+    """Close all clients like `close_all`, without blocking the event loop."""
+    clients, deadline = _begin_to_close_all()
+    while any(client.is_closing() for client in clients):  # in threads of their own
         if time.monotonic() >= deadline:
             break
         await asyncio.sleep(0.005)
-    for each in each_open:
-        each.finish_close(time.monotonic())
+
+    for client in clients:
+        client.finish_close(time.monotonic())
 
 
-def _begin_to_close_all() -> tuple[list[Closeable], float]:
-    each_open = list(_PROCESS.open)
-    for each in each_open:
-        each.begin_close()
-    patience = max((each.patience for each in each_open), default=0.0)
-    return each_open, time.monotonic() + patience
+def _begin_to_close_all() -> tuple[list[ClosedAtExit], float]:
+    clients = list(_STATE.clients)
+    for client in clients:
+        client.begin_close()
+    timeout = max((client.close_timeout for client in clients), default=0.0)
+    return clients, time.monotonic() + timeout
 
 
 def _end(**_: object) -> None:
-    """Close everything; from now on there may be no other chance to write."""
-    _PROCESS.hurry_until = float("inf")
+    """Close all clients. From now on each call may be the last."""
+    _STATE.write_at_once_until = float("inf")
     close_all()
 
 
 atexit.register(_end)
 
 
-# Without an exit of Python's own
+# Ends that skip Python's exit handlers
 
 
-def _follow_multiprocessing() -> None:
-    """Children of `multiprocessing` end with `os._exit`, after their finalizers."""
-    if "multiprocessing.util" in sys.modules and not _PROCESS.finalizers:
+def _hook_multiprocessing() -> None:
+    """Children of `multiprocessing` run their finalizers, and end with `os._exit`."""
+    if "multiprocessing.util" in sys.modules and not _STATE.finalizers:
         from multiprocessing import parent_process, util
 
         if parent_process() is not None:
-            _PROCESS.finalizers.append(util.Finalize(None, _end, exitpriority=0))
+            _STATE.finalizers.append(util.Finalize(None, _end, exitpriority=0))
 
 
-def _follow_celery() -> None:
-    """Celery ends its processes with `os._exit`, after this signal of its own."""
+def _hook_celery() -> None:
+    """Celery's workers send a signal of Celery's own, and end with `os._exit`."""
     signals = sys.modules.get("celery.signals")
-    ending = getattr(signals, "worker_process_shutdown", None)
-    if ending is not None:
-        ending.connect(_end, weak=False, dispatch_uid="logcommon")
+    shutdown = getattr(signals, "worker_process_shutdown", None)
+    if shutdown is not None:
+        shutdown.connect(_end, weak=False, dispatch_uid="logcommon")
 
 
-def _follow_uvicorn() -> None:
-    """Uvicorn ends itself with the default action of the signal that it got, after this method."""
+def _hook_uvicorn() -> None:
+    """After `shutdown`, uvicorn raises the signal that it got again, with its default action."""
     server: Any = getattr(sys.modules.get("uvicorn.server"), "Server", None)
     shutdown = getattr(server, "shutdown", None)
-    if shutdown is None or hasattr(shutdown, "_of_logcommon"):
+    if shutdown is None or hasattr(shutdown, "_closes_logcommon"):
         return
 
     @functools.wraps(shutdown)
@@ -160,32 +160,34 @@ def _follow_uvicorn() -> None:
             return await shutdown(*args, **kwargs)
         finally:
             await close_all_in_loop()
-            _PROCESS.hurry_until = max(_PROCESS.hurry_until, time.monotonic() + _HURRY)
+            _STATE.write_at_once_until = max(
+                _STATE.write_at_once_until, time.monotonic() + _AFTER_SERVER
+            )
 
-    shutdown_and_write._of_logcommon = True  # type: ignore[attr-defined]
+    shutdown_and_write._closes_logcommon = True  # type: ignore[attr-defined]
     server.shutdown = shutdown_and_write
 
 
 # SIGTERM
 
 
-def _follow_sigterm() -> None:
-    """Handle SIGTERM if nobody else does; once, so that a program can put the default back."""
+def _hook_sigterm() -> None:
+    """Handle SIGTERM if the program doesn't. Only once, so that it can restore the default."""
     if "uwsgi" in sys.modules:
-        return  # its handlers are set below Python, which takes them for the default
-    with contextlib.suppress(ValueError):  # not the main interpreter
+        return  # it sets its handlers in C, which Python shows as the default
+    with contextlib.suppress(ValueError):  # this is a subinterpreter
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _terminate)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """Write what is pending; then do what the default action does.
+    """Write what is pending, then let the default action end the process.
 
-    It may interrupt a call, even in the middle of a fold: a buffer has no lock to wait for.
+    This may interrupt a call at any point. It can't block on it: a buffer has no locks.
     """
-    if _PROCESS.terminating:
-        return  # supervisors often send it twice, to the process and to its group
-    _PROCESS.terminating = True
+    if _STATE.is_terminating:
+        return  # supervisors often send SIGTERM to the process and to its group
+    _STATE.is_terminating = True
     try:
         close_all()
     finally:

@@ -1,30 +1,35 @@
-"""A forked child, in which whatever has connections and threads begins anew."""
+"""What a forked child inherits from its parent and must not use: connections, threads, loops."""
 
 import os
 import weakref
 from typing import Protocol
 
 
-class BeginsAnew(Protocol):
-    """What has something that a forked child must not go on with."""
+class ResetsAfterFork(Protocol):
+    """An object that has to be reset in a forked child."""
 
-    def _begin_in_child(self) -> object:
-        """Forget everything, and return what is the parent's and must not be closed here."""
-
-
-def begin_anew_in_children(each: BeginsAnew) -> None:
-    """Have `each` begin anew in every child that is forked while it lives."""
-    _ALL.add(each)
+    def reset_after_fork(self) -> None:
+        """Return to the state before anything was opened, closing nothing of the parent's."""
 
 
-_ALL: "weakref.WeakSet[BeginsAnew]" = weakref.WeakSet()
-_OF_THE_PARENT: list[object] = []
-"""Kept, as the garbage collector would close it."""
+def reset_in_children(each: ResetsAfterFork) -> None:
+    """Call `each.reset_after_fork()` in every child that is forked while `each` exists."""
+    _TO_RESET.add(each)
 
 
-def _after_fork() -> None:
-    _OF_THE_PARENT.extend([each._begin_in_child() for each in list(_ALL)])
+def keep_alive(inherited: object) -> None:
+    """Keep what a child has inherited from being closed, as the garbage collector would do."""
+    _INHERITED.append(inherited)
+
+
+_TO_RESET: "weakref.WeakSet[ResetsAfterFork]" = weakref.WeakSet()
+_INHERITED: list[object] = []
+
+
+def _reset_all() -> None:
+    for each in list(_TO_RESET):
+        each.reset_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_reset_all)

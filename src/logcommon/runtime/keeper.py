@@ -1,29 +1,34 @@
-"""A thread that keeps a client open, and answers for it to other threads."""
+"""A thread that keeps a client open, and runs coroutines there for other threads."""
 
 import _thread
 import asyncio
 import contextlib
 import importlib
 import threading
+import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple
+from queue import Empty, SimpleQueue
+from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple, cast
 
-from logcommon.exceptions import LogCommonError
+from logcommon.exceptions import ClientClosedError, LogCommonError
 
-# What the thread would else import when it needs it. Should the process fork just then, the import
-# would be half done in the child, and nobody there to end it.
+# The thread would import these when it needs them. If the process forked during such an import, it
+# would stay half done in the child, which has no thread to finish it.
 for _module in ("anyio._backends._asyncio", "encodings.idna"):
     importlib.import_module(_module)
 
 Outcome: TypeAlias = tuple[object, Exception | None]
-"""What was returned, or raised."""
+"""What a coroutine has returned, or raised."""
 
 Reply: TypeAlias = Callable[[Outcome | None], None]
+"""Called with an outcome; with None if the keeper ended before there was one."""
+
+Work: TypeAlias = Callable[[], Awaitable[object]]
+
+_CHECK_INTERVAL = 0.1
+"""Seconds between two looks at whether the active keeper has ended."""
 
 _Result = TypeVar("_Result")
-_TURN = 0.1
-"""Seconds after which a keeper looks again whether the one before it has ended."""
-
 _Arguments = TypeVarTuple("_Arguments")
 
 
@@ -33,24 +38,24 @@ class Openable(Protocol):
     async def __aenter__(self) -> object:
         """Open the client."""
 
-    async def _close(self, timeout: float) -> None:
+    async def close_within(self, timeout: float) -> None:
         """Write what is pending within `timeout` seconds, and close the client."""
 
 
 class Keeper:
-    """Keeps a client open from its start until `close`; of many, one at a time.
+    """Keeps a client open in a thread, from `start` until `close`.
 
-    Callers may be interrupted by exceptions from signal handlers, and may be signal handlers. So
-    they take no lock: whoever needs a keeper starts one, and the keepers settle among themselves
-    which of them is to serve.
+    Any thread or signal handler that needs a keeper may start one, and may itself be interrupted by
+    a signal handler that raises. So no locks are taken to prevent a second one. Instead only one
+    keeper of a client becomes the active one; the others end at once.
 
     Args:
         log: The client.
         timeout: Seconds that closing it may take, unless `close` says otherwise.
-        turn: Holds the one that serves. All keepers of a client share it.
-        opened: Called in the thread once the client is open.
-        closing: Called in the thread before the client is closed.
-        failed: Called in the thread with the error if the client can't be opened.
+        active: Holds the active keeper. All keepers of a client share it.
+        on_open: Called in the thread once the client is open.
+        on_close: Called in the thread before the client is closed.
+        on_failure: Called in the thread with the error if the client can't be opened.
 
     """
 
@@ -58,35 +63,38 @@ class Keeper:
         self,
         log: Openable,
         timeout: float,
-        turn: "dict[str, Keeper]",
-        opened: "Callable[[Keeper], None]",
-        closing: Callable[[], None],
-        failed: Callable[[Exception], None],
+        active: "dict[str, Keeper]",
+        on_open: "Callable[[Keeper], None]",
+        on_close: Callable[[], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self._log = log
-        self._turn = turn
-        self._on_open = opened
-        self._on_close = closing
-        self._on_failure = failed
-        # Made here, and not in the thread: it logs, for which it may need the lock of `logging`
-        # that whoever configures `logging` anew holds while it waits for the thread to end.
-        self.loop = _Loop()
-        self.closing = False
         self._timeout = timeout
+        self._active = active
+        self._on_open = on_open
+        self._on_close = on_close
+        self._on_failure = on_failure
+
+        # Not made in the thread: asyncio logs when it makes a loop. For that the thread might wait
+        # for the lock of `logging`, held by a caller that is configuring `logging` and waits for
+        # the thread.
+        self.loop: asyncio.AbstractEventLoop = _Loop()
+        self.closing: bool = False
+
         self._stop = asyncio.Event()
-        self._ready = asyncio.Event()
+        self._is_open = asyncio.Event()
         self._started = self._ended = False
         self._running = threading.Lock()
         self._running.acquire()
-        self._served_in: int | None = None
+        self._active_in: int | None = None
         self._replies: set[Reply] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
 
     def start(self) -> bool:
-        """Start the thread; return False if there are no more, as at the interpreter's exit."""
-        # An exception of a signal handler can leave locks of `threading` held for ever. So what
-        # takes them runs in a thread as well, where no signal handler does.
+        """Start the thread; return False if no thread can be started, as at Python's exit."""
+        # A signal handler that raises can leave locks of `threading` locked for ever. So what takes
+        # them runs in another thread, where Python runs no signal handlers.
         try:
             _thread.start_new_thread(self._start, ())
         except RuntimeError:
@@ -97,16 +105,16 @@ class Keeper:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs; not if an exception came before it was started."""
+        """Whether the thread runs. It never did if an exception came before it was started."""
         return self._started and not self._ended
 
     @property
-    def serves(self) -> bool:
-        """Whether what is logged from now on will be written, without a further keeper."""
+    def is_available(self) -> bool:
+        """Whether what is logged from now on will be written by this keeper."""
         return self.is_alive and not self.closing
 
     def close(self, timeout: float) -> None:
-        """Have the client write what is pending within `timeout` seconds; return at once."""
+        """Tell the client to write what is pending within `timeout` seconds; return at once."""
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             self.loop.call_soon_threadsafe(self._close, timeout)
 
@@ -117,30 +125,54 @@ class Keeper:
         if self._running.acquire(timeout=max(0.0, timeout)):
             self._running.release()
             if self._thread is not None:
-                self._thread.join(_TURN)  # it has nothing left to do
+                self._thread.join(_CHECK_INTERVAL)  # it has nothing left to do
 
-    def ask(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
+    def submit(self, work: Work, reply: Reply) -> None:
         """Call a coroutine function once the client is open, and `reply` with its outcome.
 
-        Both are called in the thread. The outcome is None if the keeper ended before.
+        Both are called in the thread.
         """
         self._replies.add(reply)
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self.loop.call_soon_threadsafe(self._begin_to_answer, question, reply)
+            self.loop.call_soon_threadsafe(self._start_work, work, reply)
         if self._ended:
             reply(None)
 
+    def call(self, work: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
+        """Return what `work` returns that is called once the client is open; block until then.
+
+        Raises:
+            ClientClosedError: The keeper ended before there was a result.
+            TimeoutError: There was no result by `deadline`, by the monotonic clock.
+            Exception: What `work` has raised.
+
+        """
+        replies: SimpleQueue[Outcome | None] = SimpleQueue()  # in C: it takes no lock of Python's
+        self.submit(work, replies.put)
+        left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+        try:
+            outcome = replies.get(timeout=left)
+        except Empty:
+            raise TimeoutError from None
+
+        if outcome is None:
+            raise ClientClosedError("the client was closed meanwhile")
+        result, error = outcome
+        if error is not None:
+            raise error
+        return cast("_Result", result)
+
     def run(self) -> None:
-        """Serve until closed, in this thread, unless another keeper does."""
+        """Keep the client open until closed, in this thread, unless another keeper does."""
         self._started = True
         try:
-            if self._take_turn():
-                self._serve_in_loop()
+            if self._become_active():
+                self._run_loop()
         finally:
             self._end()
 
     def run_here(self) -> None:
-        """Write what is pending, in the thread of the caller: there are no others."""
+        """Write what is pending in the caller's thread, when no other can be started."""
         running = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         try:
@@ -153,7 +185,7 @@ class Keeper:
         self._started, self._thread = True, thread
         try:
             thread.start()
-        except RuntimeError:  # there are no more
+        except RuntimeError:  # no more threads can be started
             self._thread = None
             self._end()
 
@@ -164,36 +196,38 @@ class Keeper:
         for reply in tuple(self._replies):
             reply(None)
 
-    def _take_turn(self) -> bool:
+    def _become_active(self) -> bool:
+        """Become the active keeper, waiting for one that is closing; return False if one stays."""
         while True:
-            other = self._turn.setdefault("serving", self)  # atomic
+            other = self._active.setdefault("keeper", self)  # atomic
             if other is self:
                 return True
-            if not other.closing or other._served_in == threading.get_ident():
+            if not other.closing or other._active_in == threading.get_ident():
                 return False
-            other.join(_TURN)
+            other.join(_CHECK_INTERVAL)
 
-    def _serve_in_loop(self) -> None:
-        self._served_in = threading.get_ident()
+    def _run_loop(self) -> None:
+        self._active_in = threading.get_ident()
         try:
             with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-                runner.run(self._serve())
+                runner.run(self._keep_open())
         finally:
             self.closing = True
-            del self._turn["serving"]
+            del self._active["keeper"]
 
-    async def _serve(self) -> None:
+    async def _keep_open(self) -> None:
         try:
             await self._log.__aenter__()
-        except (LogCommonError, RuntimeError) as error:  # the latter: no new process at the exit
+        except (LogCommonError, RuntimeError) as error:  # RuntimeError: no new process at exit
             self._on_failure(error)
             return
+
         try:
-            self._ready.set()
+            self._is_open.set()
             self._on_open(self)
             await self._stop.wait()
         finally:
-            await self._log._close(self._timeout)
+            await self._log.close_within(self._timeout)
 
     def _close(self, timeout: float) -> None:
         if not self.closing:
@@ -202,25 +236,25 @@ class Keeper:
             self._on_close()
             self._stop.set()
 
-    def _begin_to_answer(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
-        task = self.loop.create_task(self._answer(question, reply))
-        self._tasks.add(task)  # a loop has but weak references
+    def _start_work(self, work: Work, reply: Reply) -> None:
+        task = self.loop.create_task(self._work(work, reply))
+        self._tasks.add(task)  # the loop itself has only weak references
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, question: Callable[[], Awaitable[object]], reply: Reply) -> None:
-        await self._ready.wait()
+    async def _work(self, work: Work, reply: Reply) -> None:
+        await self._is_open.wait()
         try:
-            outcome: Outcome = await question(), None
-        except Exception as error:  # noqa: BLE001  # it is for the one who asks
+            outcome: Outcome = await work(), None
+        except Exception as error:  # noqa: BLE001  # it is raised where `reply` is waited for
             outcome = None, error
         self._replies.discard(reply)
         reply(outcome)
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Calls at once what else would be called in a thread, as to look up a host or to write a file.
+    """Calls blocking functions itself, as for looking up a host, instead of in a worker thread.
 
-    Nobody else waits for this loop, and at the interpreter's exit there are no new threads.
+    Only one client is served by this loop, and at Python's exit no thread can be started.
     """
 
     def run_in_executor(
@@ -232,6 +266,6 @@ class _Loop(asyncio.SelectorEventLoop):
         called: asyncio.Future[_Result] = self.create_future()
         try:
             called.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001  # it is for the one who waits for it
+        except Exception as error:  # noqa: BLE001  # it is raised where the future is awaited
             called.set_exception(error)
         return called

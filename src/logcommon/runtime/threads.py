@@ -1,4 +1,4 @@
-"""Blocking calls beside the event loop, and waiting that a cancellation does not cut short."""
+"""Blocking calls beside the event loop, and waiting that a cancellation does not end."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,33 +13,35 @@ _Arguments = TypeVarTuple("_Arguments")
 async def run_in_thread(
     function: Callable[[*_Arguments], _Result], *arguments: *_Arguments
 ) -> _Result:
-    """Return what a blocking function returns; a cancellation waits for it.
+    """Call a blocking function in another thread; a cancellation waits until it has returned.
 
-    At the interpreter's exit there are no new threads: then it is called here, and blocks.
+    At Python's exit no thread can be started. Then it is called in this thread, which blocks.
     """
-    # Not anyio's worker threads: the interpreter waits at its exit for those of a loop that runs in
-    # a daemon thread, which goes on until it is told to close after that.
+    # Not in anyio's worker threads. If the event loop runs in a daemon thread, Python's exit would
+    # wait for them, and they would wait for the loop, which is closed only after that.
     loop = asyncio.get_running_loop()
     try:
         running = loop.run_in_executor(None, function, *arguments)
     except RuntimeError:
         return function(*arguments)
-    await outlast(running)
+
+    await wait_shielded(running)
     return running.result()
 
 
-async def outlast(future: "asyncio.Future[Any]") -> None:
-    """Wait for *future* even if cancelled; then re-raise the cancellation.
+async def wait_shielded(future: "asyncio.Future[Any]") -> None:
+    """Wait until `future` is done, even if cancelled; then re-raise the cancellation.
 
-    What the future came to is for the caller to look at.
+    This neither returns the future's result nor raises its exception.
     """
     cancelled: asyncio.CancelledError | None = None
-    # A scope shields from a cancellation by anyio, and not from `task.cancel()`.
+    # A scope shields from a cancellation by anyio, but not from `task.cancel()`.
     with anyio.CancelScope(shield=True):
         while not future.done():
             try:
                 await asyncio.wait([future])
             except asyncio.CancelledError as error:
                 cancelled = error
+
     if cancelled is not None:
         raise cancelled

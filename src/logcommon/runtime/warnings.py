@@ -1,4 +1,4 @@
-"""Our own warnings, few enough that nobody minds them."""
+"""logcommon's own warnings, limited in number."""
 
 import contextlib
 import logging
@@ -9,10 +9,10 @@ from collections.abc import Callable
 _LOGGER = logging.getLogger("logcommon")
 
 
-class Alarm:
+class RateLimitedWarnings:
     """Logs warnings to the logger `logcommon`, at most one of each kind in `interval` seconds.
 
-    If the application has not set up logging, Python shows them on stderr.
+    If the application has not configured logging, Python shows them on stderr.
     """
 
     def __init__(
@@ -20,20 +20,20 @@ class Alarm:
     ) -> None:
         self._interval = interval
         self._monotonic = monotonic
-        self._silent_until: dict[str, float] = {}
+        self._muted_until: dict[str, float] = {}
 
     def warn(self, kind: str, text: str) -> None:
         """Log `text`, unless a warning of this kind was logged less than `interval` seconds ago.
 
-        Never raises: if a logging handler does, the warning goes to stderr.
+        This never raises: if a logging handler does, the warning goes to stderr.
         """
         now = self._monotonic()
-        if now < self._silent_until.get(kind, now):
+        if now < self._muted_until.get(kind, now):
             return
-        self._silent_until[kind] = now + self._interval
+        self._muted_until[kind] = now + self._interval
 
         try:
             _LOGGER.warning(text)
-        except Exception:  # noqa: BLE001  # a handler is the application's, and may do anything
+        except Exception:  # noqa: BLE001  # handlers are the application's
             with contextlib.suppress(Exception):  # stderr may be closed, or None
                 print(f"logcommon: {text}", file=sys.stderr)  # noqa: T201

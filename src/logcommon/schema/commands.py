@@ -1,4 +1,4 @@
-"""The commands that a transaction of ours is made of. Pure."""
+"""The commands that our transactions are made of. No I/O."""
 
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -10,21 +10,27 @@ Command: TypeAlias = tuple[bytes | int, ...]
 """A Redis command with its arguments."""
 
 Reply: TypeAlias = Any
-"""What Redis answers: bytes, numbers, None, lists of these, or a ResponseError."""
+"""What Redis answers: bytes, a number, None, a list of these, or a ResponseError."""
 
 MULTI: Command = (b"MULTI",)
 EXEC: Command = (b"EXEC",)
 
 
 def count(target: bytes, amount: int, message: str) -> Command:
-    """Count `message` `amount` times more in the set `target`."""
+    """Return the command that adds `amount` to the count of `message` in the set `target`."""
     return (b"ZINCRBY", target, amount, encode_message(message))
 
 
 def push_recent(
     keys: DestinationKeys, entries: Iterable[tuple[str, float]]
 ) -> tuple[Command, Command]:
-    """Put entries, (message, seconds since the epoch), oldest first, on top of the recent log."""
+    """Return the commands that put entries on top of the recent log and keep the newest 100.
+
+    Args:
+        keys: The destination's keys.
+        entries: A message and the time it was logged (seconds since the epoch), oldest first.
+
+    """
     texts = (encode_message(recent_text(message, seconds)) for message, seconds in entries)
     return (
         (b"LPUSH", keys.recent, *texts),
@@ -33,5 +39,5 @@ def push_recent(
 
 
 def register(destinations: Iterable[Destination]) -> Command:
-    """Enter destinations in the registry."""
+    """Return the command that enters destinations in the registry."""
     return (b"SADD", REGISTRY, *(destination_keys(each).registered for each in destinations))

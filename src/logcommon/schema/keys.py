@@ -1,4 +1,4 @@
-"""The names of the keys in Redis: the book's layout, and the few that we add to it."""
+"""The names of the keys in Redis: the book's layout, and the few keys that we add. No I/O."""
 
 import re
 from contextlib import suppress
@@ -10,10 +10,15 @@ from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Destination, Hour, hour_text
 
 REGISTRY = b"logcommon:destinations"
-"""A SET of `NAME:SEVERITY`, so that readers find the destinations without a scan."""
+"""SET: every `NAME:SEVERITY` that was logged to, so that readers need not scan the key space."""
 
-# A `%` is encoded only where it could be read as an encoding, so most names stay as the book has
-# them. Lone surrogates have no UTF-8 of their own.
+_COMMON = b"common:"
+_RECENT = b"recent:"
+
+_GLOB_SPECIAL = re.compile(r"[*?\[\]\\]")
+
+# A `%` is encoded only before two hexadecimal digits, so most names stay as the book writes them.
+# Lone surrogates can't be encoded as UTF-8.
 _BREAKS_LAYOUT = re.compile(r"%(?=[0-9A-Fa-f]{2})|[:{}\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -22,12 +27,12 @@ def _percent_encode(match: re.Match[str]) -> str:
 
 
 def encode_part(text: str) -> str:
-    """Return `text` as it stands in a key: what would break the layout is percent-encoded."""
+    """Return `text` with the characters that would break the key layout percent-encoded."""
     return _BREAKS_LAYOUT.sub(_percent_encode, text)
 
 
 def decode_part(text: str) -> str:
-    """Return what `encode_part` was given."""
+    """Return the text that `encode_part` encoded."""
     return unquote(text, errors="surrogatepass")
 
 
@@ -56,25 +61,31 @@ class DestinationKeys(NamedTuple):
 def destination_keys(destination: Destination) -> DestinationKeys:
     """Return the keys of `destination`."""
     path = f"{encode_part(destination.name)}:{encode_part(destination.severity)}".encode()
-    current = b"common:" + path
+    current = _COMMON + path
     return DestinationKeys(
         current=current,
         start=current + b":start",
         last=current + b":last",
         previous_start=current + b":pstart",
-        recent=b"recent:" + path,
+        recent=_RECENT + path,
         registered=path,
     )
 
 
 def parse_registered(member: bytes) -> Destination | None:
-    """Return the destination that a member of the registry names; None if it names none."""
+    """Return the destination that a member of the registry names, None if the member isn't ours."""
     name, _, severity = member.decode("utf-8", "replace").partition(":")
     if ":" in severity:
         return None
     with suppress(InvalidArgumentError):
         return Destination.of(decode_part(name), decode_part(severity))
     return None
+
+
+def service_patterns(name: str) -> tuple[bytes, ...]:
+    """Return the glob patterns, as SCAN takes them, of all keys of one service."""
+    path = _GLOB_SPECIAL.sub(r"\\\g<0>", encode_part(name)).encode()
+    return (_COMMON + path + b":*", _RECENT + path + b":*")
 
 
 def marker_key(producer: str) -> bytes:

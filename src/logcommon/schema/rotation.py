@@ -1,111 +1,127 @@
-"""Where an entry of a given hour is counted, and what has to move first. Pure.
+"""In which set an entry is counted, and which keys have to move first. No I/O.
 
-The rotation is the book's (*Redis in Action*, section 5.1.2): as the hour turns, the current set
-becomes `:last`. Ours never turns back, keeps older hours while history is kept, and stands a
-missing set. Whoever executes these commands must hold a WATCH on `:start` and `:pstart`.
+The rotation is the book's (*Redis in Action*, section 5.1.2): when the hour turns, the current set
+becomes `:last`. Unlike the book's, it never goes backwards, can keep older hours, and works when
+the set to rename is missing. Execute these commands under a WATCH on `:start` and `:pstart`.
 """
 
 import math
 from dataclasses import dataclass
 
-from logcommon.model import Hour, hour_text, parse_hour
+from logcommon.model import HOUR_SECONDS, Hour, hour_text, parse_hour
 from logcommon.schema.commands import Command
 from logcommon.schema.keys import DestinationKeys
-
-HOUR_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class HourState:
-    """Which hours a destination's sets hold, as `:start` and `:pstart` say."""
+    """Which hours a destination's sets hold, according to `:start` and `:pstart`."""
 
     start: Hour | None
     previous: Hour | None
 
     @classmethod
     def read(cls, start: bytes | None, previous: bytes | None) -> "HourState":
-        """Return the state for the values of `:start` and `:pstart`; what is no hour is none."""
+        """Return the state for the values of `:start` and `:pstart`; None if one is no hour."""
         return cls(parse_hour(start), parse_hour(previous))
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What has to be done so that an entry of one hour can be counted.
-
-    `before` and `after` are the commands around the counting. `target` is the set to count in,
-    None where the hour is older than what is kept. `fresh` says that the set is empty once
-    `before` has run.
-    """
+class HourPlan:
+    """How to count the entries of one hour: run `before`, count in `target`, run `after`."""
 
     before: tuple[Command, ...]
     state: HourState
+    """The destination's state once this is done."""
     target: bytes | None
-    fresh: bool = False
+    """The set to count in, None if the hour is older than what is kept."""
+    is_empty: bool = False
+    """Whether `before` leaves the target empty."""
     after: tuple[Command, ...] = ()
 
 
-def first_hour_ahead(server_time: float, most: float) -> float:
-    """Return the first hour that begins more than `most` seconds after the server's time.
+def first_hour_ahead(server_time: float, max_lead: float) -> float:
+    """Return the first hour that begins more than `max_lead` seconds after the server's time.
 
-    One clock that is a day ahead must not turn the hour for everybody else: their entries would be
-    late at once, and soon too late.
+    One clock that is a day ahead must not start a new hour for everybody: all other entries would
+    be late at once, and soon too late.
     """
-    latest = server_time + most
+    latest = server_time + max_lead
     return latest if math.isinf(latest) else latest // HOUR_SECONDS + 1
 
 
-def turn(keys: DestinationKeys, state: HourState, hour: Hour, history_hours: int) -> Turn:
-    """Return how to count an entry of `hour` in a destination that stands at `state`.
+def plan_hour(keys: DestinationKeys, state: HourState, hour: Hour, history_hours: int) -> HourPlan:
+    """Return how to count an entry of `hour` in a destination.
 
-    `history_hours` is how many hours before `:last` are kept.
+    Args:
+        keys: The destination's keys.
+        state: Which hours its sets hold now.
+        hour: The entry's hour.
+        history_hours: How many hours before `:last` are kept.
+
     """
     start, previous = state.start, state.previous
     if hour == start:
-        return Turn((), state, keys.current)
+        return HourPlan((), state, keys.current)
     if hour == previous:
-        return Turn((), state, keys.last)
+        return HourPlan((), state, keys.last)
+
     if start is not None and hour > start:
-        return _new_hour(keys, start, previous, hour, history_hours)
-    if previous is None or hour > previous:
-        if start is None:
-            # A set without `:start` is what the book's listing, as printed, leaves behind.
-            begin: Command = (b"SET", keys.start, _text(hour))
-            return Turn((begin,), HourState(hour, previous), keys.current)
-        return _hour_between(keys, start, previous, hour, history_hours)
-    if hour >= previous - history_hours:
-        target = keys.hour(hour)
-        return Turn((), state, target, after=(_expire(target, history_hours),))
-    return Turn((), state, None)
+        return _plan_new_hour(keys, start, previous, hour, history_hours)
+    if previous is not None and hour < previous:
+        return _plan_archived_hour(keys, state, previous, hour, history_hours)
+    if start is None:
+        return _plan_first_hour(keys, previous, hour)
+    return _plan_hour_between(keys, start, previous, hour, history_hours)
 
 
-def _new_hour(
+def _plan_first_hour(keys: DestinationKeys, previous: Hour | None, hour: Hour) -> HourPlan:
+    """Begin to rotate; a set that is there without `:start`, as the book leaves it, is kept."""
+    begin: Command = (b"SET", keys.start, _text(hour))
+    return HourPlan((begin,), HourState(hour, previous), keys.current)
+
+
+def _plan_new_hour(
     keys: DestinationKeys, start: Hour, previous: Hour | None, hour: Hour, history_hours: int
-) -> Turn:
+) -> HourPlan:
+    """Rotate: the current hour becomes the last one."""
     before: tuple[Command, ...] = (
-        *_archive(keys, previous, history_hours),
-        # Fails, alone, where the current set is missing: `:last` is then empty, not stale.
+        *_empty_last(keys, previous, history_hours),
+        # If the current set is missing, this fails alone, and `:last` is empty instead of stale.
         (b"RENAME", keys.current, keys.last),
         (b"SET", keys.previous_start, _text(start)),
         (b"SET", keys.start, _text(hour)),
     )
-    return Turn(before, HourState(hour, start), keys.current, fresh=True)
+
+    return HourPlan(before, HourState(hour, start), keys.current, is_empty=True)
 
 
-def _hour_between(
+def _plan_hour_between(
     keys: DestinationKeys, start: Hour, previous: Hour | None, hour: Hour, history_hours: int
-) -> Turn:
-    """Late entries of an hour between `:pstart` and `:start` make it the last active one."""
+) -> HourPlan:
+    """Make an hour between `:pstart` and `:start`, which was silent so far, the last one."""
     before: tuple[Command, ...] = (
-        *_archive(keys, previous, history_hours),
+        *_empty_last(keys, previous, history_hours),
         (b"SET", keys.previous_start, _text(hour)),
     )
-    return Turn(before, HourState(start, hour), keys.last, fresh=True)
+
+    return HourPlan(before, HourState(start, hour), keys.last, is_empty=True)
 
 
-def _archive(
+def _plan_archived_hour(
+    keys: DestinationKeys, state: HourState, previous: Hour, hour: Hour, history_hours: int
+) -> HourPlan:
+    """Count in the set of an hour older than `:last`, if that is still kept."""
+    if hour < previous - history_hours:
+        return HourPlan((), state, None)
+    target = keys.hour(hour)
+    return HourPlan((), state, target, after=(_expire(target, history_hours),))
+
+
+def _empty_last(
     keys: DestinationKeys, previous: Hour | None, history_hours: int
 ) -> tuple[Command, ...]:
-    """Return the commands that empty `:last`, into its hour's own key while history is kept."""
+    """Return the commands that move `:last` to its hour's own key, or delete it without history."""
     if previous is None or not history_hours:
         return ((b"DEL", keys.last),)
     archive = keys.hour(previous)
@@ -113,7 +129,7 @@ def _archive(
 
 
 def _expire(key: bytes, history_hours: int) -> Command:
-    # Relative, so that a clock of ours that is wrong can't make the server drop the hour at once.
+    # Relative: with an absolute time, a wrong clock of ours could delete the hour at once.
     return (b"EXPIRE", key, (history_hours + 1) * HOUR_SECONDS)
 
 

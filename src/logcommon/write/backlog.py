@@ -12,7 +12,7 @@ import anyio
 
 from logcommon.exceptions import SpoolError
 from logcommon.runtime.atomic import Step
-from logcommon.runtime.threads import outlast, run_in_thread
+from logcommon.runtime.threads import run_in_thread, wait_shielded
 from logcommon.stats import Outcome
 from logcommon.write.batch import BATCH_SIZE, Batch, calls_of
 from logcommon.write.buffer import Buffer
@@ -42,9 +42,9 @@ class Backlog:
         self._disk = anyio.Lock()
         self._batches: deque[Batch] = deque()
         self._last_number = self._last_settled = self._edition = 0
-        self.session = secrets.token_hex(8)
+        self.session: str = secrets.token_hex(8)
         """Tells what this client sends from what others send under the same producer."""
-        self.sessions = {self.session}
+        self.sessions: set[str] = {self.session}
         """Those that may have sent these batches: this one, and those that had the spool before."""
         self._producer = self._new_producer()
         if spool is not None:
@@ -119,7 +119,7 @@ class Backlog:
 
         leaving = asyncio.create_task(self._close_spool(self._spool))
         try:
-            await outlast(leaving)
+            await wait_shielded(leaving)
         finally:
             if leaving.result():
                 self._reporter.add(self._batches.clear, spooled=self.calls)

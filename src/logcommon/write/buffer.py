@@ -7,7 +7,6 @@ calls.
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, MutableSequence, Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from logcommon.model import (
     plain_text,
 )
 from logcommon.runtime.atomic import Step, read_atomically
+from logcommon.runtime.reentrancy import ReentrancyGuard
 from logcommon.settings import Settings
 from logcommon.write.batch import Batch
 from logcommon.write.fold import ENTRY_BYTES, OVERFLOW
@@ -63,7 +63,7 @@ class Buffer:
         self._settings = settings
         self._clock = settings.clock if settings.clock is time.time else _checked(settings.clock)
         self._redact = settings.redact
-        self._redacting = _Redacting()
+        self._redacting = ReentrancyGuard()
         self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
         longest = settings.max_message_bytes + ENTRY_BYTES
         self._most_entries = settings.max_pending_bytes // longest
@@ -132,6 +132,11 @@ class Buffer:
             self._fold_one(tally)
         if self._wake_requests:
             self._wake_writer()
+
+    @property
+    def settings(self) -> Settings:
+        """The bounds and the clock."""
+        return self._settings
 
     def destination(self, name: str, severity: Severity) -> Destination:
         """Return the destination in which an accepted call with these arguments is counted."""
@@ -207,17 +212,19 @@ class Buffer:
     def _redacted(self, message: str) -> str:
         if self._redact is None:
             return message
-        if self._redacting.lock.locked():
+        thread = self._redacting.thread
+        if thread.is_inside:
             return "<not logged: redact logged it>"  # it would recurse for ever
 
         longest = _READ_BY_REDACT * self._settings.max_message_bytes
         cut_mark = CUT_MARK if len(message) > longest else ""
-        # `with` releases the lock even if a signal handler raises here: it enters and exits in C.
-        with self._redacting.lock:
-            try:
-                return plain_text(str(self._redact(message[:longest]))) + cut_mark
-            except Exception as error:  # noqa: BLE001  # a call must not raise because a hook does
-                return f"<not logged: redact raised {type(error).__name__}>"
+        try:
+            thread.is_inside = True
+            return plain_text(str(self._redact(message[:longest]))) + cut_mark
+        except Exception as error:  # noqa: BLE001  # a call must not raise because a hook does
+            return f"<not logged: redact raised {type(error).__name__}>"
+        finally:
+            thread.is_inside = False
 
     def _wake_writer(self) -> None:
         # Removed last: if a signal handler raises before that, the next put wakes the writer.
@@ -274,13 +281,6 @@ class Buffer:
 def _checked(clock: Clock) -> Clock:
     """Return a clock that raises InvalidArgumentError if `clock` returns no valid time."""
     return lambda: checked_time(clock())
-
-
-class _Redacting(threading.local):
-    """A lock of each thread, held while it redacts."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
 
 
 def _wake_nobody() -> None:

@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from logcommon.exceptions import ClusterUnsupportedError
-from logcommon.messages.origin import type_and_place
+from logcommon.messages.origin import origin_of
 from logcommon.schema.commands import Reply
 from logcommon.schema.keys import marker_key
-from logcommon.server.connection import describe, is_of_a_cluster
+from logcommon.server.errors import describe, is_cluster_error
 from logcommon.settings import Settings
 from logcommon.stats import Outcome
 from logcommon.write.batch import Batch
@@ -40,7 +40,7 @@ class _BuildError(Exception):
     """No transaction could be built, so nothing was sent."""
 
     def __init__(self, watched: Watched, cause: Exception) -> None:
-        super().__init__(type_and_place(cause))
+        super().__init__(origin_of(cause))
         self.watched = watched
 
 
@@ -107,7 +107,7 @@ class Committer:
             except Exception as error:  # noqa: BLE001  # whatever it was, the marker tells
                 await self._connection.disconnect()
                 self._report(commit, error)
-                if is_of_a_cluster(error):
+                if is_cluster_error(error):
                     raise ClusterUnsupportedError(describe(error)) from None
                 await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE)

@@ -107,7 +107,7 @@ class History:
         self._held: deque[_Held] = deque()
         self._summaries: deque[Summary] = deque()
         self._last_unknown = 0  # the highest number that no longer has a summary
-        self.acknowledged_at = float("-inf")
+        self.acknowledged_at: float = float("-inf")
         """When the last commit was acknowledged."""
 
     def add(self, batches: Sequence[Batch], outcome: Outcome, now: float) -> None:

@@ -14,10 +14,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from logcommon.model import OTHER, Group, encode_message, hour_of
+from logcommon.model import HOUR_SECONDS, OTHER, Group, encode_message, hour_of
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import DestinationKeys, destination_keys
-from logcommon.schema.rotation import HOUR_SECONDS, Turn, first_hour_ahead, turn
+from logcommon.schema.rotation import HourPlan, first_hour_ahead, plan_hour
 from logcommon.write.batch import Batch, Entry
 from logcommon.write.watch import Watched, is_wrong_type
 
@@ -94,7 +94,7 @@ class Placement:
     group: Group
     keys: DestinationKeys
     messages: dict[str, int]
-    turn: Turn
+    plan: HourPlan
     capacity: int | None
     """How many more messages the set may take. None if the set has to be inspected first, to see
     which of these messages it has already."""
@@ -110,7 +110,7 @@ def place(batch: Batch, watched: Watched, history_hours: int, max_members: int) 
         if destination in watched.wrong_type:
             continue
         keys, messages = destination_keys(destination), batch.counts[group]
-        needed = turn(keys, states[destination], hour, history_hours)
+        needed = plan_hour(keys, states[destination], hour, history_hours)
         states[destination] = needed.state
         members = watched.members[destination]
         capacity = _capacity(needed, keys, members, len(messages), max_members)
@@ -120,9 +120,9 @@ def place(batch: Batch, watched: Watched, history_hours: int, max_members: int) 
 
 
 def _capacity(
-    needed: Turn, keys: DestinationKeys, members: int, wanted: int, max_members: int
+    needed: HourPlan, keys: DestinationKeys, members: int, wanted: int, max_members: int
 ) -> int | None:
-    if needed.fresh or needed.target is None:
+    if needed.is_empty or needed.target is None:
         return max_members
     capacity = max_members - members
     return capacity if needed.target == keys.current and capacity >= wanted else None
@@ -130,7 +130,7 @@ def _capacity(
 
 def inspect_commands(placement: Placement) -> list[Command]:
     """Return the commands that read the size of a set, and which of the messages it has."""
-    target = placement.turn.target
+    target = placement.plan.target
     assert target is not None  # noqa: S101  # `_capacity` is None only if there is a target
     return [
         (b"ZCARD", target),

@@ -48,14 +48,16 @@ class Spool:
         self._last_settled = contents.settled
         self._has_copy = bool(contents.copy)
         self._has_session = False
-        self.producer = contents.producer or uuid.uuid4().hex
-        self.session = secrets.token_hex(8)
+        self.producer: str = contents.producer or uuid.uuid4().hex
+        self.session: str = secrets.token_hex(8)
         """Tells what this client sends from what one with a copy of the file sends."""
-        self.sessions = contents.sessions | {self.session}
+        self.sessions: set[str] = contents.sessions | {self.session}
         """This one, and those that may have sent what was found."""
-        self.last_number = contents.last_number
+        self.last_number: int = contents.last_number
         """The last number that a batch on disk was given."""
-        self.found = [batch for _, batch in sorted(contents.batches.items())] + contents.copy
+        self.found: list[Batch] = [
+            batch for _, batch in sorted(contents.batches.items())
+        ] + contents.copy
         """What was in the file: batches, and then the copy of what was in the buffer."""
         self.damage: Damage | None = None
 

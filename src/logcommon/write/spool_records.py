@@ -156,29 +156,33 @@ class _Line:
 
     def __init__(self, text: bytes) -> None:
         self.kind: Kind | None = None
-        self.settled = 0
-        self.text = ""
+        self.settled: int = 0
+        self.text: str = ""
         expected: list[tuple[int, int]] = []
 
         is_first, *rest = text.rstrip(b"\n").split(b"\t")
         parts = rest if is_first == MAGIC else [is_first, *rest]
         values = [_decode_part(part) for part in parts]
         heads = [each for each in values if each is not None and len(each) == _HEAD_LENGTH]
-        self.batches = [_batch(each) for each in values if each and len(each) == _BATCH_LENGTH]
+        self.batches: list[Batch] = [
+            _batch(each) for each in values if each and len(each) == _BATCH_LENGTH
+        ]
         if heads:
             self.kind, self.settled, expected, self.text = heads[0]
 
         read = {batch.number for batch in self.batches}
-        self.lost = {number: calls for number, calls in expected if number not in read}
-        self.last_number = max([*read, *self.lost], default=0)
-        self.is_damaged_in_form = (
+        self.lost: dict[int, int] = {
+            number: calls for number, calls in expected if number not in read
+        }
+        self.last_number: int = max([*read, *self.lost], default=0)
+        self.is_damaged_in_form: bool = (
             len(heads) != 1
             or len(values) != 1 + len(expected)
             or values[0] is not heads[0]
             or (is_first == MAGIC) != (self.kind == "spool")
             or not text.endswith(b"\n")
         )
-        self.is_damaged = self.is_damaged_in_form or bool(self.lost) or None in values
+        self.is_damaged: bool = self.is_damaged_in_form or bool(self.lost) or None in values
 
 
 def _encode_part(values: Sequence[object]) -> bytes:

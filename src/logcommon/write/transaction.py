@@ -60,7 +60,7 @@ class Transaction:
 
     def count(self, placement: Placement, messages: dict[str, int]) -> None:
         """Append the commands that count `messages`, after the rotation if one is due."""
-        needed, group = placement.turn, placement.group
+        needed, group = placement.plan, placement.group
         if needed.target is None:
             self._too_late[group] = sum(messages.values())
             return

@@ -9,7 +9,8 @@ from flask import Flask, Response
 from logcommon.integrations.wsgi import CommonLogMiddleware
 
 app = Flask(__name__)
-app.wsgi_app = CommonLogMiddleware(app.wsgi_app, service=SERVICE, **COUNTING)
+wsgi_app = CommonLogMiddleware(app.wsgi_app, service=SERVICE, **COUNTING)
+app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # as Flask's documentation has it
 
 
 @app.get("/orders/<int:number>")

@@ -1,4 +1,4 @@
-"""A shop on Starlette, and the same in an application that does not pass the lifespan on."""
+"""A shop on Starlette, and one in an application that doesn't pass the lifespan on."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator

@@ -1,0 +1,67 @@
+"""Several destinations at once: which are asked for, and their rows in one order. No I/O."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
+
+from logcommon.model import (
+    STANDARD_SEVERITIES,
+    CommonRow,
+    Destination,
+    RecentRow,
+    Severity,
+    severity_name,
+)
+
+
+def named_destinations(name: str | None, severity: Severity | None) -> set[Destination]:
+    """Return the destinations that the arguments name, registered or not; none without a name.
+
+    The book's functions register nothing, so a name alone stands for the standard severities too.
+
+    Raises:
+        InvalidArgumentError: The name or the severity can't be used.
+
+    """
+    if name is None:
+        return set()
+    severities = STANDARD_SEVERITIES if severity is None else (severity,)
+    return {Destination.of(name, each) for each in severities}
+
+
+def matching(
+    destinations: Iterable[Destination], name: str | None, severity: Severity | None
+) -> set[Destination]:
+    """Return the destinations with this name and this severity; None matches all."""
+    wanted = None if severity is None else severity_name(severity)
+    return {
+        each
+        for each in destinations
+        if name in (None, each.name) and wanted in (None, each.severity)
+    }
+
+
+def merge_common(found: Iterable[Sequence[CommonRow]], n: int) -> list[CommonRow]:
+    """Return the `n` most common rows; equally common ones in the order of destinations."""
+    rows = chain.from_iterable(found)
+    return sorted(rows, key=lambda row: row.count, reverse=True)[:n]
+
+
+def merge_recent(found: Iterable[Sequence[RecentRow]], n: int) -> list[RecentRow]:
+    """Return the `n` newest rows; those without a time come last.
+
+    Times are whole seconds. Within a second destinations take turns, so that each is seen, and the
+    rows of each stay in the order of its recent log.
+    """
+    placed = [(row, position) for rows in found for position, row in enumerate(rows)]
+    placed.sort(key=lambda each: (_seconds(each[0]), -each[1]), reverse=True)
+    return [row for row, _ in placed[:n]]
+
+
+def merge_hours(found: Iterable[Iterable[datetime]]) -> list[datetime]:
+    """Return the hours that any destination has, newest first."""
+    return sorted(set(chain.from_iterable(found)), reverse=True)
+
+
+def _seconds(row: RecentRow) -> float:
+    return row.time.timestamp() if row.time else float("-inf")

@@ -1,0 +1,156 @@
+"""What Redis is asked about one destination, and the rows that its replies become. No I/O.
+
+Other programs may write to the same keys in ways of their own, so nothing here trusts a reply.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from logcommon.exceptions import ServerRefusedError
+from logcommon.model import (
+    FIRST_HOUR,
+    CommonRow,
+    Destination,
+    Hour,
+    RecentRow,
+    hour_start,
+    parse_recent,
+)
+from logcommon.schema.commands import Command, Reply
+from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys, parse_registered
+from logcommon.schema.rotation import HourState
+
+_LARGEST_COUNT = 2**53
+"""Above this, adding 1 to a score no longer changes it."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[_T]):
+    """The commands of one transaction, and the function that parses their replies.
+
+    `parse` raises ServerRefusedError if a key holds something else than ours do.
+    """
+
+    commands: tuple[Command, ...]
+    parse: Callable[[Sequence[Reply]], _T]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldHours:
+    """The hours of a destination that have counts, and the state in which they were found."""
+
+    state: HourState
+    hours: list[datetime]
+    """Newest first."""
+
+
+def registry_query() -> Query[list[Destination]]:
+    """Return the query for every registered destination, in order."""
+
+    def parse(replies: Sequence[Reply]) -> list[Destination]:
+        (members,) = replies
+        return sorted(filter(None, map(parse_registered, members)))
+
+    return Query(((b"SMEMBERS", REGISTRY),), parse)
+
+
+def top_query(destination: Destination, n: int, hour: Hour) -> Query[list[CommonRow]]:
+    """Return the query for the `n` most common messages of an hour, most common first."""
+    keys = destination_keys(destination)
+    sets = (keys.current, keys.last, keys.hour(hour))
+    ranges = ((b"ZREVRANGE", key, 0, n - 1, b"WITHSCORES") for key in sets)
+
+    def parse(replies: Sequence[Reply]) -> list[CommonRow]:
+        values, found, current, last, archived = replies
+        state = _parse_state(keys, values, found)
+
+        # Only `:start` and `:pstart` tell which hours the first two sets hold.
+        if hour == state.start:
+            members = current
+        elif hour == state.previous:
+            members = last
+        else:
+            members = archived
+
+        return [
+            CommonRow(_parse_count(score), _text(member), destination)
+            for member, score in _pairs(members)
+        ]
+
+    return Query((*_state_commands(keys), *ranges), parse)
+
+
+def recent_query(destination: Destination, n: int) -> Query[list[RecentRow]]:
+    """Return the query for the `n` newest entries, newest first."""
+    keys = destination_keys(destination)
+
+    def parse(replies: Sequence[Reply]) -> list[RecentRow]:
+        (entries,) = replies
+        return [RecentRow(*parse_recent(_text(entry)), destination) for entry in entries]
+
+    return Query(((b"LRANGE", keys.recent, 0, n - 1),), parse)
+
+
+def hours_query(
+    destination: Destination, assumed: HourState, history_hours: int
+) -> Query[HeldHours]:
+    """Return the query for the hours that have counts.
+
+    The keys of hours older than `:last` depend on the state. If the state in the answer is not the
+    one `assumed`, some of them may be missing: ask again with that state.
+    """
+    keys = destination_keys(destination)
+    older = _older_hours(assumed, history_hours)
+    sets = (keys.current, keys.last, *map(keys.hour, older))
+
+    def parse(replies: Sequence[Reply]) -> HeldHours:
+        values, found, *exist = replies
+        state = _parse_state(keys, values, found)
+        hours = (state.start, state.previous, *older)
+        held = {
+            hour for hour, exists in zip(hours, exist, strict=True) if exists and hour is not None
+        }
+        return HeldHours(state, [hour_start(hour) for hour in sorted(held, reverse=True)])
+
+    return Query((*_state_commands(keys), *((b"EXISTS", key) for key in sets)), parse)
+
+
+def _older_hours(state: HourState, history_hours: int) -> Sequence[Hour]:
+    if state.previous is None:
+        return ()
+    oldest = max(state.previous - history_hours, FIRST_HOUR)
+    return range(state.previous - 1, oldest - 1, -1)
+
+
+def _state_commands(keys: DestinationKeys) -> tuple[Command, Command]:
+    # MGET returns nil for a key of the wrong type; EXISTS tells that from a missing one.
+    both = (keys.start, keys.previous_start)
+    return (b"MGET", *both), (b"EXISTS", *both)
+
+
+def _parse_state(keys: DestinationKeys, values: Sequence[bytes | None], found: int) -> HourState:
+    if found > sum(value is not None for value in values):
+        names = " or ".join(_text(key) for key in (keys.start, keys.previous_start))
+        raise ServerRefusedError(f"{names} is not a string, so it can't be read: delete it")
+    return HourState.read(*values)
+
+
+def _parse_count(score: float) -> int:
+    """Return a score as a count; an infinite one as the largest that Redis counts exactly."""
+    return int(score) if math.isfinite(score) else int(math.copysign(_LARGEST_COUNT, score))
+
+
+def _pairs(members: Reply) -> Iterable[tuple[bytes, Reply]]:
+    """Return (member, score), which RESP3 sends as pairs and RESP2 as one flat list."""
+    if members and isinstance(members[0], bytes):
+        return zip(members[::2], map(float, members[1::2]), strict=True)
+    return [(member, score) for member, score in members]
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")

@@ -1,0 +1,284 @@
+"""For the tests of applications that use this package.
+
+```python
+import logcommon
+from logcommon.testing import capture
+
+
+def sell() -> None:  # what is tested
+    with logcommon.background("redis://localhost:6379/0") as log:
+        log.log_common_nowait("shop", "order taken")
+
+
+with capture() as captured:
+    sell()
+
+assert captured.counts == {("shop", "info", "order taken"): 1}
+```
+
+With pytest, the fixture `logcommon_capture` does the same for a test.
+"""
+
+import contextlib
+import heapq
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
+
+from logcommon.client import CommonLog, connect
+from logcommon.model import (
+    RECENT_LENGTH,
+    CommonRow,
+    Destination,
+    RecentRow,
+    Severity,
+    encode_message,
+    hour_of,
+    hour_start,
+)
+from logcommon.read.overview import matching, merge_common, merge_recent, named_destinations
+from logcommon.read.reader import Reader, hour_with, require_count
+from logcommon.settings import Settings
+from logcommon.write.batch import BATCH_SIZE, Batch, Entry
+from logcommon.write.buffer import Buffer
+
+__all__ = ["Captured", "capture", "fake_client"]
+
+
+@contextlib.contextmanager
+def capture() -> Iterator["Captured"]:
+    """Keep what is logged in memory instead of writing it to Redis.
+
+    Inside, whatever any client of this process logs is captured: the clients of `connect` and
+    `background`, and those that integrations make of a URL, whether they were made before or are
+    made inside, opened or not. What they read is what was captured. Nothing is sent to Redis, so no
+    server has to run; awaited calls and `flush` return at once.
+
+    Messages are redacted and cut, bounds are kept and bad arguments raise as in production. Calls
+    to a client that was closed are dropped. The `stats` of a client don't include what is captured.
+    Captures can be nested; the innermost one counts.
+    """
+    captured = Captured()
+    with _LOCK:
+        if not _CAPTURES:
+            _patch()
+        _CAPTURES.append(captured)
+    try:
+        yield captured
+    finally:
+        with _LOCK:
+            _CAPTURES.remove(captured)
+            if not _CAPTURES:
+                _restore()
+
+
+def fake_client(**settings: Any) -> CommonLog:
+    """Return a client of an empty Redis of its own, imitated by fakeredis.
+
+    Use it if a test looks into Redis. For what the application logged, `capture` is enough.
+
+    Args:
+        settings: Keyword arguments of `connect`.
+
+    Raises:
+        ImportError: fakeredis is not installed.
+        InvalidArgumentError: A setting can't be used.
+
+    """
+    try:
+        from fakeredis import FakeAsyncRedis, FakeServer
+    except ModuleNotFoundError as missing:
+        if missing.name != "fakeredis":
+            raise
+        raise ImportError(
+            "fakeredis is not installed: pip install fakeredis", name="fakeredis"
+        ) from missing
+    return connect(FakeAsyncRedis(server=FakeServer()), **settings)
+
+
+class Captured:
+    """What was logged inside `capture`, by any thread and in any event loop of this process.
+
+    A call is in it as soon as it has returned. It can still be read after the capture.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[Buffer, Buffer] = {}
+        self.log: CommonLog = connect()
+        """A client to pass to whatever takes one, as in `CommonLogHandler(captured.log)`. If it
+        needs settings, pass what `connect` returns instead."""
+
+    def __repr__(self) -> str:
+        return f"<logcommon.testing.Captured {dict(self.counts)}>"
+
+    @property
+    def counts(self) -> Counter[tuple[str, str, str]]:
+        """How often each message was logged, by (service, severity, message), in all hours.
+
+        It is flat, so that one line checks one message, and a plain dictionary checks all of them:
+
+            assert captured.counts["shop", "error", "payment declined"] == 1
+            assert captured.counts == {("shop", "error", "payment declined"): 1}
+
+        The count of what was not logged is 0.
+        """
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for destination, messages in self.counts_by_hour().items():
+            for message, count in messages.items():
+                counts[(*destination[0], message)] += count
+        return counts
+
+    @property
+    def recent(self) -> dict[tuple[str, str], list[str]]:
+        """The newest messages by (service, severity), newest first; 100 of each at most."""
+        return {
+            (name, severity): [message for message, _ in entries]
+            for (name, severity), entries in self.newest_entries().items()
+        }
+
+    def clear(self) -> None:
+        """Forget what was logged so far."""
+        self._buffers.clear()
+
+    def counts_by_hour(self) -> dict[tuple[Destination, int], Counter[str]]:
+        """Return the counts of each destination and hour; messages are as Redis would have them."""
+        counts: dict[tuple[Destination, int], Counter[str]] = {}
+        for batch in self._batches():
+            for group, messages in batch.counts.items():
+                stored = {_as_stored(message): count for message, count in messages.items()}
+                counts.setdefault(group, Counter()).update(stored)
+        return counts
+
+    def newest_entries(self) -> dict[Destination, list[Entry]]:
+        """Return the (message, seconds since the epoch) of recent logs, newest first."""
+        recents: dict[Destination, list[list[Entry]]] = {}
+        for batch in self._batches():
+            for destination, recent in batch.recent.items():
+                stored = [(_as_stored(message), seconds) for message, seconds in recent]
+                recents.setdefault(destination, []).append(stored)
+        return {
+            destination: list(heapq.merge(*found, key=itemgetter(1)))[: -RECENT_LENGTH - 1 : -1]
+            for destination, found in recents.items()
+        }
+
+    def buffer_for(self, buffer: Buffer) -> Buffer:
+        """Return the buffer that accepts entries in place of a client's, by the same settings."""
+        found = self._buffers.get(buffer)
+        if found is None:
+            found = self._buffers.setdefault(buffer, Buffer(buffer.settings))  # atomic
+        return found
+
+    def _batches(self) -> list[Batch]:
+        return [batch for each in list(self._buffers.values()) for batch in each.copy(BATCH_SIZE)]
+
+
+def _as_stored(message: str) -> str:
+    return encode_message(message).decode()
+
+
+class _CapturedReader:
+    """Reads what was captured, as `Reader` reads Redis."""
+
+    def __init__(self, captured: Captured, settings: Settings) -> None:
+        self._captured = captured
+        self._settings = settings
+
+    def top(
+        self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
+    ) -> list[CommonRow]:
+        require_count(n)
+        wanted = hour_of(self._settings.clock()) if hour is None else hour_with(hour)
+
+        counts = self._captured.counts_by_hour()
+        chosen = self._choose(name, severity)
+        rows = [
+            CommonRow(count, message, destination)
+            for (destination, hour), messages in counts.items()
+            for message, count in messages.items()
+            if hour == wanted and destination in chosen
+        ]
+        return merge_common([sorted(rows, key=_redis_order, reverse=True)], n)
+
+    def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
+        require_count(n)
+        chosen = self._choose(name, severity)
+        rows = [
+            [
+                RecentRow(datetime.fromtimestamp(int(at), UTC), message, each)
+                for message, at in found
+            ]
+            for each, found in sorted(self._captured.newest_entries().items())
+            if each in chosen
+        ]
+        return merge_recent(rows, n)
+
+    def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
+        chosen = self._choose(name, severity)
+        hours = {hour for each, hour in self._captured.counts_by_hour() if each in chosen}
+        return [hour_start(hour) for hour in sorted(hours, reverse=True)]
+
+    def hours_by_destination(self) -> dict[Destination, list[datetime]]:
+        return {each: self.hours(*each) for each in self.destinations()}
+
+    def destinations(self) -> list[Destination]:
+        counted = {destination for destination, _ in self._captured.counts_by_hour()}
+        return sorted(counted | self._captured.newest_entries().keys())
+
+    def _choose(self, name: str | None, severity: Severity | None) -> set[Destination]:
+        named = named_destinations(name, severity)
+        return named | matching(self.destinations(), name, severity)
+
+
+def _redis_order(row: CommonRow) -> tuple[int, bytes]:
+    return row.count, row.message.encode()
+
+
+# Clients are made and opened in many ways, and used from many threads and event loops. All of them
+# accept entries through a Buffer and read through a Reader. So while there is a capture, it takes
+# the place of these methods.
+
+_CAPTURES: list[Captured] = []
+"""The innermost last."""
+
+_LOCK = threading.Lock()
+_ACCEPTING = ("put", "put_recent")
+_READING = ("top", "recent", "hours", "hours_by_destination", "destinations")
+_ORIGINALS: dict[tuple[type, str], Callable[..., Any]] = {}
+
+
+def _patch() -> None:
+    for patched, names, replacement in (
+        (Buffer, _ACCEPTING, _accepting),
+        (Reader, _READING, _reading),
+    ):
+        for name in names:
+            original = _ORIGINALS[patched, name] = vars(patched)[name]
+            setattr(patched, name, replacement(original, name))
+
+
+def _restore() -> None:
+    for (patched, name), original in _ORIGINALS.items():
+        setattr(patched, name, original)
+
+
+def _accepting(original: Callable[..., Any], _: str) -> Callable[..., Any]:
+    def accept(buffer: Buffer, *arguments: Any, **options: Any) -> Any:
+        captures = _CAPTURES[-1:]  # none, if the last one ends in another thread
+        if captures and not buffer.is_closed:
+            buffer = captures[0].buffer_for(buffer)
+        return original(buffer, *arguments, **options)
+
+    return accept
+
+
+def _reading(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    async def read(reader: Reader, *arguments: Any) -> Any:
+        captures = _CAPTURES[-1:]
+        if not captures:
+            return await original(reader, *arguments)
+        return getattr(_CapturedReader(captures[0], reader.settings), name)(*arguments)
+
+    return read
