@@ -1,5 +1,6 @@
 """A client in a thread of its own: when the thread starts, and how it ends with the program."""
 
+import _thread
 import asyncio
 import gc
 import json
@@ -25,6 +26,7 @@ from logcommon.background import BackgroundLog, log_for
 from logcommon.runtime import ending, keeper
 from logcommon.server.embedded import EmbeddedServer
 from support.fork import in_child
+from support.inside import writer_of
 from support.layout import read_counts, total
 from support.unmeasured import unmeasured
 from support.until import until
@@ -74,6 +76,23 @@ async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redi
     log.close()
     assert (log.stats.calls, log.stats.counted, log.stats.connects) == (2, 2, 1)
     assert await total(valkey) == 2
+
+
+async def test_recent_entries_are_written_by_the_same_thread(
+    log: BackgroundLog, valkey: Redis
+) -> None:
+    """Once there is a thread, an entry for the recent log alone starts no other."""
+    log.log_recent_nowait("api", "first")
+    await until(lambda: log._is_attended)
+    (thread,) = threads()
+    log.log_recent_nowait("api", "second")
+    assert threads() == [thread]
+
+    log.close()
+    assert [entry.split()[-1] for entry in await valkey.lrange("recent:api:info", 0, -1)] == [
+        b"second",
+        b"first",
+    ]
 
 
 async def test_fifty_threads_start_one(log: BackgroundLog, valkey: Redis) -> None:
@@ -401,6 +420,32 @@ async def test_flush_while_redis_is_away() -> None:
     assert log.stats.pending == 1
     log.close()
     assert log.stats.dropped_unwritten == 1
+
+
+async def test_a_close_during_a_flush() -> None:
+    """If another thread closes the client and Redis has not answered by then, flush is False."""
+    results: list[bool] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        log = BackgroundLog(url, {"drain_timeout": 0})
+        log.log_common_nowait("api", "m")
+        flushing = threading.Thread(target=lambda: results.append(log.flush(60)))
+        flushing.start()
+        await until(lambda: log._log.is_open and bool(writer_of(log._log)._waiters))
+
+        log.close()
+        flushing.join()
+
+    assert (log.stats.dropped_unwritten, log.stats.pending) == (1, 0)
+    assert results == [False]
+    assert not threads()
+
+
+def test_a_read_without_a_thread(log: BackgroundLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that can't be opened is an error at once, instead of a wait without end."""
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    with pytest.raises(logcommon.ClientClosedError, match="can't be opened"):
+        log.top("api")
 
 
 def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:
