@@ -289,6 +289,39 @@ def test_a_call_in_the_middle_of_a_close_is_not_forgotten(
     assert (log.stats.counted, threads()) == (2, [])
 
 
+async def test_a_call_while_the_process_is_ending(
+    log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It returns when Redis has the entry, and leaves no thread: nothing may run after it."""
+    monkeypatch.setattr(ending, "must_write_at_once", lambda: True)
+    for calls in (1, 2):
+        log.log_common_nowait("api", "m")
+        assert (await total(valkey), threads()) == (calls, [])
+
+
+def test_calls_while_the_process_is_ending_and_redis_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the first call waits for Redis; the others would delay the end of the process."""
+    monkeypatch.setattr(ending, "must_write_at_once", lambda: True)
+    log = BackgroundLog("redis://127.0.0.1:1", {"drain_timeout": 0.01})
+    waits: list[float] = []
+    close = log._keepers.close
+
+    def noted(timeout: float) -> None:
+        waits.append(timeout)
+        close(timeout)
+
+    monkeypatch.setattr(log._keepers, "close", noted)
+    for _ in range(3):
+        log.log_common_nowait("api", "m")
+
+    assert log.stats.dropped_unwritten == 3
+    assert waits[0] == 0.01
+    assert set(waits[1:]) == {0.0}
+    assert not threads()
+
+
 class Interrupted(BaseException):
     """Raised by a signal handler, like a time limit of a task queue."""
 
@@ -407,6 +440,9 @@ async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
         assert [row.message for row in log.recent("api")] == ["recent", "m"]
         assert log.destinations() == [logcommon.Destination("api", "info")]
         assert len(log.hours("api")) == 1
+        assert log.hours_by_destination() == {
+            logcommon.Destination("api", "info"): log.hours("api")
+        }
         assert log.flush(0)
     assert not threads()
     assert await total(valkey) == 1
