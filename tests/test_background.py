@@ -448,6 +448,17 @@ async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
     assert await total(valkey) == 1
 
 
+async def test_flush_from_an_event_loop(log: BackgroundLog, valkey: Redis) -> None:
+    """It waits without blocking until Redis has all entries; without entries, it starts nothing."""
+    await log.flush_async()
+    assert not threads()
+
+    for calls in (1, 2):
+        log.log_common_nowait("api", "m")
+        await log.flush_async()
+        assert await total(valkey) == calls
+
+
 async def test_flush_while_redis_is_away() -> None:
     """It returns False when time runs out, and the entries are kept."""
     log = BackgroundLog("redis://127.0.0.1:1", {"drain_timeout": 0})
