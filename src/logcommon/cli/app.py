@@ -67,7 +67,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         show_warnings()
         code = cli.main(arguments, prog_name="logcommon", standalone_mode=False)
         sys.stdout.flush()
-    except (click.Abort, SignalledError) as error:
+    except (click.Abort, KeyboardInterrupt) as error:
         # Before a command begins, click turns a SignalledError into an Abort.
         number = getattr(error.__cause__ or error, "signal", signal.SIGINT)
         return ExitCode.SIGNALLED + number
