@@ -7,7 +7,7 @@ from pathlib import Path
 
 from logcommon.server.directory import open_private
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch - Windows has no `flock`
     import fcntl
 
 _INTERVAL = 0.01
