@@ -1,5 +1,6 @@
 """A client in a thread of its own: when the thread starts, and how it ends with the program."""
 
+import _thread
 import asyncio
 import gc
 import json
@@ -25,6 +26,7 @@ from logcommon.background import BackgroundLog, log_for
 from logcommon.runtime import ending, keeper
 from logcommon.server.embedded import EmbeddedServer
 from support.fork import in_child
+from support.inside import writer_of
 from support.layout import read_counts, total
 from support.unmeasured import unmeasured
 from support.until import until
@@ -74,6 +76,23 @@ async def test_the_first_call_starts_one_thread(log: BackgroundLog, valkey: Redi
     log.close()
     assert (log.stats.calls, log.stats.counted, log.stats.connects) == (2, 2, 1)
     assert await total(valkey) == 2
+
+
+async def test_recent_entries_are_written_by_the_same_thread(
+    log: BackgroundLog, valkey: Redis
+) -> None:
+    """Once there is a thread, an entry for the recent log alone starts no other."""
+    log.log_recent_nowait("api", "first")
+    await until(lambda: log._is_attended)
+    (thread,) = threads()
+    log.log_recent_nowait("api", "second")
+    assert threads() == [thread]
+
+    log.close()
+    assert [entry.split()[-1] for entry in await valkey.lrange("recent:api:info", 0, -1)] == [
+        b"second",
+        b"first",
+    ]
 
 
 async def test_fifty_threads_start_one(log: BackgroundLog, valkey: Redis) -> None:
@@ -270,6 +289,39 @@ def test_a_call_in_the_middle_of_a_close_is_not_forgotten(
     assert (log.stats.counted, threads()) == (2, [])
 
 
+async def test_a_call_while_the_process_is_ending(
+    log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It returns when Redis has the entry, and leaves no thread: nothing may run after it."""
+    monkeypatch.setattr(ending, "must_write_at_once", lambda: True)
+    for calls in (1, 2):
+        log.log_common_nowait("api", "m")
+        assert (await total(valkey), threads()) == (calls, [])
+
+
+def test_calls_while_the_process_is_ending_and_redis_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the first call waits for Redis; the others would delay the end of the process."""
+    monkeypatch.setattr(ending, "must_write_at_once", lambda: True)
+    log = BackgroundLog("redis://127.0.0.1:1", {"drain_timeout": 0.01})
+    waits: list[float] = []
+    close = log._keepers.close
+
+    def noted(timeout: float) -> None:
+        waits.append(timeout)
+        close(timeout)
+
+    monkeypatch.setattr(log._keepers, "close", noted)
+    for _ in range(3):
+        log.log_common_nowait("api", "m")
+
+    assert log.stats.dropped_unwritten == 3
+    assert waits[0] == 0.01
+    assert set(waits[1:]) == {0.0}
+    assert not threads()
+
+
 class Interrupted(BaseException):
     """Raised by a signal handler, like a time limit of a task queue."""
 
@@ -388,9 +440,23 @@ async def test_as_a_context_manager(valkey_url: str, valkey: Redis) -> None:
         assert [row.message for row in log.recent("api")] == ["recent", "m"]
         assert log.destinations() == [logcommon.Destination("api", "info")]
         assert len(log.hours("api")) == 1
+        assert log.hours_by_destination() == {
+            logcommon.Destination("api", "info"): log.hours("api")
+        }
         assert log.flush(0)
     assert not threads()
     assert await total(valkey) == 1
+
+
+async def test_flush_from_an_event_loop(log: BackgroundLog, valkey: Redis) -> None:
+    """It waits without blocking until Redis has all entries; without entries, it starts nothing."""
+    await log.flush_async()
+    assert not threads()
+
+    for calls in (1, 2):
+        log.log_common_nowait("api", "m")
+        await log.flush_async()
+        assert await total(valkey) == calls
 
 
 async def test_flush_while_redis_is_away() -> None:
@@ -401,6 +467,32 @@ async def test_flush_while_redis_is_away() -> None:
     assert log.stats.pending == 1
     log.close()
     assert log.stats.dropped_unwritten == 1
+
+
+async def test_a_close_during_a_flush() -> None:
+    """If another thread closes the client and Redis has not answered by then, flush is False."""
+    results: list[bool] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        log = BackgroundLog(url, {"drain_timeout": 0})
+        log.log_common_nowait("api", "m")
+        flushing = threading.Thread(target=lambda: results.append(log.flush(60)))
+        flushing.start()
+        await until(lambda: log._log.is_open and bool(writer_of(log._log)._waiters))
+
+        log.close()
+        flushing.join()
+
+    assert (log.stats.dropped_unwritten, log.stats.pending) == (1, 0)
+    assert results == [False]
+    assert not threads()
+
+
+def test_a_read_without_a_thread(log: BackgroundLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that can't be opened is an error at once, instead of a wait without end."""
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    with pytest.raises(logcommon.ClientClosedError, match="can't be opened"):
+        log.top("api")
 
 
 def test_a_client_of_the_wrong_kind(valkey_url: str) -> None:

@@ -281,6 +281,7 @@ async def read_all(log: logcommon.CommonLog, clock: HandClock) -> list[object]:
     return [
         *seen,
         await log.destinations(),
+        await log.hours_by_destination(),
     ]
 
 
@@ -403,6 +404,18 @@ async def test_a_thread_may_log_while_captures_begin_and_end(
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+async def test_a_read_may_begin_while_the_capture_ends(valkey_url: str) -> None:
+    """A method that was looked up during a capture reads Redis afterwards."""
+    async with logcommon.connect(valkey_url) as log:
+        await log.log_common("shop", "in Redis")
+        with capture():
+            top = Reader.top
+
+        assert log._session is not None
+        (row,) = await top(log._session.reader, "shop", "info", 10, None)
+        assert row.message == "in Redis"
+
+
 def test_a_forked_child_has_a_copy_of_the_capture() -> None:
     """What the child logs is captured there, and not in the parent."""
     log = logcommon.background(NOWHERE)
@@ -477,6 +490,16 @@ def test_without_fakeredis_an_error_says_what_to_install(monkeypatch: pytest.Mon
     """Only a fake client needs it."""
     monkeypatch.setitem(sys.modules, "fakeredis", None)
     with pytest.raises(ImportError, match="pip install fakeredis"):
+        fake_client()
+
+
+def test_a_fakeredis_that_is_broken_is_not_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If it lacks a module of its own, that is the error."""
+    monkeypatch.delitem(sys.modules, "fakeredis")
+    monkeypatch.setitem(sys.modules, "fakeredis.aioredis", None)
+    with pytest.raises(ModuleNotFoundError, match=r"fakeredis\.aioredis"):
         fake_client()
 
 

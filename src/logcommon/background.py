@@ -131,17 +131,19 @@ class BackgroundLog:
 
         """
         deadline = time.monotonic() + (self._drain_timeout if timeout is None else timeout)
+        before = _unwritten(self._log.stats)
 
         while self._log.stats.pending:
             try:
                 self._ask(self._log.flush, deadline)
+                break
             except NotWrittenError:  # another thread closed the client meanwhile
                 continue
             except (TimeoutError, ClientClosedError):
                 self._given_up_until = time.monotonic() + _GIVEN_UP_FOR
                 return False
-            return True
-        return True
+
+        return _unwritten(self._log.stats) == before
 
     @property
     def settings(self) -> Settings:
@@ -301,6 +303,11 @@ class BackgroundLog:
             with contextlib.suppress(ClientClosedError):  # another thread has just closed it
                 return keeper.call(work, deadline)
         raise ClientClosedError("the client can't be opened: the logger `logcommon` says why")
+
+
+def _unwritten(stats: Stats) -> int:
+    """Return how many entries a close could not write in time."""
+    return stats.dropped_unwritten + stats.spooled
 
 
 class _KeptLog(CommonLog):

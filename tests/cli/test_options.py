@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from logcommon.cli.options import resolve_hour
+from logcommon.cli.options import HourType, resolve_hour
 
 NOW = datetime(2026, 11, 23, 21, 10, 58, tzinfo=UTC)
 THIS_HOUR = datetime(2026, 11, 23, 21, tzinfo=UTC)
@@ -37,3 +37,8 @@ def test_an_hour_begins_in_utc() -> None:
     """The hour of a time is a UTC hour, even if hours in its zone begin at another minute."""
     india = timezone(timedelta(hours=5, minutes=30))
     assert resolve_hour("current", datetime(2026, 11, 24, 2, 45, tzinfo=india)) == THIS_HOUR
+
+
+def test_an_hour_that_is_given_as_a_time_is_kept() -> None:
+    """Click may convert a value twice: the default of an option, for instance."""
+    assert HourType().convert(THIS_HOUR, None, None) is THIS_HOUR

@@ -53,7 +53,7 @@ class Terminal:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.output = b""
         pid, self._terminal = pty.fork()
-        if pid == 0:  # pragma: no cover - another process
+        if pid == 0:
             url = f"embedded:{folder}/data"
             variables = environment(url) | {"TERM": "xterm"}
             os.execve(sys.executable, [*COMMAND, *arguments], variables)  # noqa: S606

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 
 from logcommon.cli.tables import (
     common_table,
@@ -66,6 +67,25 @@ def test_a_long_message_is_shown_by_its_beginning() -> None:
     rows = [CommonRow(1, "x" * 1000, DESTINATION), CommonRow(1, "y", DESTINATION)]
     console.print(common_table(console, rows, with_name=False))
     assert len(_text(console).splitlines()) < 10
+
+
+def test_no_line_ends_in_spaces() -> None:
+    """What pads a table is left out, and even a line of spaces alone is empty."""
+    console = _console(80)
+    table = Table("message", "age", box=None)
+    table.add_row("x", "1 h")
+    table.add_row("y", "")
+    table.add_row("  ", "")
+    print_titled(console, "Title", table)
+    lines = _text(console).splitlines()
+    assert [line.split() for line in lines] == [
+        ["Title"],
+        ["message", "age"],
+        ["x", "1", "h"],
+        ["y"],
+        [],
+    ]
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_times_of_another_day_have_their_date() -> None:

@@ -68,3 +68,9 @@ def test_a_service_that_cannot_be_a_name_is_an_error_at_once() -> None:
     """It raises when the middleware is made, not at each request."""
     with pytest.raises(InvalidArgumentError):
         RequestLog(logcommon.connect(), "", default_choice)
+
+
+def test_what_is_no_client_is_an_error_at_once() -> None:
+    """The error names the type, and nothing that may be secret."""
+    with pytest.raises(InvalidArgumentError, match=r"made by logcommon\.connect, not str$"):
+        RequestLog("redis://:secret@localhost", "shop", default_choice)  # type: ignore[arg-type]

@@ -100,6 +100,15 @@ def test_a_link_of_another_user_to_the_directory(directory: Path) -> None:
     refused(directory / "link", "belongs to another user")
 
 
+def test_a_directory_of_another_user_is_refused(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says whose it is, and to use another one."""
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    refused(directory, rf"belongs to another user \(uid {owner}\); use a directory of your own")
+
+
 @pytest.mark.parametrize("name", ["with a space", 'it\'s "quoted"', "q?a#b%20;c", "ünïcode"])
 def test_any_character_in_the_path(directory: Path, name: str) -> None:
     """The server and, through the URL, the client use the directory's exact name."""

@@ -61,15 +61,16 @@ for _command in (demo, ingest, top, recent, destinations):
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; an error is one line on stderr, no traceback."""
-    raise_on_signals()
-    _survive_narrow_encodings()
-    show_warnings()
-
     try:
+        raise_on_signals()
+        _survive_narrow_encodings()
+        show_warnings()
         code = cli.main(arguments, prog_name="logcommon", standalone_mode=False)
         sys.stdout.flush()
-    except (click.Abort, KeyboardInterrupt):
-        return ExitCode.SIGNALLED + signal.SIGINT
+    except (click.Abort, KeyboardInterrupt) as error:
+        # Before a command begins, click turns a SignalledError into an Abort.
+        number = getattr(error.__cause__ or error, "signal", signal.SIGINT)
+        return ExitCode.SIGNALLED + number
     except NoArgsIsHelpError as error:
         error.show()
         return ExitCode.USAGE

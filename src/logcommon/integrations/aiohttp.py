@@ -177,9 +177,10 @@ class _Counter:
         self, request: web.Request, began: float, response: web.StreamResponse
     ) -> None:
         """Count a response when it has been sent, at once if nothing can go wrong any more."""
-        if _is_sent_in_one_write(request, response):
-            self._count(request, "response", began, response.status, None)
-        elif (task := asyncio.current_task()) is not None:
+        is_sent = _is_sent_in_one_write(request, response)
+        if is_sent or (task := asyncio.current_task()) is None:
+            self._count(request, "response", began, _status(response), None)
+        else:
             task.add_done_callback(partial(self._count_sent, request, began, response))
 
     def count_error(self, request: web.Request, began: float, error: BaseException) -> None:

@@ -7,7 +7,7 @@ class _Thread:
     __slots__ = ("is_inside",)
 
     def __init__(self) -> None:
-        self.is_inside = False
+        self.is_inside: bool = False
 
 
 class ReentrancyGuard(threading.local):

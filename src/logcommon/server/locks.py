@@ -7,7 +7,7 @@ from pathlib import Path
 
 from logcommon.server.directory import open_private
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch - Windows has no `flock`
     import fcntl
 
 _INTERVAL = 0.01
@@ -29,7 +29,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = open_private(path)
+        self.descriptor: int = open_private(path)
 
     def acquire(self, timeout: float = 0, *, shared: bool = False) -> bool:
         """Take the lock, and return whether that succeeded in `timeout` seconds.

@@ -46,11 +46,6 @@ class Target:
             return self._given
         return without_credentials(self._given)
 
-    @property
-    def client(self) -> Redis | None:
-        """The caller's own client, if the target is one."""
-        return self._given if isinstance(self._given, Redis) else None
-
     async def open(self) -> Redis:
         """Return a client for the target; start the embedded server first, if it is one.
 

@@ -23,7 +23,7 @@ class Tally:
     __slots__ = ("common", "destination", "recent_only")
 
     def __init__(self, destination: Destination) -> None:
-        self.destination = destination
+        self.destination: Destination = destination
         self.common: list[Entry] = []
         self.recent_only: list[Entry] = []
 

@@ -37,8 +37,8 @@ class Progress:
         self._replays = Replays(settings, reporter)
         self._commit: Commit | None = None
         self._doubtful: Batch | None = None
-        self.producer = ""
-        self.acknowledged = Marker()
+        self.producer: str = ""
+        self.acknowledged: Marker = Marker()
         """The newest marker that Redis has acknowledged."""
 
     @property

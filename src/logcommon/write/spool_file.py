@@ -29,7 +29,7 @@ class SpoolFile:
         self._target = path
         self._lock: int | None = None
         self._file: int | None = None
-        self.size = 0
+        self.size: int = 0
         """Where the next record is written."""
 
     @property

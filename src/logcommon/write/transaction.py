@@ -172,7 +172,7 @@ class Plan:
         self._max_members = settings.max_members
         self._batch, self._moved = move_to_server_hour(batch, server_time, settings.max_clock_lead)
         self._placements = place(self._batch, watched, settings.history_hours, settings.max_members)
-        self.inspections = [
+        self.inspections: list[Command] = [
             command
             for placement in self._placements
             if placement.capacity is None

@@ -163,18 +163,25 @@ async def test_a_request_that_is_cancelled_while_its_client_waits(
         raise AssertionError
 
     inside = common_log_middleware(log, service="inside", slow_after=None)
-    app = app_of(waits=waits, fine=fine)
+
+    async def streams(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        return response
+
+    app = app_of(waits=waits, fine=fine, streams=streams)
     app.middlewares.extend([limited, inside])
     install(app, log)
     async with running(app) as client:
         assert (await client.get("/waits")).status == 504
         assert (await client.get("/fine?task")).status == 200
+        assert (await client.get("/streams?task")).status == 200
     assert await counted(valkey) == {
-        "info": Counter(["GET /fine 200"]),
+        "info": Counter(["GET /fine 200", "GET /streams 200"]),
         "error": Counter(["GET /waits 504"]),
     }
     assert await counted(valkey, "inside") == {
-        "info": Counter(["GET /fine 200"]),
+        "info": Counter(["GET /fine 200", "GET /streams 200"]),
         "error": Counter([f"GET /waits CancelledError at {place_of(waits, 1)}"]),
     }
 

@@ -127,6 +127,18 @@ async def test_a_stream_counts_when_it_is_closed(log: logcommon.CommonLog, valke
     assert await counted(log, valkey) == {"info": Counter({"GET /it 200": 1})}
 
 
+async def test_a_body_that_can_not_be_closed(log: logcommon.CommonLog, valkey: Redis) -> None:
+    """A `close` is optional: without one the response still counts when the server is done."""
+
+    def mapped(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        environ |= ROUTE
+        start_response("200 OK", [])
+        return map(bytes.lower, BODY)
+
+    assert server(mapped, log).ask("GET /") == b"ab"
+    assert await counted(log, valkey) == {"info": Counter({"GET /it 200": 1})}
+
+
 async def test_a_stream_that_is_closed_early_lost_its_client(
     log: logcommon.CommonLog, valkey: Redis
 ) -> None:
