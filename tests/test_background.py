@@ -52,7 +52,7 @@ async def not_in_a_hurry() -> None:
 @pytest.fixture
 def log(valkey_url: str) -> Iterator[BackgroundLog]:
     """A background client that writes only when it has to; closed at the end."""
-    log = BackgroundLog(valkey_url, {"linger": 3600})
+    log = BackgroundLog(valkey_url, {"linger": 3600, "drain_timeout": 60})
     yield log
     log.close()
     assert not threads()
