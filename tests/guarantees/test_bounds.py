@@ -22,6 +22,7 @@ from support.servers import valkey_server
 from support.until import until
 
 CALLS, DISTINCT, CHUNKS = 1_000_000, 100, 100
+ROUNDS = CALLS // CHUNKS // DISTINCT
 
 
 def call(log: logcommon.CommonLog, messages: Iterator[str]) -> None:
@@ -53,7 +54,10 @@ async def test_a_million_calls_while_the_server_is_down(tmp_path: Path, clock: H
             await until(lambda: log.stats.failures > 0)
             before = sys.getallocatedblocks()
             for _ in range(CHUNKS):
-                call(log, itertools.chain.from_iterable(repeat(messages, CALLS // CHUNKS // DISTINCT)))
+                call(
+                    log,
+                    itertools.chain.from_iterable(repeat(messages, ROUNDS)),
+                )
                 clock.now += 6
                 await asyncio.sleep(0)
                 assert sys.getallocatedblocks() - before < 20_000

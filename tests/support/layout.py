@@ -17,10 +17,10 @@ async def read_counts(client: Redis, name: str = "api", severity: str = "info") 
     names = [key.decode() for key in keys]
     names = [name for name in names if not name.endswith((":start", ":pstart"))]
     async with client.pipeline(transaction=False) as pipe:
-        pipe.get(f"{base}:start").get(f"{base}:pstart")
+        pipe.mget(f"{base}:start", f"{base}:pstart")
         for name in names:
             pipe.zrange(name, 0, -1, withscores=True)
-        start, previous, *sets = await pipe.execute()
+        (start, previous), *sets = await pipe.execute()
 
     counts: Counts = {}
     hours = {base: start, f"{base}:last": previous}

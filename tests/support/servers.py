@@ -26,6 +26,9 @@ from support.layout import Counts, read_counts
 SERVICE = "primary"
 """What the sentinel calls the primary that it watches."""
 
+NOWHERE = "redis://:secret@localhost:1/0"
+"""A server that is never there."""
+
 
 _FIRST_PORT, _PORTS_EACH, _RANGES = 20_000, 500, 24
 _given_ports: set[int] = set()
@@ -36,7 +39,8 @@ _held_locks: list[TextIO] = []
 def _own_ports() -> range:
     """Reserve ports for this process until it ends: other runs of the tests take others."""
     for number in range(_RANGES):
-        lock = Path(tempfile.gettempdir(), f"logcommon-tests-{number}.lock").open("w")
+        path = Path(tempfile.gettempdir(), f"logcommon-tests-{number}.lock")
+        lock = path.open("w")  # held until the process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
