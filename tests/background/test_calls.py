@@ -89,7 +89,7 @@ async def test_a_call_at_the_same_time_as_the_close(log: BackgroundLog, valkey: 
         while not done.is_set():
             log.log_common_nowait("api", "m", "info")
 
-    callers = [threading.Thread(target=call) for _ in range(4)]
+    callers = [threading.Thread(target=call) for _ in range(2)]
     for caller in callers:
         caller.start()
     for _ in range(20):
