@@ -117,7 +117,7 @@ async def test_a_flush_waits_for_redis(adapter: Adapter, valkey_url: str, valkey
 
 def test_a_flush_gives_up(adapter: Adapter) -> None:
     """If Redis is away, it returns False, and the close drops what is pending."""
-    recorder = adapter.make(NOWHERE, "shop", drain_timeout=60)
+    recorder = adapter.make(NOWHERE, "shop", drain_timeout=0.2)
     adapter.attach(recorder)("orders", "m")
     assert not adapter.flush(recorder, 0.01)
     recorder.close()
