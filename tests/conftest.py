@@ -21,6 +21,13 @@ settings.load_profile("logcommon")
 
 LOGHUB = Path(__file__).parents[2] / "shared" / "data" / "loghub"
 
+LONGEST = {"guarantees", "test_documentation.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest tests first, so that pytest-xdist's processes end at about the same time."""
+    items.sort(key=lambda item: LONGEST.isdisjoint(item.path.parts))
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[ValkeyServer]:

@@ -146,11 +146,16 @@ async def test_a_connection_that_was_cut_while_idle(valkey: Redis, server: Valke
 
 async def test_a_wrong_password_is_refused_at_once(server: ValkeyServer, valkey: Redis) -> None:
     """A refused login is not retried, and the error does not contain the password."""
-    async with Redis(port=server.port, username="nobody", password="hunter2") as client:
+    never_again = Retry(NoBackoff(), 0)  # redis-py itself retries for as long as a call may take
+    async with Redis(
+        port=server.port, username="nobody", password="hunter2", retry=never_again
+    ) as client:
         for call in (log_common, log_recent):
+            await valkey.config_resetstat()
             with pytest.raises(LoginRefusedError) as caught:
                 await call(client, "api", "m")
             assert "hunter2" not in str(caught.value)
+            assert (await valkey.info("errorstats"))["errorstat_WRONGPASS"] == {"count": 1}
 
 
 async def test_a_key_of_another_type_is_refused(valkey: Redis) -> None:

@@ -39,7 +39,7 @@ async def test_what_writing_causes_is_ignored(
 
 async def test_many_threads(adapter: Adapter, valkey_url: str, valkey: Redis) -> None:
     """Threads that log at once lose nothing and count nothing twice."""
-    recorder = adapter.make(valkey_url, "shop")
+    recorder = adapter.make(valkey_url, "shop", drain_timeout=60)
     log = adapter.attach(recorder)
     messages = [f"message {number % 7}" for number in range(2000)]
 
@@ -117,7 +117,7 @@ async def test_a_flush_waits_for_redis(adapter: Adapter, valkey_url: str, valkey
 
 def test_a_flush_gives_up(adapter: Adapter) -> None:
     """If Redis is away, it returns False, and the close drops what is pending."""
-    recorder = adapter.make(NOWHERE, "shop", drain_timeout=0.01)
+    recorder = adapter.make(NOWHERE, "shop", drain_timeout=0.2)
     adapter.attach(recorder)("orders", "m")
     assert not adapter.flush(recorder, 0.01)
     recorder.close()

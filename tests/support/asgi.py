@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 
 import logcommon
 from logcommon.integrations.asgi import CommonLogMiddleware
+from logcommon.runtime import ending
 from support.until import until
 from support.web import place_of
 
@@ -44,6 +45,8 @@ async def served(app: App, *, lifespan: Literal["auto", "off"] = "auto") -> Asyn
         finally:
             server.should_exit = True
             await serving
+            # This process goes on, so later tests must not write as if it were about to end.
+            ending._STATE.write_at_once_until = 0.0
 
 
 async def ask(app: App, *requests: str) -> None:

@@ -13,19 +13,21 @@ Counts = dict[Hour, Counter[str]]
 async def read_counts(client: Redis, name: str = "api", severity: str = "info") -> Counts:
     """Return what is counted for each hour, wherever the layout has it."""
     base = f"common:{name}:{severity}"
-    counts: Counts = {}
     keys: list[Any] = await client.keys(f"{base}*")
+    names = [key.decode() for key in keys]
+    names = [name for name in names if not name.endswith((":start", ":pstart"))]
+    async with client.pipeline(transaction=False) as pipe:
+        pipe.mget(f"{base}:start", f"{base}:pstart")
+        for name in names:
+            pipe.zrange(name, 0, -1, withscores=True)
+        (start, previous), *sets = await pipe.execute()
 
-    for key in keys:
-        suffix = key.decode().removeprefix(base).removeprefix(":")
-        if suffix in ("start", "pstart"):
-            continue
-        holder = {"": f"{base}:start", "last": f"{base}:pstart"}.get(suffix)
-        text = suffix if holder is None else await client.get(holder)
-        hour = parse_hour(text)
+    counts: Counts = {}
+    hours = {base: start, f"{base}:last": previous}
+    for key, members in zip(names, sets, strict=True):
+        hour = parse_hour(hours.get(key, key.removeprefix(f"{base}:")))
         assert hour is not None, f"{key!r} has no hour"
         assert hour not in counts, f"{key!r}: two sets for one hour"
-        members: list[Any] = await client.zrange(key, 0, -1, withscores=True)
         counts[hour] = Counter({member.decode(): int(score) for member, score in members})
 
     return counts

@@ -1,14 +1,16 @@
 """A test's own servers, to be killed, restarted and demoted, and traffic for meanwhile."""
 
 import asyncio
-import os
+import fcntl
 import random
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
@@ -24,20 +26,41 @@ from support.layout import Counts, read_counts
 SERVICE = "primary"
 """What the sentinel calls the primary that it watches."""
 
+NOWHERE = "redis://:secret@localhost:1/0"
+"""A server that is never there."""
 
-_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
-_PORTS = range(20_000 + 1_000 * _PROCESS, 21_000 + 1_000 * _PROCESS)
+
+_FIRST_PORT, _PORTS_EACH, _RANGES = 20_000, 500, 24
 _given_ports: set[int] = set()
+_held_locks: list[TextIO] = []
+
+
+@cache
+def _own_ports() -> range:
+    """Reserve ports for this process until it ends: other runs of the tests take others."""
+    for number in range(_RANGES):
+        path = Path(tempfile.gettempdir(), f"logcommon-tests-{number}.lock")
+        lock = path.open("w")  # held until the process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+
+        _held_locks.append(lock)
+        first = _FIRST_PORT + _PORTS_EACH * number
+        return range(first, first + _PORTS_EACH)
+    raise RuntimeError(f"{_RANGES} processes are running tests: try again when one has ended")
 
 
 def free_port() -> int:
     """Return a free port outside the range of outgoing connections, and each port only once.
 
-    Otherwise a client that tries a stopped server's port could be connected to itself. Each process
-    of pytest-xdist has a range of its own, because a port is not bound until its server starts.
+    Otherwise a client that tries a stopped server's port could be connected to itself, or to a
+    server that another process has started meanwhile.
     """
     while True:
-        port = random.choice(_PORTS)
+        port = random.choice(_own_ports())
         if port not in _given_ports and is_port_bindable("127.0.0.1", port):
             _given_ports.add(port)
             return port

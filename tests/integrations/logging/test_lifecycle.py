@@ -94,8 +94,10 @@ async def test_redis_goes_away_and_comes_back(tmp_path: Path) -> None:
 
 async def test_fifty_threads(valkey_url: str, valkey: Redis) -> None:
     """Every record is either counted or ignored when many threads log at once."""
-    handler = attached(CommonLogHandler(valkey_url, message=lambda record: record.msg))
-    plain = CommonLogHandler(valkey_url)
+    handler = attached(
+        CommonLogHandler(valkey_url, drain_timeout=60, message=lambda record: record.msg)
+    )
+    plain = CommonLogHandler(valkey_url, drain_timeout=60)
     LOGGER.addHandler(plain)
     ignored = logging.LogRecord("redis", logging.INFO, "", 0, "m", (), None)
 
