@@ -18,12 +18,12 @@ API_NOON: Group = (API, NOON)
 _Result = TypeVar("_Result")
 
 
-def reporter_of(**settings: Any) -> Reporter:  # noqa: ANN401  # those of a client
+def reporter_of(**settings: Any) -> Reporter:  # those of a client
     """Return a reporter with a ledger of its own."""
     return Reporter(Ledger(), Settings(**settings))
 
 
-def batch_of(number: int, messages: str = "m", **fields: Any) -> Batch:  # noqa: ANN401  # a batch's
+def batch_of(number: int, messages: str = "m", **fields: Any) -> Batch:  # a batch's
     """Return a batch of one call for each letter."""
     return Batch({API_NOON: dict.fromkeys(messages, 1)}, number=number, producer="p", **fields)
 

@@ -22,6 +22,7 @@ from logcommon.write.watch import Marker
 from support.clock import NOON
 from support.layout import read_counts
 from support.network import Fault, Network
+from support.until import until
 from support.writing import API, API_NOON, WEB, batch_of, run
 
 MARKER = marker_key("p")
@@ -77,13 +78,12 @@ def test_a_cancelled_commit_goes_on_where_it_was() -> None:
     async def check() -> None:
         commits.network.faults.append("no answer")
         committing = asyncio.create_task(commits.commit(batch))
-        while not commits.network.broken:  # noqa: ASYNC110  # nothing announces it
-            await asyncio.sleep(0)
+        await until(lambda: commits.network.broken)
         committing.cancel()
         await asyncio.wait([committing])
-        assert commits.committer.in_doubt
+        in_doubt = [commits.committer.in_doubt]
         assert await commits.commit(batch) == [Outcome(counted=1)]
-        assert not commits.committer.in_doubt
+        assert [*in_doubt, commits.committer.in_doubt] == [True, False]
         assert await commits.counts() == Counter(m=1)
 
     run(check())
@@ -136,7 +136,8 @@ def test_an_overwritten_marker_is_put_right() -> None:
         await commits.commit(batch_of(1))
         await commits.redis.set(MARKER, "not ours")
         await commits.commit(batch_of(2))
-        assert Marker.read(await commits.redis.get(MARKER)) == Marker(2, 1, "ab")
+        # The first attempt was aborted: the marker was watched.
+        assert Marker.read(await commits.redis.get(MARKER)) == Marker(2, 2, "ab")
         assert await commits.counts() == Counter(m=2)
 
     run(check())

@@ -81,7 +81,7 @@ def test_a_destination_of_the_wrong_type_has_no_place() -> None:
 
 
 def test_an_hour_ahead_is_added_to_the_server_hour() -> None:
-    """Counts that a fast clock has logged join those of the server's hour, and are known as such."""
+    """Counts of a fast clock join those of the server's hour, and are known as moved."""
     late, noon = (API, NOON + 5), (API, NOON)
     batch = Batch({late: {"a": 2, "b": 1}, noon: {"a": 3}}, {API: [("a", (NOON + 5) * 3600.0)]}, 7)
     server_time = NOON * 3600.0 + 10
