@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -19,9 +20,11 @@ from logcommon import (
     OutcomeUnknownError,
     ServerRefusedError,
     ServerUnavailableError,
+    functions,
     log_common,
     log_recent,
 )
+from logcommon.server.connection import exchange
 from support.clock import NOON, HandClock
 from support.layout import read_counts, total
 from support.proxy import Proxy
@@ -252,3 +255,18 @@ async def test_an_hour_of_the_wrong_type_is_not_overwritten(valkey: Redis, suffi
         await log_common(valkey, "api", "m")
     assert await valkey.keys() == [key.encode()]
     assert await valkey.lrange(key, 0, -1) == [b"theirs"]
+
+
+async def test_a_time_out_after_exec_was_sent(
+    valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If time runs out while the reply of EXEC is awaited, the call says that it is in doubt."""
+
+    async def without_reply(connection: Any, commands: Any) -> Any:
+        if (b"EXEC",) in commands:
+            await asyncio.Event().wait()
+        return await exchange(connection, commands)
+
+    monkeypatch.setattr(functions, "exchange", without_reply)
+    with pytest.raises(OutcomeUnknownError):
+        await log_common(valkey, "api", "m", timeout=0.05)

@@ -5,11 +5,12 @@ import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
 
 import pytest
 
 import logcommon
-from logcommon import ClientClosedError, CommonLog
+from logcommon import ClientClosedError, CommonLog, session
 
 CALLS: dict[str, Callable[[CommonLog], Awaitable[object]]] = {
     "flush": lambda log: log.flush(),
@@ -68,3 +69,41 @@ async def test_a_waiter_in_another_loop_that_gives_up_is_forgotten(
         await asyncio.to_thread(asyncio.run, give_up())
         assert log._session is not None
         assert not log._session.writer._waiters
+
+
+class Failing:
+    """Stands in for a writer that ends with an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def run(self, _: object) -> None:
+        raise self._error
+
+    async def copy_regularly(self) -> None:
+        await asyncio.Event().wait()
+
+    def close(self, _: float) -> None:
+        pass
+
+
+async def test_an_error_of_the_task_is_reported() -> None:
+    """Closing the session hands the error of its task to the event loop, which logs it."""
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    error = RuntimeError("unexpected")
+    running = session.Session.start(
+        cast("Any", None), cast("Any", None), cast("Any", Failing(error))
+    )
+    await running.close(1)
+    assert [context["exception"] for context in reported] == [error]
+    assert "logcommon has failed" in reported[0]["message"]
+
+
+def test_an_exit_behind_an_error_is_found() -> None:
+    """SystemExit that anyio has turned into a RuntimeError still ends the program."""
+    error, behind = RuntimeError("of a scope"), SystemExit(3)
+    error.__context__ = ValueError("between")
+    error.__context__.__context__ = behind
+    assert session._exit_behind(error) is behind
+    assert session._exit_behind(ValueError()) is None

@@ -251,3 +251,21 @@ async def test_recent_entries_are_written_by_the_same_thread(
         b"second",
         b"first",
     ]
+
+
+async def test_a_close_without_threads(
+    log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If no thread can be started, as when the interpreter exits, the close writes in its own."""
+    monkeypatch.setattr("logcommon.runtime.keeper._thread.start_new_thread", refuse)
+    log.log_common_nowait("api", "m")
+    log.close()
+    assert (log.stats.counted, await total(valkey)) == (1, 1)
+
+
+async def test_a_close_that_runs_out_of_time_leaves_its_thread(log: BackgroundLog) -> None:
+    """A thread that has not ended by the deadline is remembered, and can be waited for again."""
+    log.log_common_nowait("api", "m")
+    await until(lambda: log._log.is_open)
+    log._keepers.join(0)
+    assert log.is_closing()

@@ -155,3 +155,13 @@ def test_frameworks_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "uvicorn.server")
     stand_in(monkeypatch, "celery.signals")
     assert ending.install_hooks()
+
+
+async def test_a_client_that_does_not_close_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop waits for it until its deadline, and then goes on."""
+    client = Client()
+    client.close_timeout = 0.0
+    monkeypatch.setattr(client, "is_closing", lambda: True)
+    ending.close_at_exit(client)
+    await ending.close_all_in_loop()
+    assert client.calls == ["begin", "finish"]

@@ -211,3 +211,17 @@ def test_a_batch_of_another_producer() -> None:
         assert Marker.read(await commits.redis.get(marker_key("q"))) == Marker(1, 1, "ab")
 
     run(check())
+
+
+def test_a_refused_wait_is_tried_again() -> None:
+    """Without permission for WAIT the batch is counted once, and its call goes on waiting."""
+    commits = Commits(wait_replicas=1)  # the imitation of Redis has no WAIT
+
+    async def check() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(10):
+                await commits.commit(batch_of(1))
+        assert commits.ledger.refusals > 1
+        assert await commits.counts() == Counter(m=1)
+
+    run(check())

@@ -180,7 +180,9 @@ def _hook_sigterm() -> None:
             signal.signal(signal.SIGTERM, _terminate)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
+def _terminate(  # pragma: no cover  # the process ends here, and with it what coverage measured
+    signum: int, frame: FrameType | None
+) -> None:
     """Write what is pending, then let the default action end the process.
 
     This may interrupt a call at any point. It can't block on it: a buffer has no locks.

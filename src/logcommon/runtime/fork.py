@@ -31,5 +31,5 @@ def _reset_all() -> None:
         each.reset_after_fork()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # Windows has no fork
     os.register_at_fork(after_in_child=_reset_all)

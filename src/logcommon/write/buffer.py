@@ -228,11 +228,11 @@ class Buffer:
 
     def _wake_writer(self) -> None:
         # Removed last: if a signal handler raises before that, the next put wakes the writer.
-        requests = self._wake_requests[:]
+        requests = self._wake_requests[:1]
         self._wake()
-        if requests:
+        for request in requests:
             with contextlib.suppress(ValueError):
-                self._wake_requests.remove(requests[0])
+                self._wake_requests.remove(request)
 
     def _find_or_add(self, name: str, severity: Severity) -> Tally:
         """Return the tally for a call's arguments; add it if there is room for one more."""

@@ -128,8 +128,7 @@ class CommitConnection:
 
     async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands in one write, and return a reply for each."""
-        if self._connection is None:
-            raise ConnectionError("the connection is closed")
+        assert self._connection is not None  # noqa: S101  # `watch` has connected
         self._ledger.commands += len(commands)
         return await exchange(self._connection, commands)
 

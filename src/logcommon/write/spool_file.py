@@ -14,7 +14,7 @@ from pathlib import Path
 
 from logcommon.exceptions import SpoolError
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch  # CI does not run on Windows
     import fcntl
 
 _OWNER_ONLY = 0o600
@@ -118,7 +118,7 @@ class SpoolFile:
     def link_aside(self) -> Path:
         """Give the file, which is damaged, a second name that no other file has; return that."""
         name = f"{self._target.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        for number in itertools.count(1):
+        for number in itertools.count(1):  # pragma: no branch  # endless
             aside = self._target.with_name(name if number == 1 else f"{name}-{number}")
             with self.reporting(), contextlib.suppress(FileExistsError):
                 # This never replaces another file, and the spool is never without one.
@@ -136,7 +136,7 @@ class SpoolFile:
             raise SpoolError(self._path, text) from None
 
     def _take_lock(self) -> None:
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # pragma: no cover  # CI does not run on Windows
             raise ValueError("there is no spool on Windows")
         # On a file of its own, as the data is replaced. It is never deleted: else one process could
         # lock the deleted file, and another the next.

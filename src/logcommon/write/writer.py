@@ -228,15 +228,16 @@ class Writer:
             self._waiters.fail(
                 NotWrittenError, "the client was closed before Redis was known to have it"
             )
-            if self._buffer.is_closed:
-                self._warn_of_drops()
+            self._warn_of_drops()
 
     def _warn_if_open(self) -> None:
         if not self._close_called:
             self._reporter.cancelled_writer()
 
     def _warn_of_drops(self) -> None:
-        """Warn with the next call, which will be dropped, or now if one was dropped already."""
+        """Warn with the next call if it will be dropped, or now if one was dropped already."""
+        if not self._buffer.is_closed:
+            return
         # This refers to the reporter, and not to the writer, which nobody needs any more.
         warn = self._reporter.dropped_calls
         self._buffer.call_on_next_put(warn)
