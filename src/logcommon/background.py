@@ -298,7 +298,7 @@ class BackgroundLog:
     def _ask(
         self, work: Callable[[], Awaitable[_Result]], deadline: float = float("inf")
     ) -> _Result:
-        """Return what a coroutine function returns that is called where the client is open."""
+        """Call a coroutine function in the client's thread, and return what it returns."""
         while (keeper := self._require_keeper()) is not None:
             with contextlib.suppress(ClientClosedError):  # another thread has just closed it
                 return keeper.call(work, deadline)

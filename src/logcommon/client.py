@@ -334,7 +334,7 @@ class CommonLog:
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, the most common first.
 
-        Each row says in its `destination` where it was logged. Of several destinations, any that
+        The `destination` of a row says where it was logged. Of several destinations, any that
         can't be read because a key has the wrong type is left out, with a warning to the logger
         `logcommon`.
 

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -269,3 +270,30 @@ async def test_a_close_that_runs_out_of_time_leaves_its_thread(log: BackgroundLo
     await until(lambda: log._log.is_open)
     log._keepers.join(0)
     assert log.is_closing()
+
+
+async def test_a_flush_while_another_thread_closes_the_client(
+    log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the next opening, and returns when Redis has what was logged before."""
+    ask, closes = log._ask, [1]
+
+    def interrupted(*arguments: Any) -> Any:
+        if closes:
+            closes.clear()
+            raise logcommon.NotWrittenError("closed")
+        return ask(*arguments)
+
+    monkeypatch.setattr(log, "_ask", interrupted)
+    log.log_common_nowait("api", "m")
+    assert log.flush()
+    assert await total(valkey) == 1
+
+
+def test_reading_with_a_client_that_cannot_be_opened(
+    log: BackgroundLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a thread there is nobody to ask, and the error says where the reason is."""
+    monkeypatch.setattr(log, "_require_keeper", lambda: None)
+    with pytest.raises(logcommon.ClientClosedError, match="the logger `logcommon` says why"):
+        log.top("api")

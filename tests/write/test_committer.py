@@ -225,3 +225,13 @@ def test_a_refused_wait_is_tried_again() -> None:
         assert await commits.counts() == Counter(m=1)
 
     run(check())
+
+
+def test_a_commit_found_in_redis_waits_for_replicas_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch whose reply was lost is settled once enough replicas have it, not before."""
+    commits, answers = Commits(wait_replicas=1), [False, True]
+    monkeypatch.setattr(Committer, "_check_replicas", lambda *_: answers.pop(0))
+    commits.network.faults.append("drop reply")
+    assert run(commits.commit(batch_of(1))) == [Outcome(counted=1)]
+    assert answers == []
+    assert run(commits.counts()) == Counter(m=1)

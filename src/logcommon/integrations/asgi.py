@@ -113,7 +113,7 @@ def _flushing(log: BackgroundLog, send: _Send) -> _Send:
 class _Channel:
     """Passes messages between server and application, and moves the request's cycle on.
 
-    Each message has a type of its own, so requests and websockets need not be told apart.
+    Each message has a type of its own, so requests and websockets need no distinction.
     """
 
     __slots__ = ("_cycle", "_receive", "_send", "default_status")

@@ -41,7 +41,7 @@ def origin_of(error: BaseException) -> str:
 
 
 def is_application_code(filename: str) -> bool:
-    """Tell whether a file is neither an installed package's nor the standard library's."""
+    """Return whether a file is neither an installed package's nor the standard library's."""
     return _distance(filename) == 0
 
 

@@ -70,7 +70,7 @@ def _redact_random(match: re.Match[str]) -> str:
 
 
 def _is_random(word: str) -> bool:
-    """Tell whether letters and digits alternate in a word more than in any name or path."""
+    """Return whether letters and digits alternate in a word more than in any name or path."""
     if len(word) < 32 or _HASH.fullmatch(word):
         return False
 

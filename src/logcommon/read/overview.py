@@ -17,7 +17,7 @@ from logcommon.model import (
 def named_destinations(name: str | None, severity: Severity | None) -> set[Destination]:
     """Return the destinations that the arguments name, registered or not; none without a name.
 
-    The book's functions register nothing, so a name alone stands for the standard severities too.
+    The book's functions register nothing, so a name alone includes the standard severities.
 
     Raises:
         InvalidArgumentError: The name or the severity can't be used.

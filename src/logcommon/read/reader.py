@@ -58,7 +58,7 @@ class Reader:
     """Reads through a client's own pool.
 
     Each destination is read in a transaction of its own, so it is seen at one moment. None for a
-    name or a severity stands for all. Of several destinations, those that Redis refuses to read
+    name or a severity means all. Of several destinations, those that Redis refuses to read
     are left out with a warning, unless nothing would be left.
 
     Every method raises ServerUnavailableError if Redis can't be reached, ServerRefusedError, which

@@ -1,1 +1,1 @@
-"""Living in somebody else's process."""
+"""Living in another program's process."""

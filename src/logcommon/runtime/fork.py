@@ -18,7 +18,7 @@ def reset_in_children(each: ResetsAfterFork) -> None:
 
 
 def keep_alive(inherited: object) -> None:
-    """Keep what a child has inherited from being closed, as the garbage collector would do."""
+    """Keep an inherited object from being closed by the garbage collector."""
     _INHERITED.append(inherited)
 
 

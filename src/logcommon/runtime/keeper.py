@@ -18,7 +18,7 @@ for _module in ("anyio._backends._asyncio", "encodings.idna"):
     importlib.import_module(_module)
 
 Outcome: TypeAlias = tuple[object, Exception | None]
-"""What a coroutine has returned, or raised."""
+"""What a coroutine returned or raised."""
 
 Reply: TypeAlias = Callable[[Outcome | None], None]
 """Called with an outcome; with None if the keeper ended before there was one."""

@@ -138,5 +138,5 @@ def _text(hour: Hour) -> bytes:
 
 
 def is_missing_set(command: Command, reply: object) -> bool:
-    """Tell whether a reply is the one failure that a rotation expects: nothing to rename."""
+    """Return whether a reply is the one error that a rotation expects: nothing to rename."""
     return command[0] == b"RENAME" and "no such key" in str(reply)

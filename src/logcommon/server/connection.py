@@ -80,7 +80,7 @@ async def pooled_connection(client: Redis) -> AsyncIterator[Connection]:
 
 
 async def is_usable(connection: Connection) -> bool:
-    """Tell whether an idle connection is still open on both sides, with nothing left to read."""
+    """Return whether an idle connection is still open on both sides, with nothing left to read."""
     return connection.is_connected and not await connection.can_read()
 
 

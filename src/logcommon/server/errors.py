@@ -58,7 +58,7 @@ def describe(error: BaseException) -> str:
 
 
 def is_cluster_error(error: BaseException) -> bool:
-    """Tell whether only a node of a Redis Cluster answers with such an error."""
+    """Return whether only a node of a Redis Cluster answers with such an error."""
     # MovedError is an AskError. MasterDownError is a ClusterDownError, but any replica sends it.
     return isinstance(
         error, AskError | ClusterCrossSlotError | ClusterDownError | TryAgainError

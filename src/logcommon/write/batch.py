@@ -17,7 +17,7 @@ Recent: TypeAlias = dict[Destination, list[Entry]]
 """The newest entries of each destination, oldest first."""
 
 BATCH_SIZE = 1_000
-"""Distinct messages in a batch: Redis serves nobody else while it executes the transaction."""
+"""Distinct messages in a batch: Redis serves no other client while it executes the transaction."""
 
 _MESSAGE_BYTES, _ENTRY_BYTES = 120, 140
 """What Python takes for a counted message, and for an entry of the recent log, besides the text."""

@@ -19,7 +19,7 @@ _SUMMARIES = 2_000
 
 
 class Summary(NamedTuple):
-    """What a commit that is no longer held has counted."""
+    """What a commit counted that is no longer held."""
 
     number: int
     commits: int

@@ -1,7 +1,7 @@
 """The counts that wait to be drained. No I/O, no locks.
 
 A change is worked out beside the current state, and then published in one step that nothing can
-interrupt, unless somebody else has published meanwhile. So it is optimistic, like the transaction
+interrupt, unless another thread has published meanwhile. So it is optimistic, like the transaction
 in Redis. An exception from a signal handler, at any point, leaves all of the change done or none of
 it, and there is no lock that it could leave behind.
 """
@@ -100,7 +100,7 @@ class Pending:
             reopen: Stop dropping after these.
 
         Returns:
-            False if somebody else has published meanwhile: then nothing was changed.
+            False if another thread has published meanwhile: then nothing was changed.
 
         """
         version, closed = self._version[:], self._closed
@@ -138,7 +138,7 @@ class Pending:
     def seal(self, *, close: bool) -> bool:
         """Put the counts aside for `move`; with `close`, drop what is folded from now on.
 
-        Return False if somebody else has published meanwhile: then nothing was changed.
+        Return False if another thread has published meanwhile: then nothing was changed.
         """
         version, totals = self._version[:], self._totals
         sealed = Sealed(self._counts, self._recent, totals.waiting)
@@ -168,7 +168,7 @@ class Pending:
         return [batch for each in waiting for batch in split(*each[:2], batch_size)]
 
     def _publish(self, version: list[int], *steps: Step) -> bool:
-        """Take `steps` if nobody has published since `version` was read; return whether."""
+        """Take `steps` unless another thread published since `version` was read; return whether."""
         # It is empty in the middle of a publication, which the garbage collector can interrupt
         # with a finalizer that logs.
         if not version:

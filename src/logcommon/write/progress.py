@@ -52,7 +52,7 @@ class Progress:
         self._replays.clear(silently=True)
 
     def begin(self, batch: Batch) -> None:
-        """Commit `batch` next, unless that was begun before."""
+        """Commit `batch` next, unless it is being committed already."""
         if self._commit is None or self._commit.parts[0] is not batch:
             self._commit = Commit([batch])
 
@@ -63,7 +63,7 @@ class Progress:
         return commit
 
     def finish(self, commit: Commit, outcome: Outcome, now: float) -> bool:
-        """Record that a commit is in Redis; return whether it was the batch that was begun."""
+        """Record that a commit is in Redis; return whether it was the batch of `begin`."""
         if self._replays.finish(commit, outcome, now):
             return False
         self._commit = None
@@ -123,7 +123,7 @@ class Progress:
         if marker.session == self._session and marker.attempt in commit.attempts:
             return commit.attempts[marker.attempt]
         if marker.edition < batch.edition:
-            # From an earlier copy of our buffer: nobody can tell which of our entries were in it.
+            # From an earlier copy of our buffer. Which of our entries were in it is unknown.
             self._doubtful = batch
             return self.outcome_in_doubt(commit)
 

@@ -1,4 +1,4 @@
-"""What a producer has not settled, in a file, for the next process to finish. Blocking.
+"""Unsettled batches in a file, so that the next process can finish them. Blocking.
 
 A batch is in the file, under its number, before it is sent. So after a crash the marker in Redis
 shows for each batch in the file whether it was executed, as it does after a lost reply. The backlog
@@ -19,7 +19,7 @@ from logcommon.write.spool_records import Contents, Extent, read, record
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What could not be read of a spool, and where the damaged file is now."""
+    """What of a spool could not be read, and where the damaged file is now."""
 
     aside: Path
     lines: int

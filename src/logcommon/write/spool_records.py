@@ -54,7 +54,7 @@ class Extent(NamedTuple):
 
 @dataclass
 class Contents:
-    """What a file says."""
+    """What a file contains."""
 
     producer: str = ""
     sessions: set[str] = field(default_factory=set)
@@ -114,7 +114,7 @@ class Contents:
 
 
 def read(data: bytes) -> Contents:
-    """Return what a file says, as far as it can be read.
+    """Return what a file contains, as far as it can be read.
 
     Raises:
         ValueError: It is not a spool, or one of an earlier version.
@@ -146,8 +146,8 @@ def _require_spool(data: bytes) -> None:
             "its entries reach Redis, and delete it then; or move it away"
         )
 
-    begun = data[: len(MAGIC)]
-    if begun != MAGIC[: len(begun)] and data.strip(b"\0"):
+    start = data[: len(MAGIC)]
+    if start != MAGIC[: len(start)] and data.strip(b"\0"):
         raise ValueError("it is not a spool; move it away, or give another path")
 
 

@@ -84,7 +84,7 @@ def _resolve(future: _Future, error: LogCommonError | None) -> None:
     if loop is asyncio.get_running_loop():
         _set(future, error)
     else:
-        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits in it any more
+        with contextlib.suppress(RuntimeError):  # that loop is closed
             loop.call_soon_threadsafe(_set, future, error)
 
 

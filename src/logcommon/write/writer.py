@@ -154,7 +154,7 @@ class Writer:
         return Committer(client, self._settings, self._reporter, session, sessions)
 
     async def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Await `work`, and again after an unexpected error: nobody else would write."""
+        """Await `work`, and restart it after an unexpected error."""
         while True:
             try:
                 await work()
@@ -167,7 +167,7 @@ class Writer:
     def _wake(self) -> None:
         """Set the writer's event, from any thread."""
         if not self._ended:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody writes any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._wanted.set)
 
     async def _write_until_closed(self, committer: Committer) -> None:
@@ -175,11 +175,11 @@ class Writer:
             await self._wait_until_due()
             await self._write_pending(committer)
         await self._write_pending(committer)
-        # What was logged meanwhile is the last: threads that log for ever don't keep this going.
+        # Once more for what was logged meanwhile. Threads that log endlessly don't delay the end.
         await self._write_pending(committer, last=True)
 
     async def _wait_until_due(self) -> None:
-        """Wait for entries, and then for the linger to end unless somebody waits for a commit."""
+        """Wait for entries, and then for the linger to end unless a call waits for a commit."""
         while not (self._closing or self._waiters or self._backlog):
             left = self._next_commit - anyio.current_time()
             self._wanted.clear()
@@ -194,7 +194,7 @@ class Writer:
         self._next_commit = anyio.current_time() + self._settings.linger
 
     async def _write_pending(self, committer: Committer, *, last: bool = False) -> None:
-        """Write all that is pending. What a cancellation leaves is there for the next call."""
+        """Write everything pending. If cancelled, the next call writes the rest."""
         self._waiters.make_due()
         await self._backlog.drain_buffer(last=last)
 
@@ -219,7 +219,7 @@ class Writer:
         await self._backlog.trim_spool()
 
     async def _end(self, committer: Committer) -> None:
-        """Account for what is not written, and tell those who wait for it."""
+        """Account for what is not written, and fail the calls that wait for it."""
         self._ended = True
         try:
             committer.drop_replays()
@@ -238,7 +238,7 @@ class Writer:
         """Warn with the next call if it will be dropped, or now if one was dropped already."""
         if not self._buffer.is_closed:
             return
-        # This refers to the reporter, and not to the writer, which nobody needs any more.
+        # This keeps the reporter alive, and not the writer.
         warn = self._reporter.dropped_calls
         self._buffer.call_on_next_put(warn)
         if self._buffer.numbers().dropped > self._dropped_before:
