@@ -1,7 +1,8 @@
 r"""Output: results go to stdout, everything else to stderr, and logged text is made safe to show.
 
 A logged message may contain anything: escape sequences that rewrite the screen, characters that
-reverse the line, line ends. Each is shown by its code, `\x1b`, `\u202e` or `\n`, and never obeyed.
+reverse the line, line ends. Each is shown by its code, `\x1b`, `\u202e` or `\n`, so that a terminal
+never acts on it.
 """
 
 import json

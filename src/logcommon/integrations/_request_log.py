@@ -1,4 +1,4 @@
-"""What all web integrations share: a request becomes a log call, and nothing may harm the host."""
+"""What all web integrations share: a request becomes a log call, and errors stay here."""
 
 import logging
 from collections.abc import Callable
@@ -83,7 +83,7 @@ class RequestLog:
             call = self._choice(event, method, route(), began, status, error)
             if call is not None:
                 self._log.log_common_nowait(*call)
-        except Exception as fault:  # noqa: BLE001  # the application has no part in it
+        except Exception as fault:  # noqa: BLE001  # it must not reach the application
             origin = origin_of(fault)
             self._warnings.warn(
                 "choose", f"a request was not counted: choosing what to log raised {origin}"

@@ -129,7 +129,7 @@ def _message(record: ReadableLogRecord) -> str | None:
 
 
 def _origin_of_text(name: object, stacktrace: object) -> str:
-    """Return what `origin_of` would, as far as the text of a traceback tells."""
+    """Return what `origin_of` would, from the text of a traceback."""
     places = _PLACE.findall(str(stacktrace))
     if not places:
         return str(name)

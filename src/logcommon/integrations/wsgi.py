@@ -165,7 +165,7 @@ class _Body:
 
 
 def _is_sent_by_server(environ: _Environ, body: Iterable[bytes]) -> bool:
-    """Whether the server must be given the body itself.
+    """Return whether the server must be given the body itself.
 
     It sends the length of a list, and may send a file without reading it.
     """
