@@ -146,3 +146,25 @@ def test_an_unexpected_error_restarts_the_writer(monkeypatch: pytest.MonkeyPatch
             assert (started.ledger.restarts, started.ledger.counted) == (1, 1)
 
     run(body())
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_cancelled_writer_is_missed_if_its_client_stays_open(
+    closes: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cancelling all tasks at the end of a loop is no fault, unless nobody closes the client."""
+
+    async def body() -> None:
+        started = Writing()
+        task = asyncio.create_task(started.writer.run(started.network.client()))
+        started.put()
+        await started.commits(1)
+        task.cancel()
+        await asyncio.wait([task])
+        if closes:
+            started.writer.close(1)
+        await asyncio.sleep(10)  # in the loop's own time
+
+    run(body())
+    warned = any("the client is still open" in message for message in caplog.messages)
+    assert warned == (not closes)

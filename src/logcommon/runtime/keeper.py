@@ -180,7 +180,7 @@ class Keeper:
         finally:
             asyncio._set_running_loop(running)
 
-    def _start(self) -> None:
+    def _start(self) -> None:  # pragma: no cover  # in a thread of `_thread`, which is not traced
         thread = threading.Thread(target=self.run, name="logcommon", daemon=True)
         self._started, self._thread = True, thread
         try:
