@@ -200,11 +200,11 @@ class _Transaction:
         return hour
 
     def _commands(self, plan: HourPlan) -> list[Command]:
-        if plan.target is None:
+        if plan.key is None:
             raise NotWrittenError(f"{self.key}: the entry's hour is older than the hours kept")
         return [
             *plan.before,
-            count(plan.target, 1, self._message),
+            count(plan.key, 1, self._message),
             *plan.after,
             *push_recent(self._keys, [(self._message, self._logged_at)]),
             register([self._destination]),

@@ -27,20 +27,20 @@ class Session:
     client: Redis
     reader: Reader
     writer: Writer
-    host: "asyncio.Task[None]"
+    task: "asyncio.Task[None]"
     """Runs the writer: a task of its own, so that a client may be opened in one task and closed in
     another, as frameworks do."""
 
     @classmethod
     def start(cls, client: Redis, reader: Reader, writer: Writer) -> "Session":
         """Return a session whose writer runs in the current event loop."""
-        host = asyncio.create_task(_run(writer, client), name="logcommon")
-        return cls(client, reader, writer, host)
+        task = asyncio.create_task(_run(writer, client), name="logcommon")
+        return cls(client, reader, writer, task)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the session belongs to."""
-        return self.host.get_loop()
+        return self.task.get_loop()
 
     @property
     def is_here(self) -> bool:
@@ -50,20 +50,20 @@ class Session:
     @property
     def is_abandoned(self) -> bool:
         """Whether the event loop was closed before the session ended, so that it never will."""
-        return not self.host.done() and self.loop.is_closed()
+        return not self.task.done() and self.loop.is_closed()
 
     @property
     def is_running(self) -> bool:
         """Whether the session writes."""
-        return not self.host.done() and not self.loop.is_closed()
+        return not self.task.done() and not self.loop.is_closed()
 
     async def close(self, timeout: float) -> None:
         """Write what is pending within `timeout` seconds, also if cancelled, and end the task."""
         self.writer.close(timeout)
         try:
-            await wait_shielded(self.host)
+            await wait_shielded(self.task)
         finally:
-            _report_failure(self.host)
+            _report_failure(self.task)
 
     def flush(self, call: Call | None = None) -> Awaitable[None]:
         """Wait as `Writer.flush` does; from any event loop."""

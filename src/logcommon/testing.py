@@ -40,7 +40,7 @@ from logcommon.model import (
     hour_start,
 )
 from logcommon.read.overview import matching, merge_common, merge_recent, named_destinations
-from logcommon.read.reader import Reader, hour_with, require_count
+from logcommon.read.reader import Reader, hour_containing, require_count
 from logcommon.settings import Settings
 from logcommon.write.batch import BATCH_SIZE, Batch, Entry
 from logcommon.write.buffer import Buffer
@@ -190,34 +190,34 @@ class _CapturedReader:
         self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
     ) -> list[CommonRow]:
         require_count(n)
-        wanted = hour_of(self._settings.clock()) if hour is None else hour_with(hour)
+        wanted = hour_of(self._settings.clock()) if hour is None else hour_containing(hour)
 
         counts = self._captured.counts_by_hour()
-        chosen = self._choose(name, severity)
+        selected = self._select(name, severity)
         rows = [
             CommonRow(count, message, destination)
             for (destination, hour), messages in counts.items()
             for message, count in messages.items()
-            if hour == wanted and destination in chosen
+            if hour == wanted and destination in selected
         ]
         return merge_common([sorted(rows, key=_redis_order, reverse=True)], n)
 
     def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         require_count(n)
-        chosen = self._choose(name, severity)
+        selected = self._select(name, severity)
         rows = [
             [
                 RecentRow(datetime.fromtimestamp(int(at), UTC), message, each)
                 for message, at in found
             ]
             for each, found in sorted(self._captured.newest_entries().items())
-            if each in chosen
+            if each in selected
         ]
         return merge_recent(rows, n)
 
     def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
-        chosen = self._choose(name, severity)
-        hours = {hour for each, hour in self._captured.counts_by_hour() if each in chosen}
+        selected = self._select(name, severity)
+        hours = {hour for each, hour in self._captured.counts_by_hour() if each in selected}
         return [hour_start(hour) for hour in sorted(hours, reverse=True)]
 
     def hours_by_destination(self) -> dict[Destination, list[datetime]]:
@@ -227,7 +227,7 @@ class _CapturedReader:
         counted = {destination for destination, _ in self._captured.counts_by_hour()}
         return sorted(counted | self._captured.newest_entries().keys())
 
-    def _choose(self, name: str | None, severity: Severity | None) -> set[Destination]:
+    def _select(self, name: str | None, severity: Severity | None) -> set[Destination]:
         named = named_destinations(name, severity)
         return named | matching(self.destinations(), name, severity)
 
