@@ -31,10 +31,10 @@ _THREAD_TIMEOUT = 2.0
 """Seconds that the thread may take to end, in addition to those for closing its client."""
 
 _GIVEN_UP_FOR = 1.0
-"""Seconds after a flush that failed in which a close waits for nothing."""
+"""Seconds after a failed flush in which closing does not wait."""
 
 _GIVEN_UP_AT_EXIT_FOR = 60.0
-"""Seconds after a write at the end of the process that failed in which nothing is waited for."""
+"""Seconds after a failed write at the end of the process in which nothing waits."""
 
 _Result = TypeVar("_Result")
 _Parameters = ParamSpec("_Parameters")
@@ -81,7 +81,7 @@ class BackgroundLog:
 
     def _reset(self) -> None:
         self._is_fast = False
-        """Whether calls need not look for a keeper: there is one, and all hooks are installed."""
+        """Whether a call only appends to the buffer: a keeper is there, and all exit hooks are."""
         self._given_up_until = float("-inf")
 
     def __enter__(self) -> Self:
@@ -118,7 +118,7 @@ class BackgroundLog:
             self._ensure_written()
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Put `message` on the recent log without counting it; else like `log_common_nowait`."""
+        """Put `message` on the recent log, uncounted; otherwise like `log_common_nowait`."""
         self._buffer.put_recent(name, message, severity)
         if not self._is_fast:
             self._ensure_written()
@@ -199,7 +199,7 @@ class BackgroundLog:
     # For event loops, which must not be blocked
 
     async def open_async(self) -> CommonLog:
-        """Return the client once it is open, or once it is known that it can't be opened."""
+        """Return the client once it is open or can't be opened."""
         keeper = None if self._log.is_open else self._require_keeper()
         if keeper is not None:
             opened, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -251,7 +251,7 @@ class BackgroundLog:
         self._reset()
 
     def _ensure_written(self) -> None:
-        """Make sure that what was logged will be written."""
+        """Make sure that what was logged will be written, by a keeper or here."""
         if ending.must_write_at_once():
             self._write_now()
             return
@@ -267,19 +267,19 @@ class BackgroundLog:
     # The keeper calls these three in its thread.
 
     def _use_fast_path(self, keeper: Keeper) -> None:
-        """Let calls do nothing but append to the buffer, as there is a thread."""
+        """Let calls only append to the buffer, as this keeper will write it."""
         if ending.install_exit_hooks() and not keeper.closing:
             self._is_fast = True
 
     def _use_slow_path(self) -> None:
-        """Let each call see to it again that there is a thread."""
+        """Let each call make sure again that there is a keeper."""
         self._is_fast = False
 
     def _warn(self, error: Exception) -> None:
         self._warnings.warn("open", f"nothing is written: {error}")
 
     def _write_now(self) -> None:
-        """Write what is pending before returning: the process may end at any moment."""
+        """Write what is pending, as the process may end at any moment."""
         before = self._log.stats
         self.close()
         after = self._log.stats
@@ -361,14 +361,14 @@ def background(
 
 
 INTERNAL_LOGGERS = frozenset({"asyncio", "logcommon", "redis"})
-"""Loggers that writing to Redis may use, with all below them. To count their records could recurse
-without end."""
+"""Loggers that writing to Redis may use, with their children. Counting their records could recurse
+forever."""
 
 
 def log_for(
     target: "str | CommonLog | BackgroundLog", settings: Mapping[str, Any]
 ) -> CommonLog | BackgroundLog:
-    """Return a background client for a URL; a client is returned as it is.
+    """Return a background client for a URL; return a client unchanged.
 
     Raises:
         InvalidArgumentError: The URL or a setting can't be used, or there are settings in addition
@@ -385,7 +385,7 @@ def reject_settings(settings: Mapping[str, Any]) -> None:
     """Raise InvalidArgumentError if there are settings in addition to a client."""
     if settings:
         raise InvalidArgumentError(
-            f"a client takes its settings where it is made: give {', '.join(settings)} there"
+            f"settings can't be given with a client: pass {', '.join(settings)} where it is made"
         )
 
 

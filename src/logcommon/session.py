@@ -15,7 +15,7 @@ from logcommon.write.waiters import Call
 from logcommon.write.writer import Writer
 
 _CHECK_INTERVAL = 1.0
-"""Seconds between two looks at whether the client's event loop was closed: nothing announces it."""
+"""Seconds between checks that the client's event loop was not closed: nothing signals it."""
 
 _Result = TypeVar("_Result")
 
@@ -58,7 +58,7 @@ class Session:
         return not self.task.done() and not self.loop.is_closed()
 
     async def close(self, timeout: float) -> None:
-        """Write what is pending within `timeout` seconds, also if cancelled, and end the task."""
+        """Write what is pending within `timeout` seconds, even if cancelled, and end the task."""
         self.writer.close(timeout)
         try:
             await wait_shielded(self.task)
@@ -66,7 +66,7 @@ class Session:
             _report_failure(self.task)
 
     def flush(self, call: Call | None = None) -> Awaitable[None]:
-        """Wait as `Writer.flush` does; from any event loop."""
+        """Wait as `Writer.flush` does, from any event loop."""
         flushed = self.writer.flush(call)
         return flushed if self.is_here else self._await_elsewhere(asyncio.ensure_future(flushed))
 
@@ -78,7 +78,7 @@ class Session:
         return await self._await_elsewhere(asyncio.wrap_future(future))
 
     async def _await_elsewhere(self, future: "asyncio.Future[_Result]") -> _Result:
-        """Await what the session's event loop brings about, in another one.
+        """Await, in another event loop, a future that the session's loop completes.
 
         Raises:
             ClientClosedError: The session's event loop was closed meanwhile.

@@ -108,7 +108,7 @@ async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
     """A client is used as it is, without further settings; a URL becomes a background client."""
     client = logcommon.connect(valkey_url)
     assert log_for(client, {}) is client
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool there"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="pass linger, spool where it is made"):
         log_for(client, {"linger": 1, "spool": "secret"})
     assert isinstance(log_for(valkey_url, {"linger": 1}), BackgroundLog)
     with pytest.raises(logcommon.InvalidArgumentError):
