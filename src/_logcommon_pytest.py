@@ -1,7 +1,7 @@
 """The fixture of `logcommon.testing` for pytest.
 
-It is outside of the package, so that pytest can load it without importing the package. That would
-take time in every run, and coverage would miss what is executed then.
+It is outside the package so that pytest can load it without importing the package. The import would
+take time in every run, and coverage would miss the code that it runs.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ from logcommon.exceptions import (
 )
 from logcommon.model import RECENT_LENGTH, CommonRow, Destination, RecentRow, Severity
 from logcommon.runtime import ending, fork
-from logcommon.runtime.keeper import Keeper, Outcome
+from logcommon.runtime.keeper import Completion, Keeper
 from logcommon.runtime.keepers import Keepers
 from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.server.target import Target
@@ -31,10 +31,10 @@ _THREAD_TIMEOUT = 2.0
 """Seconds that the thread may take to end, in addition to those for closing its client."""
 
 _GIVEN_UP_FOR = 1.0
-"""Seconds after a flush that failed in which a close waits for nothing."""
+"""Seconds after a failed flush in which closing does not wait."""
 
 _GIVEN_UP_AT_EXIT_FOR = 60.0
-"""Seconds after a write at the end of the process that failed in which nothing is waited for."""
+"""Seconds after a failed write at the end of the process in which nothing waits."""
 
 _Result = TypeVar("_Result")
 _Parameters = ParamSpec("_Parameters")
@@ -73,15 +73,15 @@ class BackgroundLog:
 
         self._warnings = RateLimitedWarnings()
         self._keepers = Keepers(
-            self._log, self._drain_timeout, self._go_fast, self._go_slow, self._warn
+            self._log, self._drain_timeout, self._use_fast_path, self._use_slow_path, self._warn
         )
         self._reset()
         fork.reset_in_children(self)
-        ending.install_hooks()
+        ending.install_exit_hooks()
 
     def _reset(self) -> None:
-        self._is_attended = False
-        """Whether calls need not look for a keeper: there is one, and all hooks are installed."""
+        self._is_fast = False
+        """Whether a call only appends to the buffer: a keeper is there, and all exit hooks are."""
         self._given_up_until = float("-inf")
 
     def __enter__(self) -> Self:
@@ -114,14 +114,14 @@ class BackgroundLog:
 
         """
         self._buffer.put(name, message, severity)
-        if not self._is_attended:
-            self._attend()
+        if not self._is_fast:
+            self._ensure_written()
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Put `message` on the recent log without counting it; else like `log_common_nowait`."""
+        """Put `message` on the recent log, uncounted; otherwise like `log_common_nowait`."""
         self._buffer.put_recent(name, message, severity)
-        if not self._is_attended:
-            self._attend()
+        if not self._is_fast:
+            self._ensure_written()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged before this call is in Redis; return whether it is.
@@ -135,7 +135,7 @@ class BackgroundLog:
 
         while self._log.stats.pending:
             try:
-                self._ask(self._log.flush, deadline)
+                self._call_in_thread(self._log.flush, deadline)
                 break
             except NotWrittenError:  # another thread closed the client meanwhile
                 continue
@@ -163,7 +163,7 @@ class BackgroundLog:
         hour: datetime | None = None,
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, as `CommonLog.top` does."""
-        return self._ask(lambda: self._log.top(name, severity, n, hour))
+        return self._call_in_thread(lambda: self._log.top(name, severity, n, hour))
 
     def recent(
         self,
@@ -172,19 +172,19 @@ class BackgroundLog:
         n: int = RECENT_LENGTH,
     ) -> list[RecentRow]:
         """Return the `n` newest entries, as `CommonLog.recent` does."""
-        return self._ask(lambda: self._log.recent(name, severity, n))
+        return self._call_in_thread(lambda: self._log.recent(name, severity, n))
 
     def destinations(self) -> list[Destination]:
         """Return every destination that was logged to, as `CommonLog.destinations` does."""
-        return self._ask(self._log.destinations)
+        return self._call_in_thread(self._log.destinations)
 
     def hours(self, name: str | None, severity: Severity | None = logging.INFO) -> list[datetime]:
         """Return the hours that have counts, as `CommonLog.hours` does."""
-        return self._ask(lambda: self._log.hours(name, severity))
+        return self._call_in_thread(lambda: self._log.hours(name, severity))
 
     def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         """Return the hours of every destination, as `CommonLog.hours_by_destination` does."""
-        return self._ask(self._log.hours_by_destination)
+        return self._call_in_thread(self._log.hours_by_destination)
 
     def close(self) -> None:
         """Write what is pending, for `drain_timeout` seconds at most, and end the thread.
@@ -199,17 +199,17 @@ class BackgroundLog:
     # For event loops, which must not be blocked
 
     async def open_async(self) -> CommonLog:
-        """Return the client once it is open, or once it is known that it can't be opened."""
+        """Return the client once it is open or can't be opened."""
         keeper = None if self._log.is_open else self._require_keeper()
         if keeper is not None:
-            replied, loop = asyncio.Event(), asyncio.get_running_loop()
+            opened, loop = asyncio.Event(), asyncio.get_running_loop()
 
-            def reply(_: Outcome | None) -> None:
+            def wake(_: Completion | None) -> None:
                 with contextlib.suppress(RuntimeError):  # that loop is closed
-                    loop.call_soon_threadsafe(replied.set)
+                    loop.call_soon_threadsafe(opened.set)
 
-            keeper.submit(_do_nothing, reply)
-            await replied.wait()
+            keeper.submit(_do_nothing, wake)
+            await opened.wait()
         return self._log
 
     async def flush_async(self) -> None:
@@ -250,15 +250,15 @@ class BackgroundLog:
         self._keepers.reset_after_fork()
         self._reset()
 
-    def _attend(self) -> None:
-        """Make sure that what was logged will be written."""
+    def _ensure_written(self) -> None:
+        """Make sure that what was logged will be written, by a keeper or here."""
         if ending.must_write_at_once():
             self._write_now()
             return
         keeper = self._require_keeper()
-        if keeper is not None and ending.install_hooks():
+        if keeper is not None and ending.install_exit_hooks():
             with contextlib.suppress(RuntimeError):  # its loop has ended
-                keeper.loop.call_soon_threadsafe(self._go_fast, keeper)
+                keeper.loop.call_soon_threadsafe(self._use_fast_path, keeper)
 
     def _require_keeper(self) -> Keeper | None:
         ending.close_at_exit(self)
@@ -266,20 +266,20 @@ class BackgroundLog:
 
     # The keeper calls these three in its thread.
 
-    def _go_fast(self, keeper: Keeper) -> None:
-        """Let calls do nothing but append to the buffer, as there is a thread."""
-        if ending.install_hooks() and not keeper.closing:
-            self._is_attended = True
+    def _use_fast_path(self, keeper: Keeper) -> None:
+        """Let calls only append to the buffer, as this keeper will write it."""
+        if ending.install_exit_hooks() and not keeper.closing:
+            self._is_fast = True
 
-    def _go_slow(self) -> None:
-        """Let each call see to it again that there is a thread."""
-        self._is_attended = False
+    def _use_slow_path(self) -> None:
+        """Let each call make sure again that there is a keeper."""
+        self._is_fast = False
 
     def _warn(self, error: Exception) -> None:
         self._warnings.warn("open", f"nothing is written: {error}")
 
     def _write_now(self) -> None:
-        """Write what is pending before returning: the process may end at any moment."""
+        """Write what is pending, as the process may end at any moment."""
         before = self._log.stats
         self.close()
         after = self._log.stats
@@ -295,7 +295,7 @@ class BackgroundLog:
     def _time_to_drain(self) -> float:
         return 0.0 if self._has_just_given_up() else self._drain_timeout
 
-    def _ask(
+    def _call_in_thread(
         self, work: Callable[[], Awaitable[_Result]], deadline: float = float("inf")
     ) -> _Result:
         """Call a coroutine function in the client's thread, and return what it returns."""
@@ -361,14 +361,14 @@ def background(
 
 
 INTERNAL_LOGGERS = frozenset({"asyncio", "logcommon", "redis"})
-"""Loggers that writing to Redis may use, with all below them. To count their records could recurse
-without end."""
+"""Loggers that writing to Redis may use, with their children. Counting their records could recurse
+forever."""
 
 
 def log_for(
     target: "str | CommonLog | BackgroundLog", settings: Mapping[str, Any]
 ) -> CommonLog | BackgroundLog:
-    """Return a background client for a URL; a client is returned as it is.
+    """Return a background client for a URL; return a client unchanged.
 
     Raises:
         InvalidArgumentError: The URL or a setting can't be used, or there are settings in addition
@@ -385,7 +385,7 @@ def reject_settings(settings: Mapping[str, Any]) -> None:
     """Raise InvalidArgumentError if there are settings in addition to a client."""
     if settings:
         raise InvalidArgumentError(
-            f"a client takes its settings where it is made: give {', '.join(settings)} there"
+            f"settings can't be given with a client: pass {', '.join(settings)} where it is made"
         )
 
 

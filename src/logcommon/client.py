@@ -72,7 +72,7 @@ def connect(
             again.
         history_hours: Hours that are kept before `:last`, each in a key that expires. 0 keeps only
             the book's two hours.
-        max_clock_lead: Seconds by which an entry's hour may begin after the server's time. An entry
+        max_clock_lead: How many seconds after the server's time an entry's hour may begin. An entry
             of a later hour is counted in the server's current hour. `math.inf` trusts every clock.
         max_pending: Distinct messages that may wait to be written. A commit in progress holds as
             many again.
@@ -83,25 +83,26 @@ def connect(
             had in progress.
         max_message_bytes: UTF-8 bytes of a message, at least 16. A longer message is cut between
             characters and marked with `…`.
-        max_destinations: Destinations of this client. Calls to any others are counted in the
-            destination `<other>`.
+        max_destinations: Destinations that this client may log to. Calls to any others are counted
+            in the destination `<other>`.
         hold_seconds: Seconds for which a batch is held after Redis has acknowledged it. If a
             failover loses it in that time, it is written again.
         hold_bytes: Bytes of memory that held batches may take, estimated as the characters of each
             message plus 120, and plus 140 for an entry of the recent log. The oldest batches are
             released first.
-        wait_replicas: Replicas that must acknowledge a commit before its calls are settled. The
-            Redis user needs `+wait` for it.
+        wait_replicas: Replicas that must acknowledge a commit before calls that wait for it return.
+            The Redis user needs `+wait` for it.
         spool: A file that keeps accepted entries until Redis has them. It is created if it does not
             exist. If the process is killed, the next client with the same spool writes what is in
             it, exactly once; at most the last second is lost. Give each client a spool of its own,
             and use a spool with one server only.
-        redact: Called with each message before any of it is kept. What it returns is logged
-            instead; if it raises, a placeholder is. `logcommon.redact_secrets` is ready to use.
-        clock: Returns seconds since the epoch. It alone decides in which hour an entry is counted.
+        redact: A function that gets each message before any of it is kept, and returns what to log
+            instead. If it raises, a placeholder is logged. `logcommon.redact_secrets` is one.
+        clock: A function that returns seconds since the epoch. It decides in which hour an entry is
+            counted.
 
-    What exceeds `max_pending`, `max_pending_bytes`, `max_members` or `max_destinations` is counted
-    as `<other>`, and `stats` says how often.
+    Messages past `max_pending`, `max_pending_bytes`, `max_members` or `max_destinations` are
+    counted as `<other>`, and `stats` says how often.
 
     Raises:
         InvalidArgumentError: The target or a setting can't be used.
@@ -130,13 +131,13 @@ def connect(
 
 
 class CommonLog:
-    """Counts and keeps the messages of services in Redis; made by `connect`.
+    """Counts messages in Redis, and keeps the newest; made by `connect`.
 
-    Methods that end in `_nowait` can be called from any thread, also before the client is opened
-    and after it is closed. All others need it to be open.
+    Methods that end in `_nowait` can be called from any thread, before the client is opened and
+    after it is closed. All others need an open client.
 
-    The methods don't call each other: a subclass that changes `log_common_nowait` changes
-    what integrations log, and nothing about `log_common`.
+    The methods don't call each other. A subclass that overrides `log_common_nowait` changes what
+    integrations log, but not `log_common`.
     """
 
     def __init__(
@@ -158,15 +159,15 @@ class CommonLog:
         return f"<logcommon.CommonLog for {self._target}, {state}>"
 
     async def __aenter__(self) -> Self:
-        """Open the client: start writing. Waits for an embedded server, and for no other.
+        """Open the client and start writing. This waits for an embedded server, and for no other.
 
         A client that was closed can be opened again, also in another event loop.
 
         Raises:
-            ClientClosedError: The client is open.
+            ClientClosedError: The client is open already.
             EmbeddedServerError: The embedded server can't be started.
-            SpoolError: The spool can't be used, or another client has it. (A damaged spool is no
-                error: it is moved aside with a warning, and what can be read of it is written.)
+            SpoolError: The spool can't be used, or another client has it open. (A damaged spool is
+                moved aside with a warning, and what can be read of it is written.)
 
         """
         if self.is_open:
@@ -185,11 +186,11 @@ class CommonLog:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Write what is pending, for `drain_timeout` seconds at most, also when cancelled."""
+        """Write what is pending, for `drain_timeout` seconds at most, even if cancelled."""
         await self._close(self._settings.drain_timeout)
 
     async def _open_target(self, *, with_spool: bool) -> Redis:
-        """Return a redis client for the target, and open the spool; on failure leave neither."""
+        """Return a redis client for the target, and open the spool; if that fails, close both."""
         client = await self._target.open()
         try:
             if self._spool is not None and with_spool:
@@ -230,9 +231,8 @@ class CommonLog:
     def log_common_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
         """Count `message` and put it on the recent log; return at once.
 
-        A fault of Redis neither blocks the call nor makes it raise. What can't be written yet is
-        kept, in memory that grows with distinct messages, and is counted later in the hour in which
-        it was logged.
+        If Redis is slow or down, this neither blocks nor raises. The entry is kept in memory, which
+        grows with distinct messages only, and is counted later, in the hour in which it was logged.
 
         Args:
             name: The service.
@@ -249,8 +249,8 @@ class CommonLog:
         """Count `message` and put it on the recent log; return when Redis has it.
 
         Calls that wait at the same time share a commit. While Redis can't be reached, this waits;
-        `asyncio.timeout` or `anyio.fail_after` gives it a deadline. An entry whose wait was cut
-        short is still accepted, and counted once.
+        `asyncio.timeout` or `anyio.fail_after` gives it a deadline. After that, the entry is still
+        accepted, and counted once.
 
         Args:
             name: The service.
@@ -261,7 +261,7 @@ class CommonLog:
             InvalidArgumentError: The name, the message or the severity can't be used.
             ClientClosedError: The client is not open, or its event loop was closed meanwhile.
             NotWrittenError: The entry was not counted, and will not be.
-            ClusterUnsupportedError: The server is one of a Redis Cluster. The entry is kept and
+            ClusterUnsupportedError: The server is a node of a Redis Cluster. The entry is kept and
                 tried again until the client is closed.
 
         """
@@ -270,11 +270,11 @@ class CommonLog:
         await session.flush((name, severity, logged_at))
 
     def log_recent_nowait(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Put `message` on the recent log without counting it; else like `log_common_nowait`."""
+        """Put `message` on the recent log, uncounted; otherwise like `log_common_nowait`."""
         self._buffer.put_recent(name, message, severity)
 
     async def log_recent(self, name: str, message: str, severity: Severity = logging.INFO) -> None:
-        """Put `message` on the recent log without counting it; else like `log_common`."""
+        """Put `message` on the recent log, uncounted; otherwise like `log_common`."""
         session = self._require_session()
         self._buffer.put_recent(name, message, severity)
         await session.flush((name, severity, None))
@@ -285,7 +285,7 @@ class CommonLog:
         Raises:
             ClientClosedError: The client is not open.
             NotWrittenError: The client was closed meanwhile and could not write everything.
-            ClusterUnsupportedError: The server is one of a Redis Cluster.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
 
         """
         await self._require_session().flush()
@@ -302,10 +302,10 @@ class CommonLog:
 
     @property
     def stats(self) -> Stats:
-        """What has become of every call so far."""
+        """What became of every call so far."""
         session = self._session
         nothing: Step = partial(tuple, ())
-        # All as of one moment: a writer in another thread goes on meanwhile.
+        # All are read at one moment, as a writer in another thread goes on.
         ledger, batches, *values = read_atomically(
             self._ledger.read_step(),
             nothing if session is None else session.writer.read_step(),
@@ -334,14 +334,13 @@ class CommonLog:
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, the most common first.
 
-        The `destination` of a row says where it was logged. Of several destinations, any that
-        can't be read because a key has the wrong type is left out, with a warning to the logger
-        `logcommon`.
+        Each row names its `destination`. If one of several destinations can't be read because a key
+        has the wrong type, it is left out and the logger `logcommon` warns.
 
         Args:
             name: The service; None for all services that were logged to through this package.
             severity: A `logging` level, or any text; None for all severities.
-            n: How many messages at most.
+            n: The most messages to return.
             hour: Any moment of the hour, in UTC if it is naive; None for the current hour,
                 which is empty until something is logged in it. `hours` says which hours there are.
 
@@ -387,7 +386,7 @@ class CommonLog:
         return await session.read(session.reader.hours(name, severity))
 
     async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
-        """Return the hours of every destination that was logged to, as `hours` does of some."""
+        """Return the hours that have counts, of every destination; raises as `top` does."""
         session = self._require_session()
         return await session.read(session.reader.hours_by_destination())
 

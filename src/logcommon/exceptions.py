@@ -1,4 +1,4 @@
-"""Every error that logcommon raises, under one root.
+"""Every error that logcommon raises, with one base class.
 
 Their texts never contain a logged message or a credential, so they can be shown or logged anywhere.
 """

@@ -53,7 +53,7 @@ async def log_recent(
 
     Raises:
         InvalidArgumentError: The name, the message or the severity can't be used.
-        OutcomeUnknownError: The connection was lost: the message may be in the log or not.
+        OutcomeUnknownError: The connection was lost: the message may or may not be in the log.
         ServerUnavailableError: Redis can't be reached.
         ServerRefusedError: Redis refused a command; that command changed nothing.
 
@@ -92,7 +92,7 @@ async def log_common(
     """Count `message` in the common log of `name` and `severity`, and put it on the recent log.
 
     If a new hour has begun, the counts so far become those of the last hour. This happens under the
-    book's optimistic lock: WATCH, MULTI, EXEC, and again if another program was faster.
+    book's optimistic lock: WATCH, MULTI, EXEC, retried if another program was faster.
 
     Args:
         conn: A `redis.asyncio` client.
@@ -126,7 +126,7 @@ async def log_common(
 
 
 class _Transaction:
-    """The transaction of one call of `log_common`, and what its attempts have come to."""
+    """The transaction of one call of `log_common`, through every attempt at it."""
 
     def __init__(self, destination: Destination, message: str, logged_at: float) -> None:
         self._destination = destination
@@ -135,20 +135,20 @@ class _Transaction:
         self._logged_at = logged_at
         self.attempts = 0
         self.in_doubt = False
-        """Whether EXEC was sent and not answered: Redis may have executed it."""
+        """Whether EXEC was sent without an answer, so that Redis may have executed it."""
         self.fault: str | None = None
-        """What ended the last attempt."""
+        """The error that ended the last attempt."""
 
     @property
     def key(self) -> str:
         return self._keys.current.decode()
 
     async def attempt(self, conn: Redis) -> bool:
-        """Try once to execute it; return whether it was executed.
+        """Make one attempt; return whether the transaction was executed.
 
         Raises:
             OutcomeUnknownError: The connection was lost after EXEC was sent.
-            LogCommonError: Another attempt would not help.
+            LogCommonError: Redis refused, and would refuse another attempt.
 
         """
         self.attempts += 1
@@ -200,11 +200,13 @@ class _Transaction:
         return hour
 
     def _commands(self, plan: HourPlan) -> list[Command]:
-        if plan.target is None:
-            raise NotWrittenError(f"{self.key}: the entry's hour is older than the hours kept")
+        if plan.key is None:
+            raise NotWrittenError(
+                f"{self.key}: the entry's hour is older than the hours kept: check the clock"
+            )
         return [
             *plan.before,
-            count(plan.target, 1, self._message),
+            count(plan.key, 1, self._message),
             *plan.after,
             *push_recent(self._keys, [(self._message, self._logged_at)]),
             register([self._destination]),

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from logcommon.exceptions import InvalidArgumentError
 
 OTHER = "<other>"
-"""The message as which everything that exceeds a limit is counted."""
+"""The message that everything past a limit is counted as."""
 
 RECENT_LENGTH = 100
 """How many entries a recent log keeps, as in the book."""
@@ -33,10 +33,10 @@ Hour: TypeAlias = int
 HOUR_SECONDS = 3600
 
 LATEST = datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()
-"""Seconds since the epoch up to which there are hours that can be written."""
+"""Seconds since the epoch that a clock must stay below: the last hour of the year 9999."""
 
 FIRST_HOUR: Hour = -17_259_888
-"""The first hour that can be written: that of the year 1."""
+"""The first hour that can be written: the first of the year 1."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CUT_MARK = "…"
@@ -84,7 +84,7 @@ class CommonRow:
 
 @dataclass(frozen=True, slots=True)
 class RecentRow:
-    """An entry of a recent log, and of which one.
+    """An entry of the recent log, and where it was logged.
 
     `time` is None if another program wrote the entry in a format of its own.
     """
@@ -95,7 +95,7 @@ class RecentRow:
 
 
 class RecentEntry(NamedTuple):
-    """What the text of an entry says; `time` is None if it does not begin with one."""
+    """A parsed entry of the recent log; `time` is None if its text does not begin with one."""
 
     time: datetime | None
     message: str
@@ -117,7 +117,7 @@ def _checked(what: str, text: str) -> str:
     text = str.__str__(text)
     if not 0 < len(text) <= LONGEST_NAME:
         raise InvalidArgumentError(
-            f"{what} must have 1 to {LONGEST_NAME} characters, and has {len(text)}"
+            f"{what} must have 1 to {LONGEST_NAME} characters, not {len(text)}"
         )
     return text
 
@@ -175,7 +175,7 @@ def encode_message(message: str) -> bytes:
 
 
 def hour_of(seconds: float) -> Hour:
-    """Return the UTC hour in which a time since the epoch lies."""
+    """Return the UTC hour of a time in seconds since the epoch."""
     return int(seconds // HOUR_SECONDS)
 
 
@@ -219,7 +219,7 @@ def _asctime(second: int) -> str:
 
 
 def parse_recent(text: str) -> RecentEntry:
-    """Return what `recent_text` was given, to the second; text without a time is all message."""
+    """Return the time and message of a stored entry; without a time, all of it is the message."""
     parsed = parsedate(text[:_ASCTIME_LENGTH])
     if parsed is None or text[_ASCTIME_LENGTH : _ASCTIME_LENGTH + 1] != " ":
         return RecentEntry(None, text)

@@ -15,7 +15,7 @@ from logcommon.write.waiters import Call
 from logcommon.write.writer import Writer
 
 _CHECK_INTERVAL = 1.0
-"""Seconds between two looks at whether the client's event loop was closed: nothing announces it."""
+"""Seconds between checks that the client's event loop was not closed: nothing signals it."""
 
 _Result = TypeVar("_Result")
 
@@ -27,20 +27,20 @@ class Session:
     client: Redis
     reader: Reader
     writer: Writer
-    host: "asyncio.Task[None]"
+    task: "asyncio.Task[None]"
     """Runs the writer: a task of its own, so that a client may be opened in one task and closed in
     another, as frameworks do."""
 
     @classmethod
     def start(cls, client: Redis, reader: Reader, writer: Writer) -> "Session":
         """Return a session whose writer runs in the current event loop."""
-        host = asyncio.create_task(_run(writer, client), name="logcommon")
-        return cls(client, reader, writer, host)
+        task = asyncio.create_task(_run(writer, client), name="logcommon")
+        return cls(client, reader, writer, task)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the session belongs to."""
-        return self.host.get_loop()
+        return self.task.get_loop()
 
     @property
     def is_here(self) -> bool:
@@ -50,23 +50,23 @@ class Session:
     @property
     def is_abandoned(self) -> bool:
         """Whether the event loop was closed before the session ended, so that it never will."""
-        return not self.host.done() and self.loop.is_closed()
+        return not self.task.done() and self.loop.is_closed()
 
     @property
     def is_running(self) -> bool:
         """Whether the session writes."""
-        return not self.host.done() and not self.loop.is_closed()
+        return not self.task.done() and not self.loop.is_closed()
 
     async def close(self, timeout: float) -> None:
-        """Write what is pending within `timeout` seconds, also if cancelled, and end the task."""
+        """Write what is pending within `timeout` seconds, even if cancelled, and end the task."""
         self.writer.close(timeout)
         try:
-            await wait_shielded(self.host)
+            await wait_shielded(self.task)
         finally:
-            _report_failure(self.host)
+            _report_failure(self.task)
 
     def flush(self, call: Call | None = None) -> Awaitable[None]:
-        """Wait as `Writer.flush` does; from any event loop."""
+        """Wait as `Writer.flush` does, from any event loop."""
         flushed = self.writer.flush(call)
         return flushed if self.is_here else self._await_elsewhere(asyncio.ensure_future(flushed))
 
@@ -78,7 +78,7 @@ class Session:
         return await self._await_elsewhere(asyncio.wrap_future(future))
 
     async def _await_elsewhere(self, future: "asyncio.Future[_Result]") -> _Result:
-        """Await what the session's event loop brings about, in another one.
+        """Await, in another event loop, a future that the session's loop completes.
 
         Raises:
             ClientClosedError: The session's event loop was closed meanwhile.

@@ -1,4 +1,4 @@
-"""What can be set on a client: defaults and checks. No I/O."""
+"""The settings of a client: defaults and checks. No I/O."""
 
 import math
 import os
@@ -13,7 +13,7 @@ DEFAULT_HISTORY_HOURS = 24
 DEFAULT_CLOCK_LEAD = 3600.0
 
 SHORTEST_MESSAGE_LIMIT = 16
-"""Bytes below which a cut message would say nothing."""
+"""The lowest `max_message_bytes`: less of a message would say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Settings:
         if not isinstance(self.spool, str | os.PathLike | None):
             raise InvalidArgumentError(f"spool must be a path, not {type(self.spool).__name__}")
         if self.redact is not None and not callable(self.redact):
-            raise InvalidArgumentError("redact must be a function of a message, or None")
+            raise InvalidArgumentError("redact must be a function that takes a message, or None")
         if not callable(self.clock):
             raise InvalidArgumentError("clock must be a function that returns seconds")
 

@@ -10,7 +10,7 @@ from logcommon.runtime.atomic import Step
 
 @dataclass(slots=True)
 class Outcome:
-    """What has become of the calls of a batch."""
+    """What became of the calls of a batch."""
 
     counted: int = 0
     other: int = 0
@@ -45,7 +45,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Ledger:
-    """What has become of the entries so far, kept by the writer."""
+    """What became of the entries so far, as the writer counts them."""
 
     counted: int = 0
     other: int = 0
@@ -92,7 +92,7 @@ LEDGER_FIELDS = tuple(each.name for each in fields(Ledger))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """A client's account at one moment.
+    """What became of a client's calls, at one moment.
 
     `calls == counted + other + dropped + spooled + pending`
     """
@@ -101,16 +101,16 @@ class Stats:
     """Calls of `log_common` and `log_common_nowait` that were accepted, and those recovered."""
 
     counted: int
-    """Of these, counted in Redis under their own message."""
+    """Calls counted in Redis under their own message."""
 
     other: int
-    """Counted in Redis under `<other>`, because a bound was reached."""
+    """Calls counted in Redis as `<other>`, because a limit was reached."""
 
     dropped_too_late: int
-    """Not counted: when they could be written, their hour was older than those that are kept."""
+    """Not counted: by the time they could be written, their hour was older than those kept."""
 
     dropped_refused: int
-    """Not counted: Redis refused their key, which is of another type."""
+    """Not counted: their key has the wrong type, so Redis refused them."""
 
     dropped_failed: int
     """Not counted: building their transaction failed with an unexpected error."""
@@ -130,25 +130,25 @@ class Stats:
     """Left in the spool when the client was closed, for the next one that opens it."""
 
     recovered: int
-    """Of the calls, those that an earlier client had left in the spool."""
+    """Calls, included in `calls`, that an earlier client had left in the spool."""
 
     pending: int
     """Waiting to be written, or being written. This is counted, not calculated from the others."""
 
     in_doubt: int
-    """Of `dropped_unwritten`, those that Redis may have counted: their commit had been sent, or
-    they were in a part of a spool that was damaged or that a copy of the spool has written."""
+    """Calls of `dropped_unwritten` that Redis may have counted: their commit had been sent, or they
+    were in a part of a spool that was damaged or that a copy of the spool has written."""
 
     recent_calls: int
-    """Calls of `log_recent` and `log_recent_nowait` that were accepted. Of these, and of the
-    calls above, the newest 100 of a batch are sent to the recent log."""
+    """Calls of `log_recent` and `log_recent_nowait` that were accepted. Of these and `calls`, only
+    the newest 100 of each destination in a batch are sent to the recent log."""
 
     late: int
-    """Of those in Redis, counted in an hour that was over: `:last` or an older one."""
+    """Calls of `counted` and `other` whose hour was over when they were written."""
 
     ahead: int
-    """Of those in Redis, counted in the server's hour, because this machine's clock was more than
-    `max_clock_lead` ahead of it."""
+    """Calls of `counted` and `other` that were counted in the server's hour, because this machine's
+    clock was more than `max_clock_lead` ahead of the server's."""
 
     commits: int
     """Transactions that Redis executed."""

@@ -1,4 +1,4 @@
-"""For the tests of applications that use this package.
+"""Helpers for the tests of applications that use logcommon.
 
 ```python
 import logcommon
@@ -40,7 +40,7 @@ from logcommon.model import (
     hour_start,
 )
 from logcommon.read.overview import matching, merge_common, merge_recent, named_destinations
-from logcommon.read.reader import Reader, hour_with, require_count
+from logcommon.read.reader import Reader, hour_containing, require_count
 from logcommon.settings import Settings
 from logcommon.write.batch import BATCH_SIZE, Batch, Entry
 from logcommon.write.buffer import Buffer
@@ -52,13 +52,13 @@ __all__ = ["Captured", "capture", "fake_client"]
 def capture() -> Iterator["Captured"]:
     """Keep what is logged in memory instead of writing it to Redis.
 
-    Inside, whatever any client of this process logs is captured: the clients of `connect` and
-    `background`, and those that integrations make of a URL, whether they were made before or are
-    made inside, opened or not. What they read is what was captured. Nothing is sent to Redis, so no
+    Everything that the clients of this process log inside the block is captured, and they read
+    what was captured. It does not matter if a client was made by `connect`, `background` or an
+    integration, if it was made before the block, or if it is open. Nothing is sent to Redis, so no
     server has to run; awaited calls and `flush` return at once.
 
-    Messages are redacted and cut, bounds are kept and bad arguments raise as in production. Calls
-    to a client that was closed are dropped. The `stats` of a client don't include what is captured.
+    Messages are redacted and cut, limits apply and bad arguments raise as in production. Calls to
+    a client that was closed are dropped. The `stats` of a client don't include what is captured.
     Captures can be nested; the innermost one counts.
     """
     captured = Captured()
@@ -76,7 +76,7 @@ def capture() -> Iterator["Captured"]:
 
 
 def fake_client(**settings: Any) -> CommonLog:
-    """Return a client of an empty Redis of its own, imitated by fakeredis.
+    """Return a client on a new, empty Redis, imitated by fakeredis.
 
     Use it if a test looks into Redis. For what the application logged, `capture` is enough.
 
@@ -102,14 +102,14 @@ def fake_client(**settings: Any) -> CommonLog:
 class Captured:
     """What was logged inside `capture`, by any thread and in any event loop of this process.
 
-    A call is in it as soon as it has returned. It can still be read after the capture.
+    It includes a call as soon as the call has returned, and can still be read after the block.
     """
 
     def __init__(self) -> None:
         self._buffers: dict[Buffer, Buffer] = {}
         self.log: CommonLog = connect()
-        """A client to pass to whatever takes one, as in `CommonLogHandler(captured.log)`. If it
-        needs settings, pass what `connect` returns instead."""
+        """A client for code that takes one, as in `CommonLogHandler(captured.log)`. For a client
+        with settings, pass what `connect` returns instead."""
 
     def __repr__(self) -> str:
         return f"<logcommon.testing.Captured {dict(self.counts)}>"
@@ -118,12 +118,12 @@ class Captured:
     def counts(self) -> Counter[tuple[str, str, str]]:
         """How often each message was logged, by (service, severity, message), in all hours.
 
-        It is flat, so that one line checks one message, and a plain dictionary checks all of them:
+        One line checks one message, and a plain dictionary checks all of them:
 
             assert captured.counts["shop", "error", "payment declined"] == 1
             assert captured.counts == {("shop", "error", "payment declined"): 1}
 
-        The count of what was not logged is 0.
+        A message that was not logged has the count 0.
         """
         counts: Counter[tuple[str, str, str]] = Counter()
         for destination, messages in self.counts_by_hour().items():
@@ -144,7 +144,7 @@ class Captured:
         self._buffers.clear()
 
     def counts_by_hour(self) -> dict[tuple[Destination, int], Counter[str]]:
-        """Return the counts of each destination and hour; messages are as Redis would have them."""
+        """Return the counts by destination and hour, with messages as Redis would store them."""
         counts: dict[tuple[Destination, int], Counter[str]] = {}
         for batch in self._batches():
             for group, messages in batch.counts.items():
@@ -165,7 +165,7 @@ class Captured:
         }
 
     def buffer_for(self, buffer: Buffer) -> Buffer:
-        """Return the buffer that accepts entries in place of a client's, by the same settings."""
+        """Return the buffer that accepts entries in place of a client's, with the same settings."""
         found = self._buffers.get(buffer)
         if found is None:
             found = self._buffers.setdefault(buffer, Buffer(buffer.settings))  # atomic
@@ -190,34 +190,34 @@ class _CapturedReader:
         self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
     ) -> list[CommonRow]:
         require_count(n)
-        wanted = hour_of(self._settings.clock()) if hour is None else hour_with(hour)
+        wanted = hour_of(self._settings.clock()) if hour is None else hour_containing(hour)
 
         counts = self._captured.counts_by_hour()
-        chosen = self._choose(name, severity)
+        selected = self._select(name, severity)
         rows = [
             CommonRow(count, message, destination)
             for (destination, hour), messages in counts.items()
             for message, count in messages.items()
-            if hour == wanted and destination in chosen
+            if hour == wanted and destination in selected
         ]
         return merge_common([sorted(rows, key=_redis_order, reverse=True)], n)
 
     def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         require_count(n)
-        chosen = self._choose(name, severity)
+        selected = self._select(name, severity)
         rows = [
             [
                 RecentRow(datetime.fromtimestamp(int(at), UTC), message, each)
                 for message, at in found
             ]
             for each, found in sorted(self._captured.newest_entries().items())
-            if each in chosen
+            if each in selected
         ]
         return merge_recent(rows, n)
 
     def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
-        chosen = self._choose(name, severity)
-        hours = {hour for each, hour in self._captured.counts_by_hour() if each in chosen}
+        selected = self._select(name, severity)
+        hours = {hour for each, hour in self._captured.counts_by_hour() if each in selected}
         return [hour_start(hour) for hour in sorted(hours, reverse=True)]
 
     def hours_by_destination(self) -> dict[Destination, list[datetime]]:
@@ -227,7 +227,7 @@ class _CapturedReader:
         counted = {destination for destination, _ in self._captured.counts_by_hour()}
         return sorted(counted | self._captured.newest_entries().keys())
 
-    def _choose(self, name: str | None, severity: Severity | None) -> set[Destination]:
+    def _select(self, name: str | None, severity: Severity | None) -> set[Destination]:
         named = named_destinations(name, severity)
         return named | matching(self.destinations(), name, severity)
 
@@ -237,8 +237,8 @@ def _redis_order(row: CommonRow) -> tuple[int, bytes]:
 
 
 # Clients are made and opened in many ways, and used from many threads and event loops. All of them
-# accept entries through a Buffer and read through a Reader. So while there is a capture, it takes
-# the place of these methods.
+# accept entries through a Buffer and read through a Reader. So a capture replaces the methods of
+# these two classes.
 
 _CAPTURES: list[Captured] = []
 """The innermost last."""

@@ -108,7 +108,7 @@ async def test_a_client_is_left_to_its_owner(valkey_url: str) -> None:
     """A client is used as it is, without further settings; a URL becomes a background client."""
     client = logcommon.connect(valkey_url)
     assert log_for(client, {}) is client
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger, spool there"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="pass linger, spool where it is made"):
         log_for(client, {"linger": 1, "spool": "secret"})
     assert isinstance(log_for(valkey_url, {"linger": 1}), BackgroundLog)
     with pytest.raises(logcommon.InvalidArgumentError):
@@ -242,7 +242,7 @@ async def test_recent_entries_are_written_by_the_same_thread(
 ) -> None:
     """Once there is a thread, an entry for the recent log alone starts no other."""
     log.log_recent_nowait("api", "first")
-    await until(lambda: log._is_attended)
+    await until(lambda: log._is_fast)
     (thread,) = threads()
     log.log_recent_nowait("api", "second")
     assert threads() == [thread]
@@ -276,7 +276,7 @@ async def test_a_flush_while_another_thread_closes_the_client(
     log: BackgroundLog, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for the next opening, and returns when Redis has what was logged before."""
-    ask, closes = log._ask, [1]
+    ask, closes = log._call_in_thread, [1]
 
     def interrupted(*arguments: Any) -> Any:
         if closes:
@@ -284,7 +284,7 @@ async def test_a_flush_while_another_thread_closes_the_client(
             raise logcommon.NotWrittenError("closed")
         return ask(*arguments)
 
-    monkeypatch.setattr(log, "_ask", interrupted)
+    monkeypatch.setattr(log, "_call_in_thread", interrupted)
     log.log_common_nowait("api", "m")
     assert log.flush()
     assert await total(valkey) == 1

@@ -163,5 +163,5 @@ def test_a_line_without_end_takes_bounded_memory() -> None:
     splitter = LineSplitter()
     for _ in range(100):
         assert splitter.feed(b"x" * LONGEST_LINE) == []
-        assert len(splitter._open) <= LONGEST_LINE + 1
+        assert len(splitter._unfinished) <= LONGEST_LINE + 1
     assert splitter.feed(b"\nnext\n") == ["x" * LONGEST_LINE, "next"]

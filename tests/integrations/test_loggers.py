@@ -91,7 +91,7 @@ async def test_a_client_of_the_application_is_not_waited_for(
 
 def test_a_client_has_its_settings_already(adapter: Adapter, valkey_url: str) -> None:
     """Settings beside a client are an error that says where to give them."""
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="pass linger"):
         adapter.make(logcommon.connect(valkey_url), linger=1)
 
 

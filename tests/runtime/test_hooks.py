@@ -78,26 +78,26 @@ def test_a_client_that_is_forgotten_is_not_closed(client: Client) -> None:
 def test_only_the_main_thread_installs_all_hooks() -> None:
     """Elsewhere signals can't be handled: whoever asks is told to try again."""
     answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(ending.install_hooks()))
+    thread = threading.Thread(target=lambda: answers.append(ending.install_exit_hooks()))
     thread.start()
     thread.join()
     assert answers == [False]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert ending.install_hooks()
-    assert ending.install_hooks()
+    assert ending.install_exit_hooks()
+    assert ending.install_exit_hooks()
     assert signal.getsignal(signal.SIGTERM) is ending._terminate
 
 
 def test_a_handler_of_the_program_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a handler of Python nor one that uWSGI has set in C is replaced."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ending.install_hooks()
+    ending.install_exit_hooks()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     monkeypatch.setattr(ending, "_STATE", ending._State())
     stand_in(monkeypatch, "uwsgi")
-    ending.install_hooks()
+    ending.install_exit_hooks()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -122,7 +122,7 @@ async def test_uvicorn(monkeypatch: pytest.MonkeyPatch, client: Client, fails: b
             return "done"
 
     stand_in(monkeypatch, "uvicorn.server", Server=Server)
-    ending.install_hooks()
+    ending.install_exit_hooks()
     hooked = Server.shutdown
     ending._hook_uvicorn()
     assert Server.shutdown is hooked
@@ -144,7 +144,7 @@ def test_celery(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
 
     worker_process_shutdown = SimpleNamespace(connect=connect)
     stand_in(monkeypatch, "celery.signals", worker_process_shutdown=worker_process_shutdown)
-    ending.install_hooks()
+    ending.install_exit_hooks()
     receivers["logcommon"](pid=1, exitcode=0)
     assert client.calls == ["begin", "finish"]
     assert ending.must_write_at_once()
@@ -154,7 +154,7 @@ def test_frameworks_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules of their names that have nothing to hook into are passed over."""
     stand_in(monkeypatch, "uvicorn.server")
     stand_in(monkeypatch, "celery.signals")
-    assert ending.install_hooks()
+    assert ending.install_exit_hooks()
 
 
 async def test_a_client_that_does_not_close_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

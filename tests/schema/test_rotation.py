@@ -22,10 +22,10 @@ def run(redis: FakeRedis, hour: Hour, history_hours: int = LONG) -> bool:
     """Count a message named after its hour, as a transaction would; False where it is too late."""
     state = state_of(redis)
     plan = plan_hour(KEYS, state, hour, history_hours)
-    if plan.target is None:
+    if plan.key is None:
         return False
 
-    for command in (*plan.before, count(plan.target, 1, str(hour)), *plan.after):
+    for command in (*plan.before, count(plan.key, 1, str(hour)), *plan.after):
         execute(redis, command)
     assert state_of(redis) == plan.state
     return True

@@ -15,4 +15,4 @@ def writer_of(log: logcommon.CommonLog) -> Writer:
 def host_of(log: logcommon.CommonLog) -> "asyncio.Task[None]":
     """Return the task that writes for an open client."""
     assert log._session is not None
-    return log._session.host
+    return log._session.task

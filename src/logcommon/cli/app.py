@@ -13,7 +13,7 @@ from click.exceptions import NoArgsIsHelpError
 from logcommon.cli.demo import demo
 from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
-from logcommon.cli.output import drop_output, note, show_warnings
+from logcommon.cli.output import discard_output, note, show_warnings
 from logcommon.cli.show import destinations, recent, top
 from logcommon.cli.signals import SignalledError, raise_on_signals
 
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.USAGE
     except Exception as error:
         if isinstance(error, OSError):
-            drop_output(sys.stdout)
+            discard_output(sys.stdout)
         if os.environ.get("LOGCOMMON_TRACEBACK"):
             raise
         note(f"error: {explain(error)}")

@@ -25,7 +25,7 @@ class Format(NamedTuple):
     name: str
     beginnings: tuple[bytes, ...]
     """The bytes that its data may begin with."""
-    open: Callable[[], tuple[_Decompressor, type[Exception]]]
+    new_decompressor: Callable[[], tuple[_Decompressor, type[Exception]]]
     """Returns a decompressor, and the error that it raises for damaged data."""
 
 
@@ -136,7 +136,7 @@ class Expander:
                 data = data.lstrip(b"\0")
                 if not data:
                     return
-                self._stream, self._fault = _opened(kind)
+                self._stream, self._fault = _new_decompressor(kind)
 
             while content := self._decompressed(self._stream, data, kind):
                 yield content
@@ -155,9 +155,9 @@ class Expander:
             ) from None
 
 
-def _opened(kind: Format) -> tuple[_Decompressor, type[Exception]]:
+def _new_decompressor(kind: Format) -> tuple[_Decompressor, type[Exception]]:
     try:
-        return kind.open()
+        return kind.new_decompressor()
     except ImportError:
         raise CompressedDataError(
             f"it is compressed with {kind.name}, which this Python can't decompress; "

@@ -101,7 +101,7 @@ class Source:
                     # readable, can't be waited for and raises PermissionError.
                     with suppress(PermissionError):
                         await anyio.wait_readable(self._file)
-                content = await anyio.to_thread.run_sync(self._step)
+                content = await anyio.to_thread.run_sync(self._next_content)
                 if content is not None:
                     return content
 
@@ -111,7 +111,7 @@ class Source:
             os.close(self._file)
         return self._expander.rest()
 
-    def _step(self) -> bytes | None:
+    def _next_content(self) -> bytes | None:
         """Return the next bytes of the content, or None if more must be read first."""
         if self._content is None:
             data = os.read(self._file, CHUNK)
@@ -167,19 +167,19 @@ class LineSplitter:
     """
 
     def __init__(self) -> None:
-        self._open = b""
+        self._unfinished = b""
 
     def feed(self, chunk: bytes) -> list[str]:
         """Return the lines that end in `chunk`."""
         pieces = chunk.split(b"\n")
-        pieces[0] = self._open + pieces[0]
+        pieces[0] = self._unfinished + pieces[0]
         # One byte more than is kept, as it may be the CR of a line's end.
-        self._open = pieces.pop()[: LONGEST_LINE + 1]
+        self._unfinished = pieces.pop()[: LONGEST_LINE + 1]
         return list(map(_decoded, pieces))
 
     def end(self) -> list[str]:
         """Return the last line if nothing ended it, and start over."""
-        rest, self._open = self._open, b""
+        rest, self._unfinished = self._unfinished, b""
         return [_decoded(rest)] if rest else []
 
 

@@ -65,7 +65,7 @@ class FollowedFile:
             if generation is not self._generations[-1] and (lines := generation.end()):
                 return lines
 
-        self._forget_old_files()
+        self._close_old_files()
         return None
 
     def _look(self) -> None:
@@ -112,7 +112,7 @@ class FollowedFile:
             generation.is_out_of_use = True
         self._generations += [*map(_Generation, between), newest]
 
-    def _forget_old_files(self) -> None:
+    def _close_old_files(self) -> None:
         """Close old files that are no longer written to; all were read to their ends."""
         for generation in self._generations[:-1]:
             if generation.is_finished:

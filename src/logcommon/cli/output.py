@@ -48,10 +48,10 @@ def note(text: str) -> None:
     try:
         click.echo(f"logcommon: {visible(text)}", err=True)
     except OSError:
-        drop_output(sys.stderr)
+        discard_output(sys.stderr)
 
 
-def drop_output(stream: TextIO) -> None:
+def discard_output(stream: TextIO) -> None:
     """Discard what could not be written: it is in the buffer, and would fail again at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

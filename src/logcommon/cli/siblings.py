@@ -71,7 +71,7 @@ class Siblings:
         before |= {_identity(os.fstat(file)): b"" for file in ours}
         new: list[_Sibling] = []
 
-        for each in self._opened():
+        for each in self._open_each():
             is_known = each.is_in(before)
             is_in_log = current is not None and not is_known and _is_copy(each.file, current)
             if not is_in_log:
@@ -85,7 +85,7 @@ class Siblings:
 
         return [each.file for each in sorted(new, key=lambda it: it.order)]
 
-    def _opened(self) -> Iterator[_Sibling]:
+    def _open_each(self) -> Iterator[_Sibling]:
         """Open each rotated file, except those that can't be read or are gone by now."""
         for path in self._rotated():
             with suppress(OSError):
@@ -107,6 +107,6 @@ def _is_copy(file: int, log: int) -> bool:
     size = os.fstat(file).st_size
     length = min(_ENOUGH, size)
     return all(
-        os.pread(file, length, place) == os.pread(log, length, place)
-        for place in (0, size - length)
+        os.pread(file, length, start) == os.pread(log, length, start)
+        for start in (0, size - length)
     )

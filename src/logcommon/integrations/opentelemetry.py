@@ -34,7 +34,7 @@ _SEVERITIES = ("trace", "debug", "info", "warning", "error", "critical")
 
 _SEVERITY_TEXTS = {"": "info", "warn": "warning", "fatal": "critical"}
 
-_PLACE = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
+_FRAME = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
 
 
 class CommonLogExporter(Recorder, LogRecordExporter):
@@ -130,9 +130,9 @@ def _message(record: ReadableLogRecord) -> str | None:
 
 def _origin_of_text(name: object, stacktrace: object) -> str:
     """Return what `origin_of` would, from the text of a traceback."""
-    places = _PLACE.findall(str(stacktrace))
-    if not places:
+    frames = _FRAME.findall(str(stacktrace))
+    if not frames:
         return str(name)
-    in_application = [place for place in places if is_application_code(place[0])]
-    file, line = (in_application or places)[-1]
+    in_application = [frame for frame in frames if is_application_code(frame[0])]
+    file, line = (in_application or frames)[-1]
     return f"{name} at {'/'.join(PurePath(file).parts[-2:])}:{line}"

@@ -59,20 +59,20 @@ class CommonLogMiddleware(Middleware[_Application]):
             _connect_to(flask)
         environ["logcommon.log"] = self._log
 
-        call = _Call(self._requests, environ, start_response, self._slow_after)
+        invocation = _Invocation(self._requests, environ, start_response, self._slow_after)
         try:
-            body = self._app(environ, call.start_response)
+            body = self._app(environ, invocation.start_response)
         except BaseException as error:
-            call.cycle.fail(error)
+            invocation.cycle.fail(error)
             raise
         if _is_sent_by_server(environ, body):
-            call.finish()
+            invocation.finish()
             return body
-        return _Body(body, call)
+        return _Body(body, invocation)
 
 
-class _Call:
-    """One call of the application, and the cycle of its request."""
+class _Invocation:
+    """One invocation of the application, and the cycle of its request."""
 
     __slots__ = ("_environ", "_error", "_method", "_start_response", "_template", "cycle")
 
@@ -126,18 +126,18 @@ class _Call:
 class _Body:
     """Passes the chunks of a body on to the server, and reports how that ends."""
 
-    __slots__ = ("_body", "_call", "_chunks")
+    __slots__ = ("_body", "_chunks", "_invocation")
 
-    def __init__(self, body: Iterable[bytes], call: _Call) -> None:
+    def __init__(self, body: Iterable[bytes], invocation: _Invocation) -> None:
         self._body = body
-        self._call = call
+        self._invocation = invocation
         self._chunks: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        cycle = self._call.cycle
+        cycle = self._invocation.cycle
         try:
             if self._chunks is None:
                 self._chunks = iter(self._body)
@@ -158,10 +158,10 @@ class _Body:
             if hasattr(self._body, "close"):
                 self._body.close()
         except BaseException as error:
-            self._call.cycle.fail(error)
+            self._invocation.cycle.fail(error)
             raise
 
-        self._call.close()
+        self._invocation.close()
 
 
 def _is_sent_by_server(environ: _Environ, body: Iterable[bytes]) -> bool:

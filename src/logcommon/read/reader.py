@@ -48,7 +48,7 @@ from logcommon.settings import Settings
 _AT_ONCE = 16
 """Queries in one write: few round trips, and replies that don't hold up the event loop for long."""
 
-_LOOKS = 4
+_MOST_READS = 4
 """Times that hours are read at most: once to learn the state, then until it stays the same."""
 
 _T = TypeVar("_T")
@@ -80,9 +80,9 @@ class Reader:
     ) -> list[CommonRow]:
         """Return the `n` most common messages of `hour`, or of the current hour if it is None."""
         require_count(n)
-        wanted = hour_of(self._settings.clock()) if hour is None else hour_with(hour)
+        wanted = hour_of(self._settings.clock()) if hour is None else hour_containing(hour)
 
-        destinations = await self._choose(name, severity)
+        destinations = await self._select(name, severity)
         answers = await self._ask({each: top_query(each, n, wanted) for each in destinations})
         rows = merge_common(answers.found.values(), n)
         self._report(answers.refused, rows)
@@ -92,7 +92,7 @@ class Reader:
         """Return the `n` newest entries, newest first."""
         require_count(n)
 
-        destinations = await self._choose(name, severity)
+        destinations = await self._select(name, severity)
         answers = await self._ask({each: recent_query(each, n) for each in destinations})
         rows = merge_recent(answers.found.values(), n)
         self._report(answers.refused, rows)
@@ -100,7 +100,7 @@ class Reader:
 
     async def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
         """Return the hours that have counts, newest first, as their first moments in UTC."""
-        answers = await self._ask_hours(await self._choose(name, severity))
+        answers = await self._ask_hours(await self._select(name, severity))
         hours = merge_hours(held.hours for held in answers.found.values())
         self._report(answers.refused, hours)
         return hours
@@ -118,7 +118,7 @@ class Reader:
         (replies,) = await self._execute([query])
         return _parse(query, replies)
 
-    async def _choose(self, name: str | None, severity: Severity | None) -> list[Destination]:
+    async def _select(self, name: str | None, severity: Severity | None) -> list[Destination]:
         named = named_destinations(name, severity)
         if name is None or severity is None:
             named |= matching(await self.destinations(), name, severity)
@@ -128,17 +128,17 @@ class Reader:
         answers: _Answers[HeldHours] = _Answers()
         assumed = dict.fromkeys(destinations, HourState(None, None))
 
-        for _ in range(_LOOKS):
-            look = await self._ask(
+        for _ in range(_MOST_READS):
+            last = await self._ask(
                 {
                     each: hours_query(each, state, self._settings.history_hours)
                     for each, state in assumed.items()
                 }
             )
-            answers.add(look)
-            # A backlog may turn the hour during every look; then the last look stands.
+            answers.add(last)
+            # If the hour turns during every read, as with a backlog, the last read counts.
             assumed = {
-                each: held.state for each, held in look.found.items() if held.state != assumed[each]
+                each: held.state for each, held in last.found.items() if held.state != assumed[each]
             }
         return answers
 
@@ -147,9 +147,9 @@ class Reader:
         asked = list(queries.items())
 
         for start in range(0, len(asked), _AT_ONCE):
-            batch = asked[start : start + _AT_ONCE]
-            executed = await self._execute([query for _, query in batch])
-            for (destination, query), replies in zip(batch, executed, strict=True):
+            at_once = asked[start : start + _AT_ONCE]
+            executed = await self._execute([query for _, query in at_once])
+            for (destination, query), replies in zip(at_once, executed, strict=True):
                 try:
                     answers.found[destination] = _parse(query, replies)
                 except ClusterUnsupportedError:
@@ -204,7 +204,7 @@ def require_count(n: int) -> None:
         raise InvalidArgumentError(f"n must be a whole number of at least 1, not {n!r}")
 
 
-def hour_with(moment: datetime) -> Hour:
+def hour_containing(moment: datetime) -> Hour:
     """Return the hour that a moment is in; a naive one is UTC.
 
     Raises:

@@ -75,7 +75,7 @@ def must_write_at_once() -> bool:
     return time.monotonic() < _STATE.write_at_once_until
 
 
-def install_hooks() -> bool:
+def install_exit_hooks() -> bool:
     """Install hooks for all the ways in which this process may end; return whether all are there.
 
     Only the main thread can handle signals: call this from there as long as it returns False.

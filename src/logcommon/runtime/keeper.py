@@ -17,11 +17,11 @@ from logcommon.exceptions import ClientClosedError, LogCommonError
 for _module in ("anyio._backends._asyncio", "encodings.idna"):
     importlib.import_module(_module)
 
-Outcome: TypeAlias = tuple[object, Exception | None]
+Completion: TypeAlias = tuple[object, Exception | None]
 """What a coroutine returned or raised."""
 
-Reply: TypeAlias = Callable[[Outcome | None], None]
-"""Called with an outcome; with None if the keeper ended before there was one."""
+Callback: TypeAlias = Callable[[Completion | None], None]
+"""Called with a completion; with None if the keeper ended before there was one."""
 
 Work: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -87,7 +87,7 @@ class Keeper:
         self._running = threading.Lock()
         self._running.acquire()
         self._active_in: int | None = None
-        self._replies: set[Reply] = set()
+        self._callbacks: set[Callback] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
 
@@ -127,16 +127,16 @@ class Keeper:
             if self._thread is not None:
                 self._thread.join(_CHECK_INTERVAL)  # it has nothing left to do
 
-    def submit(self, work: Work, reply: Reply) -> None:
-        """Call a coroutine function once the client is open, and `reply` with its outcome.
+    def submit(self, work: Work, callback: Callback) -> None:
+        """Call a coroutine function once the client is open, and `callback` with its completion.
 
         Both are called in the thread.
         """
-        self._replies.add(reply)
+        self._callbacks.add(callback)
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self.loop.call_soon_threadsafe(self._start_work, work, reply)
+            self.loop.call_soon_threadsafe(self._start_work, work, callback)
         if self._ended:
-            reply(None)
+            callback(None)
 
     def call(self, work: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
         """Return what `work` returns that is called once the client is open; block until then.
@@ -147,17 +147,18 @@ class Keeper:
             Exception: What `work` has raised.
 
         """
-        replies: SimpleQueue[Outcome | None] = SimpleQueue()  # in C: it takes no lock of Python's
-        self.submit(work, replies.put)
+        # In C: it takes no lock of Python's.
+        completions: SimpleQueue[Completion | None] = SimpleQueue()
+        self.submit(work, completions.put)
         left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
         try:
-            outcome = replies.get(timeout=left)
+            completion = completions.get(timeout=left)
         except Empty:
             raise TimeoutError from None
 
-        if outcome is None:
+        if completion is None:
             raise ClientClosedError("the client was closed meanwhile")
-        result, error = outcome
+        result, error = completion
         if error is not None:
             raise error
         return cast("_Result", result)
@@ -193,8 +194,8 @@ class Keeper:
         self.loop.close()
         self._ended = True
         self._running.release()
-        for reply in tuple(self._replies):
-            reply(None)
+        for callback in tuple(self._callbacks):
+            callback(None)
 
     def _become_active(self) -> bool:
         """Become the active keeper, waiting for one that is closing; return False if one stays."""
@@ -236,19 +237,19 @@ class Keeper:
             self._on_close()
             self._stop.set()
 
-    def _start_work(self, work: Work, reply: Reply) -> None:
-        task = self.loop.create_task(self._work(work, reply))
+    def _start_work(self, work: Work, callback: Callback) -> None:
+        task = self.loop.create_task(self._work(work, callback))
         self._tasks.add(task)  # the loop itself has only weak references
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, work: Work, reply: Reply) -> None:
+    async def _work(self, work: Work, callback: Callback) -> None:
         await self._is_open.wait()
         try:
-            outcome: Outcome = await work(), None
-        except Exception as error:  # noqa: BLE001  # it is raised where `reply` is waited for
-            outcome = None, error
-        self._replies.discard(reply)
-        reply(outcome)
+            completion: Completion = await work(), None
+        except Exception as error:  # noqa: BLE001  # `call` raises it for the caller
+            completion = None, error
+        self._callbacks.discard(callback)
+        callback(completion)
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -16,9 +16,9 @@ MULTI: Command = (b"MULTI",)
 EXEC: Command = (b"EXEC",)
 
 
-def count(target: bytes, amount: int, message: str) -> Command:
-    """Return the command that adds `amount` to the count of `message` in the set `target`."""
-    return (b"ZINCRBY", target, amount, encode_message(message))
+def count(key: bytes, amount: int, message: str) -> Command:
+    """Return the command that adds `amount` to the count of `message` in the set `key`."""
+    return (b"ZINCRBY", key, amount, encode_message(message))
 
 
 def push_recent(

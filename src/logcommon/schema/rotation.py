@@ -28,15 +28,15 @@ class HourState:
 
 @dataclass(frozen=True, slots=True)
 class HourPlan:
-    """How to count the entries of one hour: run `before`, count in `target`, run `after`."""
+    """How to count the entries of one hour: run `before`, count in `key`, run `after`."""
 
     before: tuple[Command, ...]
     state: HourState
     """The destination's state once this is done."""
-    target: bytes | None
+    key: bytes | None
     """The set to count in, None if the hour is older than what is kept."""
     is_empty: bool = False
-    """Whether `before` leaves the target empty."""
+    """Whether `before` leaves that set empty."""
     after: tuple[Command, ...] = ()
 
 
@@ -114,8 +114,8 @@ def _plan_archived_hour(
     """Count in the set of an hour older than `:last`, if that is still kept."""
     if hour < previous - history_hours:
         return HourPlan((), state, None)
-    target = keys.hour(hour)
-    return HourPlan((), state, target, after=(_expire(target, history_hours),))
+    archive = keys.hour(hour)
+    return HourPlan((), state, archive, after=(_expire(archive, history_hours),))
 
 
 def _empty_last(

@@ -63,7 +63,7 @@ class EmbeddedServer:
         # Not resolve(): a symbolic link may be there to make a long path short.
         self._directory = (directory or user_directory()).absolute()
         self._socket = self._directory / "server.sock"
-        self._log = self._directory / "server.log"
+        self._log_file = self._directory / "server.log"
         # By process id: a forked child has a copy of the parent's lock, and releasing it would end
         # the parent's use. (While such a child lives, a killed parent still counts as a user.)
         self._user_locks: dict[int, FileLock] = {}
@@ -171,11 +171,11 @@ class EmbeddedServer:
 
     def _launch(self, lock: FileLock) -> bool:
         """Start the server; return False if a signal to our process group ended it."""
-        if self._log.exists():
+        if self._log_file.exists():
             # Keep one older log, so that many short runs don't fill the disk.
-            self._log.replace(self._log.with_suffix(".log.old"))
+            self._log_file.replace(self._log_file.with_suffix(".log.old"))
 
-        started = start_daemon(self._directory, self._socket, self._log, lock.descriptor)
+        started = start_daemon(self._directory, self._socket, self._log_file, lock.descriptor)
         # Between fork() and setsid(), Ctrl-C still reaches it.
         if -started.returncode in _GROUP_SIGNALS:
             return False
@@ -211,8 +211,8 @@ class EmbeddedServer:
 
     def _failure(self, what: str, output: bytes = b"") -> EmbeddedServerError:
         """Return an error that quotes the last lines of what the server wrote, else of its log."""
-        if not output and self._log.exists():
-            output = self._log.read_bytes()
+        if not output and self._log_file.exists():
+            output = self._log_file.read_bytes()
         lines = [line.strip() for line in output.decode(errors="replace").split("\n")]
         end = " | ".join(list(filter(None, lines))[-4:])
-        return EmbeddedServerError(f"the embedded server {what}: {end} (its log: {self._log})")
+        return EmbeddedServerError(f"the embedded server {what}: {end} (its log: {self._log_file})")

@@ -67,10 +67,10 @@ def move_to_server_hour(batch: Batch, server_time: float, most: float) -> tuple[
 
     moved = Moved(groups, lead=_lead(batch, server_time))
     counts = {group: messages for group, messages in batch.counts.items() if group not in groups}
-    for group, target in groups.items():
-        moved.amounts.setdefault(target, Counter()).update(batch.counts[group])
-    for target, amounts in moved.amounts.items():
-        counts[target] = dict(amounts + Counter(counts.get(target, {})))
+    for group, moved_to in groups.items():
+        moved.amounts.setdefault(moved_to, Counter()).update(batch.counts[group])
+    for moved_to, amounts in moved.amounts.items():
+        counts[moved_to] = dict(amounts + Counter(counts.get(moved_to, {})))
     return Batch(counts, recent, batch.number), moved
 
 
@@ -122,19 +122,19 @@ def place(batch: Batch, watched: Watched, history_hours: int, max_members: int) 
 def _capacity(
     needed: HourPlan, keys: DestinationKeys, members: int, wanted: int, max_members: int
 ) -> int | None:
-    if needed.is_empty or needed.target is None:
+    if needed.is_empty or needed.key is None:
         return max_members
     capacity = max_members - members
-    return capacity if needed.target == keys.current and capacity >= wanted else None
+    return capacity if needed.key == keys.current and capacity >= wanted else None
 
 
 def inspect_commands(placement: Placement) -> list[Command]:
     """Return the commands that read the size of a set, and which of the messages it has."""
-    target = placement.plan.target
-    assert target is not None  # noqa: S101  # `_capacity` is None only if there is a target
+    key = placement.plan.key
+    assert key is not None  # noqa: S101  # `_capacity` is None only if there is a key
     return [
-        (b"ZCARD", target),
-        (b"ZMSCORE", target, *map(encode_message, placement.messages)),
+        (b"ZCARD", key),
+        (b"ZMSCORE", key, *map(encode_message, placement.messages)),
     ]
 
 

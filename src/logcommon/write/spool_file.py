@@ -26,7 +26,7 @@ class SpoolFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._target = path
+        self._resolved = path
         self._lock: int | None = None
         self._file: int | None = None
         self.size: int = 0
@@ -42,9 +42,9 @@ class SpoolFile:
     def open(self) -> bytes:
         """Lock the file, creating it if there is none, and return what is in it."""
         with self.reporting():
-            self._target = self._path.resolve()  # two links to a spool have one lock
+            self._resolved = self._path.resolve()  # two links to a spool have one lock
             self._take_lock()
-            self._file = os.open(self._target, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+            self._file = os.open(self._resolved, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
             data = _read_all(self._file)
         self.size = len(data)
         return data
@@ -81,7 +81,7 @@ class SpoolFile:
             try:
                 _write(self.descriptor, data, self.size)
                 if is_new:
-                    _sync_folder(self._target)
+                    _sync_folder(self._resolved)
             except OSError:
                 self.truncate(self.size)
                 raise
@@ -95,13 +95,13 @@ class SpoolFile:
 
     def replace(self, data: bytes) -> None:
         """Put a new file in the place of the old one; call `sync_name` afterwards."""
-        new, old = self._target.with_name(self._target.name + ".new"), self.descriptor
+        new, old = self._resolved.with_name(self._resolved.name + ".new"), self.descriptor
         with self.reporting():
             new.unlink(missing_ok=True)
             file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
             try:
                 _write(file, data, 0)
-                new.replace(self._target)
+                new.replace(self._resolved)
             except BaseException:
                 os.close(file)
                 new.unlink(missing_ok=True)
@@ -113,16 +113,16 @@ class SpoolFile:
     def sync_name(self) -> None:
         """Write the name of a new file to disk."""
         with self.reporting():
-            _sync_folder(self._target)
+            _sync_folder(self._resolved)
 
     def link_aside(self) -> Path:
         """Give the file, which is damaged, a second name that no other file has; return that."""
-        name = f"{self._target.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+        name = f"{self._resolved.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
         for number in itertools.count(1):  # pragma: no branch  # endless
-            aside = self._target.with_name(name if number == 1 else f"{name}-{number}")
+            aside = self._resolved.with_name(name if number == 1 else f"{name}-{number}")
             with self.reporting(), contextlib.suppress(FileExistsError):
                 # This never replaces another file, and the spool is never without one.
-                aside.hardlink_to(self._target)
+                aside.hardlink_to(self._resolved)
                 break
         return aside
 
@@ -140,7 +140,7 @@ class SpoolFile:
             raise ValueError("there is no spool on Windows")
         # On a file of its own, as the data is replaced. It is never deleted: else one process could
         # lock the deleted file, and another the next.
-        path = self._target.with_name(self._target.name + ".lock")
+        path = self._resolved.with_name(self._resolved.name + ".lock")
         self._lock = os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -61,15 +61,15 @@ class Transaction:
     def count(self, placement: Placement, messages: dict[str, int]) -> None:
         """Append the commands that count `messages`, after the rotation if one is due."""
         needed, group = placement.plan, placement.group
-        if needed.target is None:
+        if needed.key is None:
             self._too_late[group] = sum(messages.values())
             return
 
         self.add(*needed.before)
-        is_late = needed.target != placement.keys.current
+        is_late = needed.key != placement.keys.current
         ahead = self._moved.amounts_in(group, messages)
         for message, amount in messages.items():
-            command = count(needed.target, amount, message)
+            command = count(needed.key, amount, message)
             is_other = message == OTHER
             self._queued.append(_Queued(command, group, amount, is_other, is_late, ahead[message]))
         self.add(*needed.after)
@@ -97,9 +97,9 @@ class Transaction:
             else:
                 _add_success(outcome, queued)
 
-        for group, target in self._moved.groups.items():
-            if target in outcome.errors:
-                outcome.errors[group] = outcome.errors[target]
+        for group, moved_to in self._moved.groups.items():
+            if moved_to in outcome.errors:
+                outcome.errors[group] = outcome.errors[moved_to]
         return outcome
 
 

@@ -74,7 +74,7 @@ async def test_with_a_url_the_application_has_a_client(
         for number in range(5):
             await client.get(f"/orders/{number}")
     assert await counted(valkey) == {"info": Counter({"GET /orders/{id} 200": 5, "order taken": 5})}
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="pass linger where it is made"):
         install(web.Application(), logcommon.connect(valkey_url), linger=1)
     with pytest.raises(logcommon.InvalidArgumentError, match="connect, not str"):
         common_log_middleware(valkey_url)  # type: ignore[arg-type]

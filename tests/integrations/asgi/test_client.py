@@ -129,7 +129,7 @@ async def test_with_a_url_settings_are_those_of_connect(valkey_url: str) -> None
     app = Starlette()
     with pytest.raises(logcommon.InvalidArgumentError, match="linger must be"):
         CommonLogMiddleware(app, valkey_url, linger=-1)
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="pass linger where it is made"):
         CommonLogMiddleware(app, logcommon.connect(valkey_url), linger=1)
     with pytest.raises(logcommon.InvalidArgumentError, match="needs no lifespan"):
         lifespan(valkey_url)  # type: ignore[arg-type]

@@ -70,7 +70,7 @@ def test_bad_arguments_are_refused_at_once() -> None:
         CommonLogMiddleware(plain, "postgres://localhost")
     with pytest.raises(logcommon.InvalidArgumentError):
         CommonLogMiddleware(plain, log, service="")
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger there"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="pass linger where it is made"):
         CommonLogMiddleware(plain, log, linger=1)
 
 
