@@ -170,7 +170,7 @@ def test_what_can_not_be_used_is_an_error_at_once(valkey_url: str) -> None:
         CommonLogHandler(valkey_url, service="")
     with pytest.raises(TypeError, match="lingers"):
         CommonLogHandler(valkey_url, lingers=1)
-    with pytest.raises(logcommon.InvalidArgumentError, match="give linger"):
+    with pytest.raises(logcommon.InvalidArgumentError, match="pass linger"):
         CommonLogHandler(logcommon.connect(valkey_url), linger=1)
     with pytest.raises(ValueError, match="LOUD"):
         CommonLogHandler(valkey_url, level="LOUD")
