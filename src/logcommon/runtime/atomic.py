@@ -1,4 +1,4 @@
-"""Several small changes made as one. No I/O."""
+"""Makes several small changes atomic. No I/O."""
 
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def atomically(*steps: Step) -> None:
     """Call `steps` in order, with nothing else happening in between.
 
     CPython runs signal handlers, raises asynchronous exceptions and switches threads only between
-    two bytecodes. Here the interpreter goes from one step to the next in C, so everybody else sees
+    two bytecodes. Here the interpreter goes from one step to the next in C, so everything else sees
     either all of the changes or none. If a step raises, the steps after it are not called.
     """
     deque(map(call, steps), maxlen=0)

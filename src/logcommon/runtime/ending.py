@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from logcommon.runtime import fork
 
 _AFTER_SERVER = 1.0
-"""Seconds after a server has ended in which the process is likely to end as well."""
+"""Seconds after a server has ended in which the process is likely to end too."""
 
 
 class ClosedAtExit(Protocol):
@@ -38,7 +38,7 @@ class ClosedAtExit(Protocol):
 
 
 class _State:
-    """What is known about the end of this process."""
+    """What this process has to close, and how far it has got with ending."""
 
     def __init__(self) -> None:
         self.clients: set[ClosedAtExit] = set()
@@ -76,7 +76,7 @@ def must_write_at_once() -> bool:
 
 
 def install_exit_hooks() -> bool:
-    """Install hooks for all the ways in which this process may end; return whether all are there.
+    """Install hooks for every way in which this process may end; return whether all are installed.
 
     Only the main thread can handle signals: call this from there as long as it returns False.
     """
@@ -119,7 +119,7 @@ def _begin_to_close_all() -> tuple[list[ClosedAtExit], float]:
 
 
 def _end(**_: object) -> None:
-    """Close all clients. From now on each call may be the last."""
+    """Close all clients, and write at once from now on: each call may be the last."""
     _STATE.write_at_once_until = float("inf")
     close_all()
 
@@ -131,7 +131,7 @@ atexit.register(_end)
 
 
 def _hook_multiprocessing() -> None:
-    """Children of `multiprocessing` run their finalizers, and end with `os._exit`."""
+    """Close clients in a child of `multiprocessing`, which runs finalizers but not `atexit`."""
     if "multiprocessing.util" in sys.modules and not _STATE.finalizers:
         from multiprocessing import parent_process, util
 
@@ -140,7 +140,7 @@ def _hook_multiprocessing() -> None:
 
 
 def _hook_celery() -> None:
-    """Celery's workers send a signal of Celery's own, and end with `os._exit`."""
+    """Close clients in a worker of Celery, which sends a signal of Celery's but skips `atexit`."""
     signals = sys.modules.get("celery.signals")
     shutdown = getattr(signals, "worker_process_shutdown", None)
     if shutdown is not None:
@@ -148,7 +148,7 @@ def _hook_celery() -> None:
 
 
 def _hook_uvicorn() -> None:
-    """After `shutdown`, uvicorn raises the signal that it got again, with its default action."""
+    """Close clients after uvicorn's `shutdown`: it then raises its signal again, which is fatal."""
     server: Any = getattr(sys.modules.get("uvicorn.server"), "Server", None)
     shutdown = getattr(server, "shutdown", None)
     if shutdown is None or hasattr(shutdown, "_closes_logcommon"):

@@ -1,4 +1,4 @@
-"""What a forked child inherits from its parent and must not use: connections, threads, loops."""
+"""Resets what a forked child inherits and must not use: connections, threads, event loops."""
 
 import os
 import weakref

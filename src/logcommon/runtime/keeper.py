@@ -12,8 +12,8 @@ from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple, cast
 
 from logcommon.exceptions import ClientClosedError, LogCommonError
 
-# The thread would import these when it needs them. If the process forked during such an import, it
-# would stay half done in the child, which has no thread to finish it.
+# Otherwise the thread would import these later. If the process forked during such an import, the
+# import would stay half done in the child, which has no thread to finish it.
 for _module in ("anyio._backends._asyncio", "encodings.idna"):
     importlib.import_module(_module)
 
@@ -26,7 +26,7 @@ Callback: TypeAlias = Callable[[Completion | None], None]
 Work: TypeAlias = Callable[[], Awaitable[object]]
 
 _CHECK_INTERVAL = 0.1
-"""Seconds between two looks at whether the active keeper has ended."""
+"""Seconds between checks whether the active keeper has ended."""
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
@@ -139,12 +139,12 @@ class Keeper:
             callback(None)
 
     def call(self, work: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
-        """Return what `work` returns that is called once the client is open; block until then.
+        """Call `work` once the client is open, and return its result; block until then.
 
         Raises:
             ClientClosedError: The keeper ended before there was a result.
             TimeoutError: There was no result by `deadline`, by the monotonic clock.
-            Exception: What `work` has raised.
+            Exception: What `work` raised.
 
         """
         # In C: it takes no lock of Python's.
@@ -173,7 +173,7 @@ class Keeper:
             self._end()
 
     def run_here(self) -> None:
-        """Write what is pending in the caller's thread, when no other can be started."""
+        """Write what is pending in the caller's thread, if no other can be started."""
         running = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         try:
@@ -253,9 +253,9 @@ class Keeper:
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Calls blocking functions itself, as for looking up a host, instead of in a worker thread.
+    """Runs blocking functions, such as host lookups, in its own thread instead of a worker thread.
 
-    Only one client is served by this loop, and at Python's exit no thread can be started.
+    It serves only one client, and at Python's exit no thread can be started.
     """
 
     def run_in_executor(

@@ -1,4 +1,4 @@
-"""The keepers of one client: one is started when there is none, and all are closed."""
+"""The keepers of one client: starts one if there is none, and closes all."""
 
 import contextlib
 import time
@@ -12,7 +12,7 @@ _RETRY_DELAY = 1.0
 
 
 class Keepers:
-    """Starts, closes and joins the keepers of a client; no locks, for the reasons of `Keeper`.
+    """Starts, closes and joins the keepers of a client, without locks, as `Keeper` explains.
 
     Args:
         log: The client.

@@ -1,4 +1,4 @@
-"""Blocking calls beside the event loop, and waiting that a cancellation does not end."""
+"""Blocking calls in other threads, and waits that a cancellation does not end."""
 
 import asyncio
 from collections.abc import Callable

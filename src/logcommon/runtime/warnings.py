@@ -1,4 +1,4 @@
-"""logcommon's own warnings, limited in number."""
+"""logcommon's own warnings, limited in rate."""
 
 import contextlib
 import logging

@@ -39,5 +39,5 @@ def push_recent(
 
 
 def register(destinations: Iterable[Destination]) -> Command:
-    """Return the command that enters destinations in the registry."""
+    """Return the command that adds destinations to the registry."""
     return (b"SADD", REGISTRY, *(destination_keys(each).registered for each in destinations))

@@ -34,7 +34,7 @@ class HourPlan:
     state: HourState
     """The destination's state once this is done."""
     key: bytes | None
-    """The set to count in, None if the hour is older than what is kept."""
+    """The set to count in; None if the hour is older than what is kept."""
     is_empty: bool = False
     """Whether `before` leaves that set empty."""
     after: tuple[Command, ...] = ()
@@ -76,7 +76,7 @@ def plan_hour(keys: DestinationKeys, state: HourState, hour: Hour, history_hours
 
 
 def _plan_first_hour(keys: DestinationKeys, previous: Hour | None, hour: Hour) -> HourPlan:
-    """Begin to rotate; a set that is there without `:start`, as the book leaves it, is kept."""
+    """Set `:start` for the first time; keep a set without one, which the book's listing leaves."""
     begin: Command = (b"SET", keys.start, _text(hour))
     return HourPlan((begin,), HourState(hour, previous), keys.current)
 
