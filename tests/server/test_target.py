@@ -20,7 +20,7 @@ SECRET = "hunter2"
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        (redis.Redis(password=SECRET), "give redis.asyncio.Redis"),
+        (redis.Redis(password=SECRET), "give a redis.asyncio.Redis"),
         (42, "a URL or a redis.asyncio client, not int"),
     ],
 )

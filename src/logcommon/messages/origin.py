@@ -46,7 +46,7 @@ def is_application_code(filename: str) -> bool:
 
 
 def _innermost(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the last entry of a traceback among those nearest to the application."""
+    """Return the innermost frame of a traceback among those nearest to the application."""
     found, nearest = None, math.inf
     while traceback is not None:
         distance = _distance(traceback.tb_frame.f_code.co_filename)
@@ -72,7 +72,7 @@ def _module_name(module_globals: dict[str, object]) -> str:
 
 
 def _portable_path(filename: str, module: str) -> str:
-    """Return the end of a path that the module's name stands for: the same on every machine."""
+    """Return the part of a path that belongs to the module: it is the same on every machine."""
     path = PurePath(filename)
     parts = module.count(".") + 1 + (path.name == "__init__.py" and module != "__init__")
     return "/".join(path.parts[-parts:])

@@ -13,8 +13,8 @@ from logcommon.messages.secret_shapes import NEEDLE, PATTERNS
 
 REDACTED = "<redacted>"
 
-# user:password@tcp(host), as in Go's MySQL driver. The part to look for comes after the secret, so
-# this is not one of the shapes with a needle.
+# user:password@tcp(host), as in Go's MySQL driver. What identifies it comes after the secret, so it
+# is not one of the shapes with a needle.
 _GO_DSN = re.compile(r"(?P<keep>(?<![\w.%-])[\w.%-]{1,64}:)[^\s:@]+(?=@(?:tcp|unix)\()")
 
 _LONG_WORD = re.compile(r"(?<![\w+/=-])(?<!SHA256:)[\w+/-]{32,}={0,2}")

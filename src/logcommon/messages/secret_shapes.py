@@ -153,7 +153,7 @@ _SHAPES = (
             | (?: mysql(?:admin|dump)? | mariadb ) \s[^\n|]{{0,80}}?(?<=\s)-p (?=[^\s-]) )
             {_PLACEHOLDER} {_VALUE}""",
     ),
-    # Values that are too short to look random: their name tells that they are secret
+    # Values that are too short to look random: their name shows that they are secret
     _shape(
         "sig sess jsess phpsess asp.net_sess connect.sid auth",
         r"""(?P<keep> (?<![a-z]) (?: sig(?:nature)? | (?:j|php|asp\.net_)?sess(?:ion)?[_-]?id

@@ -63,7 +63,7 @@ def dedicated_connection(client: Redis) -> Connection:
 
 @asynccontextmanager
 async def pooled_connection(client: Redis) -> AsyncIterator[Connection]:
-    """Lend a connection of the client's own pool; after an error it goes back disconnected."""
+    """Lend a connection from the client's pool; disconnect it first if the block raises."""
     pool = client.connection_pool
     pooled = await pool.get_connection()
     connection = cast("Connection", pooled)
@@ -85,7 +85,7 @@ async def is_usable(connection: Connection) -> bool:
 
 
 async def exchange(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
-    """Send `commands` in one write and return a reply for each; an error reply is returned.
+    """Send `commands` in one write, and return the reply to each; errors among them don't raise.
 
     Any exception, a cancellation too, disconnects (redis-py does that): a connection with replies
     still to come can't be used again.

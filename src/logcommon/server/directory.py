@@ -1,4 +1,4 @@
-"""The embedded server's directory: it belongs to one user, and nothing in it leads elsewhere."""
+"""The embedded server's directory: it belongs to one user, and has no symbolic links in it."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from logcommon.server.program import INSTALL
 _WRITABLE_BY_OTHERS = 0o022
 
 _DATA = "appendonlydir"
-"""The one directory that the server makes itself."""
+"""The one directory that the server creates in it."""
 
 
 def user_directory() -> Path:

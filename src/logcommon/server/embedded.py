@@ -40,16 +40,16 @@ class EmbeddedServer:
     """A user of the Valkey server in `directory`; the server runs while it has a user.
 
     Any number of users, in any number of processes, share one server. A process that ends without
-    `stop()` is no longer a user. If it was the last one, the next user joins the server that it
-    left running.
+    `stop()` is no longer a user. If it was the last one, the server keeps running, and the next
+    user joins it.
 
     After a fork only the parent is a user: in the child `stop()` does nothing, and `start()` makes
     the child a user too. Several threads must not use one object at the same time.
 
     Args:
         directory: Where the server keeps its data, by default a folder of this user's own. It is
-            created if it does not exist. One that exists must belong to this user, be writable for
-            nobody else, and have no symbolic links in it.
+            created if it does not exist. One that exists must belong to this user, must not be
+            writable by anyone else, and must not contain symbolic links.
 
     Raises:
         EmbeddedServerError: This is Windows; or without `directory`, `platformdirs` is not
@@ -70,7 +70,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """Where to connect, once started."""
+        """The URL to connect to, once started."""
         return "unix://" + quote(str(self._socket))
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors of redis-py as errors of ours, without a message or a credential in their text."""
+"""Translates errors of redis-py, and keeps messages and credentials out of their text."""
 
 from redis.exceptions import (
     AskError,

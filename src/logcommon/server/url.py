@@ -1,4 +1,4 @@
-"""A URL becomes a redis.asyncio client, or an error that says which part of it is wrong.
+"""Turns a URL into a redis.asyncio client, or raises an error that says which part is wrong.
 
 No error repeats the URL or redis-py's own error, as they may contain a password. An error names the
 scheme or an option at most.
@@ -124,9 +124,9 @@ def _fault_of_options(parts: SplitResult) -> str:
         except _REFUSED:
             # With an `@` it may be no query, but the rest of a password that has a `?` in it.
             if re.fullmatch("[a-z_]+", name) and "@" not in parts.query:
-                return f"its option {name} is unknown, or can't have this value"
+                return f"its option {name} is unknown or has an invalid value"
 
-    return f"one of its options is unknown, or has a value that it can't have{_ENCODE}"
+    return f"one of its options is unknown or has an invalid value{_ENCODE}"
 
 
 def _fault_of_tls(client: Redis, query: str) -> str | None:
