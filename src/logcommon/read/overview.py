@@ -1,4 +1,4 @@
-"""Several destinations at once: which are asked for, and their rows in one order. No I/O."""
+"""Selects destinations, and merges the rows of several. No I/O."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

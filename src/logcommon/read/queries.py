@@ -1,4 +1,4 @@
-"""What Redis is asked about one destination, and the rows that its replies become. No I/O.
+"""Queries about one destination, and how their replies become rows. No I/O.
 
 Other programs may write to the same keys in ways of their own, so nothing here trusts a reply.
 """
@@ -69,7 +69,7 @@ def top_query(destination: Destination, n: int, hour: Hour) -> Query[list[Common
         values, found, current, last, archived = replies
         state = _parse_state(keys, values, found)
 
-        # Only `:start` and `:pstart` tell which hours the first two sets hold.
+        # Only `:start` and `:pstart` say which hours the first two sets hold.
         if hour == state.start:
             members = current
         elif hour == state.previous:
@@ -102,7 +102,7 @@ def hours_query(
     """Return the query for the hours that have counts.
 
     The keys of hours older than `:last` depend on the state. If the state in the answer is not the
-    one `assumed`, some of them may be missing: ask again with that state.
+    one `assumed`, some of them may be missing: query again with that state.
     """
     keys = destination_keys(destination)
     older = _older_hours(assumed, history_hours)
@@ -128,7 +128,7 @@ def _older_hours(state: HourState, history_hours: int) -> Sequence[Hour]:
 
 
 def _state_commands(keys: DestinationKeys) -> tuple[Command, Command]:
-    # MGET returns nil for a key of the wrong type; EXISTS tells that from a missing one.
+    # MGET returns nil for a key of the wrong type; EXISTS distinguishes it from a missing one.
     both = (keys.start, keys.previous_start)
     return (b"MGET", *both), (b"EXISTS", *both)
 

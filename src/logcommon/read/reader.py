@@ -46,10 +46,10 @@ from logcommon.server.errors import translate
 from logcommon.settings import Settings
 
 _AT_ONCE = 16
-"""Queries in one write: few round trips, and replies that don't hold up the event loop for long."""
+"""Queries in one write. Few round trips, but replies short enough not to block the event loop."""
 
 _MOST_READS = 4
-"""Times that hours are read at most: once to learn the state, then until it stays the same."""
+"""The most times that hours are read: once to learn the state, then until it stays the same."""
 
 _T = TypeVar("_T")
 
@@ -189,7 +189,7 @@ class _Answers(Generic[_T]):
 
 
 def _parse(query: Query[_T], replies: Sequence[Reply]) -> _T:
-    """Return what the replies to a transaction mean; raise the refusal of any command."""
+    """Return the parsed replies to a transaction; raise if Redis refused a command."""
     # EXEC is refused only if a command before it was, and that is the one to name.
     results: Sequence[Reply] = replies[-1] if isinstance(replies[-1], list) else replies[1:]
     for command, result in zip((*query.commands, EXEC), results, strict=False):
@@ -205,10 +205,10 @@ def require_count(n: int) -> None:
 
 
 def hour_containing(moment: datetime) -> Hour:
-    """Return the hour that a moment is in; a naive one is UTC.
+    """Return the hour of a moment; a naive one is in UTC.
 
     Raises:
-        InvalidArgumentError: It is no datetime, or out of range in UTC.
+        InvalidArgumentError: It is not a datetime, or out of range in UTC.
 
     """
     if not isinstance(moment, datetime):
