@@ -14,6 +14,7 @@ import logcommon
 from logcommon import Destination, SpoolError
 from logcommon.write.batch import Batch
 from logcommon.write.spool import Spool
+from logcommon.write.spool_file import SpoolFile
 from support.clock import NOON
 from support.layout import total
 
@@ -173,6 +174,25 @@ def test_one_damaged_file_does_not_replace_another(
         spool.close()
     aside = sorted(path.parent.glob("spool.damaged-*"))
     assert [file.read_bytes()[-1:] for file in aside] == [b"0", b"1", b"2"]
+
+
+def test_a_damaged_spool_that_cannot_be_replaced(
+    path: Path, sound: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is unlocked again, so that it can be opened once there is room on the disk."""
+
+    def fail(*_: object) -> None:
+        raise SpoolError(path, "no space left on device")
+
+    path.write_bytes(sound + b"garbage\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(SpoolFile, "replace", fail)
+        with pytest.raises(SpoolError, match="no space"):
+            Spool(path).open()
+    spool = Spool(path)
+    spool.open()
+    assert spool.damage is not None
+    spool.close()
 
 
 async def test_a_client_that_finds_a_damaged_spool(
