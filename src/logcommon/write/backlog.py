@@ -42,11 +42,13 @@ class Backlog:
         self._disk = anyio.Lock()
         self._batches: deque[Batch] = deque()
         self._last_number = self._last_settled = self._edition = 0
+
         self.session: str = secrets.token_hex(8)
         """Tells what this client sends from what others send under the same producer."""
         self.sessions: set[str] = {self.session}
         """Those that may have sent these batches: this one, and those that had the spool before."""
         self._producer = self._new_producer()
+
         if spool is not None:
             self._recover(spool)
 

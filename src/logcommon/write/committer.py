@@ -127,6 +127,7 @@ class Committer:
             # If an EXEC of ours is still under way somewhere, it has watched the marker: it aborts
             # on this as it would on a higher number.
             has_marker = self._progress.producer and self._connection.is_connected
+
             if delete_marker and has_marker and not self.in_doubt:
                 await self._connection.exchange([(b"DEL", self._marker_key)])
         except Exception as error:  # noqa: BLE001  # the marker expires by itself

@@ -173,6 +173,7 @@ class Pending:
         # with a finalizer that logs.
         if not version:
             return False
+
         try:
             atomically(
                 partial(self._version.remove, version[0]),

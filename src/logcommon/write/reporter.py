@@ -46,6 +46,7 @@ class Reporter:
                 f"Redis refused part of a commit: {outcome.failure}; entries for that key are "
                 "dropped until you delete it, all others are written",
             )
+
         if outcome.too_late:
             self._warnings.warn(
                 "too late",
@@ -53,6 +54,7 @@ class Reporter:
                 f"{self._settings.history_hours} hours of history that are kept; check the clocks "
                 "of this machine and of the other producers, or raise history_hours",
             )
+
         if outcome.ahead:
             self._warnings.warn(
                 "ahead",
@@ -69,6 +71,7 @@ class Reporter:
             self.ledger.timeouts += 1
         else:
             self.ledger.lost_connections += 1
+
         self.ledger.last_error = describe(error)
         self._warnings.warn(
             "fault",
@@ -101,6 +104,7 @@ class Reporter:
         commits = loss.gone_commits + len(loss.batches)
         if not commits:
             return
+
         gone = f"; {loss.gone_calls} entries are lost" if loss.gone_calls else ""
         self._warnings.warn(
             "loss",

@@ -48,6 +48,7 @@ class Spool:
         self._last_settled = contents.settled
         self._has_copy = bool(contents.copy)
         self._has_session = False
+
         self.producer: str = contents.producer or uuid.uuid4().hex
         self.session: str = secrets.token_hex(8)
         """Tells what this client sends from what one with a copy of the file sends."""
@@ -76,6 +77,7 @@ class Spool:
                 contents = read(data)
             self._file.protect()
             self._begin(contents)
+
             if contents.damaged_lines:
                 self._replace_damaged(contents)
         except SpoolError:

@@ -138,6 +138,7 @@ class SpoolFile:
     def _take_lock(self) -> None:
         if sys.platform == "win32":  # pragma: no cover  # CI does not run on Windows
             raise ValueError("there is no spool on Windows")
+
         # On a file of its own, as the data is replaced. It is never deleted: else one process could
         # lock the deleted file, and another the next.
         path = self._resolved.with_name(self._resolved.name + ".lock")

@@ -212,6 +212,7 @@ def _values(batch: Batch) -> list[object]:
 
 def _batch(values: list[Any]) -> Batch:
     number, producer, edition, counts, recent = values
+
     return Batch(
         counts={(Destination(name, level), hour): found for name, level, hour, found in counts},
         recent={

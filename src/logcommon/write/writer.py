@@ -61,18 +61,21 @@ class Writer:
         self._reporter = Reporter(ledger, settings)
         self._wanted = asyncio.Event()
         self._waiters = Waiters(buffer)
+
         self._committer: Committer | None = None
         if abandoned is None:
             self._backlog = Backlog(buffer, self._reporter, spool)
         else:
             self._backlog, self._committer = abandoned.hand_over()
         self._leaves_marker = spool is not None
+
         self._losses: dict[Group | Destination, str] = {}
         self._loop = asyncio.get_running_loop()
         self._next_commit = float("-inf")
         self._closing = self._close_called = self._ended = False
         self._deadline = float("inf")
         self._scope: anyio.CancelScope | None = None
+
         buffer.open(self._wake)
         self._dropped_before = buffer.numbers().dropped
 
@@ -88,6 +91,7 @@ class Writer:
         """
         committer = self._committer = self._committer_for(client)
         write = partial(self._write_until_closed, committer)
+
         try:
             with anyio.CancelScope(deadline=self._deadline) as self._scope:
                 await self._keep_running(write)
