@@ -166,7 +166,10 @@ async def test_verification_is_the_default(tls_proxy: TlsProxy, valkey: Redis) -
         ("ssl_ca_certs=%00hunter2", "its option ssl_ca_certs can't be used$"),
         ("ssl_ca_data=%E2%82%AC", "its option ssl_ca_data can't be used$"),
         ("ssl_ciphers=hunter2", "its option ssl_ciphers can't be used: No cipher can be selected"),
-        ("ssl_min_version=hunter2", "its option ssl_min_version is unknown or has an invalid value"),
+        (
+            "ssl_min_version=hunter2",
+            "its option ssl_min_version is unknown or has an invalid value",
+        ),
     ],
 )
 def test_a_wrong_file_is_an_error_of_connect(tmp_path: Path, options: str, said: str) -> None:
