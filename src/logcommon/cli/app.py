@@ -85,7 +85,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_line_end() -> None:
-    # The terminal has printed ^C; the prompt should not follow on the same line.
+    # The terminal has printed ^C; the prompt should start on a new line.
     with suppress(OSError):
         click.echo(err=True)
 

@@ -66,7 +66,7 @@ _FORMATS = (
     Format("zstd", (b"\x28\xb5\x2f\xfd",), _zstd),
 )
 LONGEST_BEGINNING = max(len(each) for kind in _FORMATS for each in kind.beginnings)
-"""Bytes that suffice to recognize a format."""
+"""Bytes that are enough to recognize a format."""
 
 
 def format_of(data: bytes) -> Format | None:
@@ -78,8 +78,7 @@ class Expander:
     """Decompresses gzip, bzip2 and xz, and passes on other bytes as they are.
 
     Args:
-        longest: The most bytes in one piece of decompressed content, however small the data that
-            it comes from.
+        longest: The most bytes to yield at once: a little data may decompress to a lot.
 
     """
 
@@ -114,7 +113,7 @@ class Expander:
         """Return the bytes that were held back to recognize the format.
 
         Raises:
-            CompressedDataError: The compressed data has no end.
+            CompressedDataError: The compressed data is cut off.
 
         """
         if self._format and self._stream and not self._stream.eof:

@@ -1,4 +1,4 @@
-"""The command `demo`: a small web shop logs for some seconds, and the result is shown."""
+"""The command `demo`: lets a small web shop log for some seconds, and shows the result."""
 
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ from logcommon.server.errors import translate
 from logcommon.server.target import Target
 
 _RECENT, _COMMON = 5, 8
-"""Rows shown."""
+"""How many rows are shown."""
 
 _PATIENCE = 30.0
 """Seconds by which the demo may overrun on a slow server before it gives up."""
@@ -38,19 +38,19 @@ _EVERYTHING = 1_000_000_000
     type=click.FloatRange(min=0.1, max=3600),
     default=6.0,
     show_default=True,
-    help="How long the shop is open.",
+    help="Seconds that the shop is open.",
 )
 @click.option(
     "--tasks",
     type=click.IntRange(min=1, max=10_000),
     default=300,
     show_default=True,
-    help="How many visitors there are at the same time.",
+    help="Visitors at the same time.",
 )
 @url_option
 @click.pass_context
 def demo(context: click.Context, seconds: float, tasks: int, url: str) -> None:
-    """See it work, on the log of a small web shop.
+    """See logcommon at work, on the log of a small web shop.
 
     The shop serves hundreds of visitors at the same time while an hour turns, and logs as the
     service demo-shop. The log of an earlier demo is deleted first.

@@ -1,4 +1,4 @@
-"""What the demo shows: its progress, and its result."""
+"""Shows the demo's progress and its result."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

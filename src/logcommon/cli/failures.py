@@ -1,4 +1,4 @@
-"""Errors as one line for a person, and as an exit code for a script. No I/O."""
+"""Turns errors into one line for a person and an exit code for a script. No I/O."""
 
 import re
 from enum import IntEnum
@@ -69,7 +69,9 @@ def explain(error: BaseException) -> str:
         return error.strerror
 
     # A bug. Its text is not shown, as it might contain a password.
-    return f"unexpected {type(error).__name__}; LOGCOMMON_TRACEBACK=1 shows where it comes from"
+    return (
+        f"unexpected {type(error).__name__}; set LOGCOMMON_TRACEBACK=1 to see where it comes from"
+    )
 
 
 def _masked(text: str) -> str:

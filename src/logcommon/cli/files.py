@@ -1,4 +1,4 @@
-"""Files, pipes and terminals as chunks of bytes, and the lines in these chunks.
+"""Reads files, pipes and terminals in chunks of bytes, and splits these into lines.
 
 Reading never blocks the event loop.
 """
@@ -87,7 +87,7 @@ class Source:
             self._file = open_file(path) if self._owned else sys.stdin.fileno()
 
     async def read(self) -> bytes:
-        """Return the next bytes of the content once there are some; no bytes at the end.
+        """Return the next bytes of the content, once there are any; empty bytes at the end.
 
         Raises:
             UnreadableFileError: The file can't be read, or its compressed data is damaged or has
@@ -160,7 +160,7 @@ def explain_errors(path: Path) -> Iterator[None]:
 
 
 class LineSplitter:
-    """Turns chunks of bytes into lines of text, wherever the chunks cut them.
+    """Turns chunks of bytes into lines of text; a line may span chunks.
 
     A line ends with LF or CR LF. Bytes that are not UTF-8 become replacement characters. Memory is
     bounded by the longest chunk, even if a line never ends.
@@ -178,7 +178,7 @@ class LineSplitter:
         return list(map(_decoded, pieces))
 
     def end(self) -> list[str]:
-        """Return the last line if nothing ended it, and start over."""
+        """Return a last line without a line end, and start over."""
         rest, self._unfinished = self._unfinished, b""
         return [_decoded(rest)] if rest else []
 

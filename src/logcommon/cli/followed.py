@@ -53,7 +53,7 @@ class FollowedFile:
             return await anyio.to_thread.run_sync(self._read)
 
     def end(self) -> list[str]:
-        """Close the file, and return its last line if nothing ended it."""
+        """Close the file, and return a last line without a line end."""
         return [line for each in self._generations for line in each.close()]
 
     def _read(self) -> list[str] | None:
@@ -169,11 +169,11 @@ class _Generation:
         return self._splitter.feed(chunk)
 
     def end(self) -> list[str]:
-        """Return a last line that nothing ended."""
+        """Return a last line without a line end."""
         return self._splitter.end()
 
     def close(self) -> list[str]:
-        """Close the file, and return a last line that nothing ended."""
+        """Close the file, and return a last line without a line end."""
         os.close(self.file)
         return self.end()
 

@@ -37,7 +37,7 @@ _BYTES_PER_CHUNK_BYTE = 256
 """More than the memory that pending lines take for each byte of a chunk, however short they are."""
 
 _POLL = 0.2
-"""Seconds between looks at files that have not grown."""
+"""Seconds between checks whether files have grown."""
 
 
 @click.command()
@@ -52,7 +52,7 @@ _POLL = 0.2
 @click.option(
     "--redact",
     is_flag=True,
-    help="Replace passwords, tokens and other recognizable secrets.",
+    help="Replace passwords, tokens and other secrets that can be recognized.",
 )
 @url_option
 def ingest(
@@ -78,7 +78,7 @@ def ingest(
     for path in paths:
         require_readable(path, follow=follow)
 
-    # There is room for all lines of a chunk even if they are distinct: each has at least two bytes.
+    # Room for all lines of a chunk, even if all are distinct: each has at least two bytes.
     log = connect(
         url,
         max_pending=CHUNK,
@@ -151,7 +151,7 @@ class _Feed:
                 done = source.bytes_read
                 await self._log.flush()
         finally:
-            # Even if a signal ended it: closing the client writes these lines.
+            # Even if a signal ended the reading: closing the client writes these lines.
             self._put(splitter.feed(source.close()))
             self._put(splitter.end())
 

@@ -1,4 +1,4 @@
-"""The options that commands share, and hours as a person names them."""
+"""The options that commands share, and the parser for hours."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,11 +18,11 @@ def resolve_hour(text: str, moment: datetime) -> datetime:
     """Return the first moment of the hour that `text` names at `moment`.
 
     Args:
-        text: `current`, `last` for the hour before it, or one like `2026-11-23T21`, in UTC.
+        text: `current`, `last` for the hour before that, or an hour like `2026-11-23T21`, in UTC.
         moment: The time now, aware.
 
     Raises:
-        ValueError: It names no hour.
+        ValueError: `text` does not name an hour.
 
     """
     if text == "current":
@@ -91,5 +91,5 @@ def count_option(default: int) -> Callable[[_Command], _Command]:
         type=click.IntRange(min=1),
         default=default,
         show_default=True,
-        help="How many rows at most.",
+        help="The most rows to show.",
     )

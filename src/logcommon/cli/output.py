@@ -25,7 +25,7 @@ _CUT_MARK = "…"
 
 
 def result_console() -> Console:
-    """Return the console for results. It reads no markup in what it prints."""
+    """Return the console for results. It does not interpret markup."""
     has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     width = None if has_width else WHOLE_LINES
     return Console(width=width, highlight=False, markup=False, emoji=False)
@@ -52,7 +52,7 @@ def note(text: str) -> None:
 
 
 def discard_output(stream: TextIO) -> None:
-    """Discard what could not be written: it is in the buffer, and would fail again at exit."""
+    """Discard what could not be written: it is still buffered, and would fail again at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -81,7 +81,7 @@ def visible(text: str) -> str:
 def visible_text(text: str, longest: int | None = None) -> Text:
     r"""Return `text` for rich, cut to `longest` characters; nothing in it is read as markup.
 
-    Escapes are coloured, to tell them from a message that contains `\x1b` as four characters.
+    Escapes are coloured, as a message may also contain `\x1b` as four characters.
     """
     if longest is not None and len(text) > longest:
         text = text[: longest - len(_CUT_MARK)] + _CUT_MARK

@@ -74,8 +74,8 @@ def recent(
 ) -> None:
     """Show the newest messages, newest first.
 
-    Without NAME, those of all services are shown together. Times are whole seconds, so within a
-    second the order across severities and services is unknown.
+    Without NAME, the messages of all services are shown together. Times are whole seconds, so the
+    order within a second is unknown across severities and services.
     """
     rows = run_or_raise(_recent(url, name, severity, count))
 
@@ -135,7 +135,7 @@ async def _destinations(url: str) -> dict[Destination, list[datetime]]:
 
 
 async def _require_known(log: CommonLog, name: str | None, severity: str | None) -> None:
-    """Raise UnknownNameError if nothing was ever logged under a name that a person typed."""
+    """Raise UnknownNameError if nothing was ever logged under the name that was given."""
     names = {each.name for each in await log.destinations()}
     if name is None or name in names:
         return

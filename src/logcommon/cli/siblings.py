@@ -15,7 +15,7 @@ _DATE = r"[.\-_]20\d\d[.\-_]?\d\d.*"
 """Between stem and suffix only a date counts: a number may mean the log of another process."""
 
 _ENOUGH = 1024
-"""First bytes compared, to tell a file from a later one with the same inode."""
+"""First bytes compared, to distinguish a file from a later one with the same inode."""
 
 _Identity: TypeAlias = tuple[int, int]
 
@@ -103,7 +103,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _is_copy(file: int, log: int) -> bool:
-    """Return whether a log begins with the content of `file`, judged by the ends of the latter."""
+    """Return whether a log begins with the content of `file`, judged by both ends of that."""
     size = os.fstat(file).st_size
     length = min(_ENOUGH, size)
     return all(

@@ -24,7 +24,7 @@ class SignalledError(KeyboardInterrupt):
 
 
 class Stop:
-    """Given to a coroutine by `run`: a signal cancels `scope`, and `signal` says which it was."""
+    """What `run` passes to a coroutine: a signal cancels `scope`, and sets `signal`."""
 
     def __init__(self) -> None:
         self.scope: anyio.CancelScope = anyio.CancelScope()

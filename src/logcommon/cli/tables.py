@@ -156,5 +156,5 @@ def _severity(destination: Destination) -> Text:
 def _message(console: Console, message: str) -> Text:
     if not message:
         return Text("(empty)", style="dim italic")
-    # A message may have a thousand characters; two lines of them tell it from any other.
+    # A message may have a thousand characters; two lines are enough to recognize it.
     return visible_text(message, longest=2 * console.width)

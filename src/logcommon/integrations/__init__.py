@@ -1,1 +1,1 @@
-"""Logcommon in other frameworks' terms: one module each, and none knows another."""
+"""logcommon for loggers and frameworks: one module each, and none imports another."""

@@ -1,4 +1,4 @@
-"""Importing the package that an integration is for."""
+"""Imports the package that an integration is for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What the adapters for loggers share: a client, and how a record is counted with it."""
+"""What the logger integrations share: a client, and how it counts a record."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,7 +46,7 @@ class Recorder:
 
     @property
     def stats(self) -> Stats:
-        """What has become of every record so far, except those ignored."""
+        """What became of every record so far, except those ignored."""
         return self._log.stats
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class Recorder:
         return self._service or (default or logger)[:LONGEST_NAME]
 
     def _count(self, name: str | None, record: Any, severity: Severity) -> None:
-        """Count a record; ignore one without a name or message, and those that hooks log here."""
+        """Count a record; ignore one without a name or message, or one that a hook logs."""
         thread = self._guard.thread
         if name is None or thread.is_inside:
             self._ignore()

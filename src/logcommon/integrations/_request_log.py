@@ -1,4 +1,4 @@
-"""What all web integrations share: a request becomes a log call, and errors stay here."""
+"""What all web integrations share: turns a request into a log call, and never raises."""
 
 import logging
 from collections.abc import Callable
@@ -24,16 +24,16 @@ _CACHE_SIZE = 1_000
 
 
 class RequestLog:
-    """Counts what is chosen of requests. `count` never raises and never blocks.
+    """Counts what `choose` returns for requests. `count` never raises and never blocks.
 
-    If the client is not open when a request is counted, one warning of the logger `logcommon` says
-    what to do about it.
+    If the client is not open when a request is counted, the logger `logcommon` warns once and says
+    what to do.
 
     Args:
         log: The client; a background client opens itself.
         service: The name to count under.
         choose: Returns what to log of a request; None logs nothing. If it raises, nothing is
-            logged but a warning of the logger `logcommon`, once a minute at most.
+            logged, and the logger `logcommon` warns, once a minute at most.
 
     Raises:
         InvalidArgumentError: `log` is not a client, or `service` can't be used as a name.

@@ -11,7 +11,7 @@ from typing import Any
 from logcommon.integrations.requests import NO_ROUTE, ROUTE_KEY
 
 _BELOW_MOUNT = "/{path}"
-"""How Starlette's template of a mount ends: it matches whatever is below."""
+"""The end of Starlette's template for a mount, which matches everything below it."""
 
 
 def asgi_route(scope: Mapping[str, Any]) -> str:
@@ -33,14 +33,14 @@ def wsgi_route(environ: Mapping[str, Any]) -> str:
 
 
 def litestar_route(scope: Mapping[str, Any]) -> Any:
-    """Return what Litestar leaves in the scope, or an application in any other framework."""
+    """Return what Litestar, or an application in another framework, leaves in the scope."""
     # https://github.com/litestar-org/litestar/blob/v2.24.0/litestar/_asgi/asgi_router.py#L106
     # Litestar 2.12.0, 2.24.0, 2.25.0. Quart leaves nothing; docs/integrations.md says what to add.
     return scope.get("path_template")
 
 
 def starlette_route(scope: Mapping[str, Any]) -> Any:
-    """Return what can be found out from Starlette's router and its mounts, and from FastAPI."""
+    """Return the template from Starlette's router and its mounts, or from FastAPI's context."""
     # The outermost router, and the root path outside all mounts next to the one inside them:
     # https://github.com/Kludex/starlette/blob/1.3.1/starlette/routing.py#L665-L666
     # https://github.com/Kludex/starlette/blob/1.3.1/starlette/routing.py#L413-L415
@@ -61,7 +61,7 @@ def starlette_route(scope: Mapping[str, Any]) -> Any:
 
 
 def werkzeug_route(environ: Mapping[str, Any]) -> Any:
-    """Return the rule that Flask has matched, or another application on Werkzeug's request."""
+    """Return the rule that Flask, or another user of Werkzeug's request, has matched."""
     # https://github.com/pallets/werkzeug/blob/3.1.8/src/werkzeug/wrappers/request.py#L132-L133
     # https://github.com/pallets/flask/blob/3.1.3/src/flask/ctx.py#L361-L363
     # Flask 3.0.0 and 3.1.3 on Werkzeug 3.1.9.

@@ -1,4 +1,4 @@
-"""What becomes of the requests of an aiohttp application. Extra `aiohttp`.
+"""Middleware and a client for aiohttp applications. Extra `aiohttp`.
 
 ```python
 from aiohttp import web
@@ -184,7 +184,7 @@ class _Counter:
             task.add_done_callback(partial(self._count_sent, request, began, response))
 
     def count_error(self, request: web.Request, began: float, error: BaseException) -> None:
-        """Count an exception of the application, or a client that has gone, if that caused it."""
+        """Count an exception of the application, or a disconnect if that caused it."""
         transport = request.transport
         has_gone = transport is None or transport.is_closing()
         is_disconnect = has_gone and isinstance(error, (OSError, asyncio.CancelledError))
@@ -198,7 +198,7 @@ class _Counter:
         response: web.StreamResponse,
         task: "asyncio.Task[Any]",
     ) -> None:
-        """Count a response: the task that was to send it is done."""
+        """Count a response once the task that sends it is done."""
         status = _status(response)
         error = None if task.cancelled() else task.exception()
 
@@ -224,7 +224,7 @@ class _Counter:
 
 
 def _is_sent_in_one_write(request: web.Request, response: web.StreamResponse) -> bool:
-    """Whether the response needs only one write, which does not wait, to an open connection.
+    """Return whether the response needs only one write, without waiting, to an open connection.
 
     Most responses do, and a callback at the end of the task is most of what counting one costs.
     """
@@ -253,7 +253,7 @@ def _status(response: web.StreamResponse) -> int:
 
 
 def _is_lost(request: web.Request, task: "asyncio.Task[Any]") -> bool:
-    """Whether the client went away before it was sent the whole response."""
+    """Return whether the client went away before the whole response was sent."""
     if task.cancelled():
         return True
 

@@ -47,7 +47,7 @@ class CommonLogMiddleware(Middleware[_Application]):
     - A response, once its last byte was handed to the server. A websocket connection counts as one
       when it is closed, by its code; if it is refused, by the status that the client receives.
     - An exception that the application raises, in place of the 5xx that it leads to.
-    - A request that takes longer than `slow_after`, once more, even while it is still streamed.
+    - A request that takes longer than `slow_after`, in addition, even while it is still streamed.
       Background tasks don't count, nor does a websocket.
     - A client that went away before its response was complete, in place of that, as soon as the
       application is told. Many servers report a disconnect only if the application calls
@@ -100,7 +100,7 @@ class CommonLogMiddleware(Middleware[_Application]):
 
 
 def _flushing(log: BackgroundLog, send: _Send) -> _Send:
-    """Return a `send` that writes what is pending before it says that the shutdown is over."""
+    """Return a `send` that flushes before it reports that the shutdown is complete."""
 
     async def flush_and_send(message: Any) -> None:
         if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
@@ -113,7 +113,7 @@ def _flushing(log: BackgroundLog, send: _Send) -> _Send:
 class _Channel:
     """Passes messages between server and application, and moves the request's cycle on.
 
-    Each message has a type of its own, so requests and websockets need no distinction.
+    Requests and websockets have different types of messages, so one class serves both.
     """
 
     __slots__ = ("_cycle", "_receive", "_send", "default_status")
@@ -123,7 +123,7 @@ class _Channel:
         self._receive = receive
         self._send = send
         self.default_status = 500
-        """What the server makes of an application that returns without a response."""
+        """The status that the server sends if the application returns without a response."""
 
     async def receive(self) -> Any:
         """Receive for the application."""
@@ -174,7 +174,7 @@ class _Channel:
 
 
 def _reports_disconnect(error: Exception) -> bool:
-    """Whether this is an exception with which a framework reports that the client has gone."""
+    """Return whether a framework uses this exception to report that the client has gone."""
     if isinstance(error, ExceptionGroup):
         return all(map(_reports_disconnect, error.exceptions))
     return isinstance(error, OSError) or "Disconnect" in type(error).__name__
@@ -192,11 +192,11 @@ def lifespan(log: CommonLog, inner: _Lifespan | None = None) -> _Lifespan:
     """Return a lifespan, as Starlette and FastAPI take it, that opens and closes the client.
 
     Args:
-        log: The client. It is open before the application starts up, and until it has shut down.
+        log: The client. It is open from before the application starts until it has shut down.
         inner: The application's own lifespan; what it yields is the state that requests see.
 
     Raises:
-        InvalidArgumentError: This is no client. A middleware with a URL needs no lifespan.
+        InvalidArgumentError: `log` is not a client. A middleware with a URL needs no lifespan.
 
     """
     if not isinstance(log, CommonLog):

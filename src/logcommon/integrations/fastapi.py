@@ -29,7 +29,7 @@ async def get_log(connection: HTTPConnection) -> CommonLog:
 
     If the middleware has a URL, it is the middleware's own client, and open.
 
-    In a test, `app.dependency_overrides[get_log]` puts another in its place.
+    In a test, `app.dependency_overrides[get_log]` replaces it.
 
     Raises:
         RuntimeError: The application has no such middleware.

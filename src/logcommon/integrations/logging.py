@@ -69,13 +69,13 @@ class CommonLogHandler(Recorder, logging.Handler):
         return f"<{type(self).__name__} service={self._service!r} level={level} log={self._log!r}>"
 
     def createLock(self) -> None:  # noqa: N802  # logging's name
-        """Make no lock: a call is safe from any thread as it is."""
+        """Make no lock: a call is thread-safe without one."""
         self.lock: None = None
 
     def handle(self, record: logging.LogRecord) -> "bool | logging.LogRecord":  # type: ignore[override]
         """Count a record that passes the filters, as every handler does, but without a lock.
 
-        From Python 3.12 on, a filter may put another record in its place.
+        From Python 3.12 on, a filter may replace the record.
         """
         kept = self.filter(record)
         if kept:
@@ -84,7 +84,7 @@ class CommonLogHandler(Recorder, logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a record; never raises."""
-        # A program pays for this with each line that it logs, so most records take a short way.
+        # This runs for each line that a program logs, so most records take a fast path.
         try:
             try:
                 name = self._names[record.name]
@@ -129,7 +129,7 @@ class CommonLogHandler(Recorder, logging.Handler):
         logging.Handler.close(self)
 
     def _remember(self, logger: str) -> str | None:
-        """Return the name for a logger's records, None if `emit` must not take the short way."""
+        """Return the name for a logger's records, None if `emit` must not take the fast path."""
         name = None if logger == _ACCESS_LOG else self._counted_name(logger)
         if len(self._names) < _MOST_NAMES:
             self._names[logger] = name
@@ -159,7 +159,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _request(record: logging.LogRecord) -> str:
-    """Return the method and status of a request: clients could make up any number of paths."""
+    """Return the method and status of a request, without the path, which clients can make up."""
     if not isinstance(record.args, tuple) or len(record.args) != 5:
         return str(record.msg)
     _, method, _, _, status = record.args

@@ -27,7 +27,7 @@ with require_extra("opentelemetry-sdk>=1.39"):
     from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
 _UNKNOWN = "unknown_service"
-"""How the SDK begins the name of a service that was not given one."""
+"""The beginning of the name that the SDK gives a service without one."""
 
 _SEVERITIES = ("trace", "debug", "info", "warning", "error", "critical")
 """For severity numbers 1 to 4, 5 to 8, …"""
@@ -72,7 +72,7 @@ class CommonLogExporter(Recorder, LogRecordExporter):
         super().__init__(target, service, message or _message, settings)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Count records. Never raises, and always reports success."""
+        """Count records. Never raises, and always returns success."""
         for record in batch:
             try:
                 self._count(self._name_of(record), record, _severity(record))

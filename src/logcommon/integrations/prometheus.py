@@ -109,7 +109,7 @@ class CommonLogCollector(Collector):
         return f"<{type(self).__name__} log={self._log!r}>"
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric, all as of one moment."""
+        """Yield every metric, all at one moment."""
         stats = self._log.stats
 
         for metric in _METRICS:

@@ -9,7 +9,7 @@ from logcommon.messages.origin import origin_of
 from logcommon.model import Severity
 
 NO_ROUTE = "<no route>"
-"""Stands for a path that matched no route: clients make up paths, and each would be a message."""
+"""The route of a path that matched none: clients make up paths, and each would be a message."""
 
 ROUTE_KEY = "logcommon.route"
 """Where an application may put the template of its route, in an ASGI scope or a WSGI environ."""
@@ -22,7 +22,7 @@ _METHODS = frozenset(
 )
 
 _END_OF_CODES = 5000
-"""Above the close codes of websockets that have a meaning (RFC 6455, section 7.4.2)."""
+"""The end of the range of close codes for websockets (RFC 6455, section 7.4.2)."""
 
 RequestEvent: TypeAlias = Literal["response", "exception", "slow", "disconnect"]
 """What is logged of a request: that a response was sent, that the application raised an exception
@@ -62,7 +62,7 @@ class Request:
 
 
 Choose: TypeAlias = Callable[[Request], LogCall | None]
-"""Chooses what to log of a request; None logs nothing."""
+"""Returns what to log of a request; None logs nothing."""
 
 
 def default_choice(request: Request) -> LogCall:

@@ -44,7 +44,7 @@ class CommonLogMiddleware(Middleware[_Application]):
       or a file that the server sends by itself, counts when the application returns it.
     - An exception that the application raises, in place of the 5xx that it leads to. Flask answers
       exceptions itself; its signal `got_request_exception` says which one it was.
-    - A request that takes longer than `slow_after`, once more.
+    - A request that takes longer than `slow_after`, in addition.
     - A client that went away before the server had iterated over the whole body.
 
     The environ, headers, `exc_info`, `write` and the chunks of a body pass unchanged. If anything
@@ -105,7 +105,7 @@ class _Invocation:
         return write
 
     def finish(self) -> None:
-        """Count the response, or the exception that it stands for."""
+        """Count the response, or the exception behind it."""
         self.cycle.finish(_SERVER_ERROR, self._error or self._environ.get(ERROR_KEY))
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class _Invocation:
 
 
 class _Body:
-    """Passes the chunks of a body on to the server, and reports how that ends."""
+    """Passes the chunks of a body on to the server, and counts how that ends."""
 
     __slots__ = ("_body", "_chunks", "_invocation")
 
@@ -182,7 +182,7 @@ def _code(status: str) -> int:
 
 @cache
 def _connect_to(flask: ModuleType) -> None:
-    """Have Flask leave in the environ the exception that it answers with a 500."""
+    """Make Flask leave in the environ the exception that it answers with a 500."""
     # https://github.com/pallets/flask/blob/3.1.3/src/flask/app.py#L840
     flask.got_request_exception.connect(_leave_error)
 
