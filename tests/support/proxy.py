@@ -75,7 +75,8 @@ class Proxy(Listener):
                     back.cancel()
                     await asyncio.wait([back])
                     to_server.write(b"".join(commands))
-                    await server.read(1)  # the server has executed it
+                    to_server.write_eof()
+                    await server.read()  # to its end: then the server has executed all of it
                     return
                 to_server.write(b"".join(commands))
         finally:
