@@ -23,7 +23,11 @@ def configuration() -> Iterator[None]:
     LOGGER.handlers.clear()
     LOGGER.propagate = True
 
-    assert "logcommon" not in {thread.name for thread in threading.enumerate()}
+    # While `logging` is being configured a close does not wait for its thread.
+    for thread in threading.enumerate():
+        if thread.name == "logcommon":
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
