@@ -1,6 +1,7 @@
 """Following a log that is rotated: each line is read exactly once."""
 
 import gzip
+import itertools
 import os
 import re
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from logcommon.cli.followed import FollowedFile
-from support.followed import NumberedLog, append, fresh_lines, open_files
+from support.followed import NumberedLog, append, call_before, fresh_lines, open_files
 
 
 @pytest.fixture
@@ -294,3 +295,43 @@ async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> N
     log.write()
     log.expect(await fresh_lines(file))
     file.end()
+
+
+@pytest.mark.parametrize("rotate", ROTATIONS)
+@pytest.mark.parametrize("rotations", [1, 2])
+@pytest.mark.parametrize("is_read_first", [True, False])
+async def test_a_rotation_in_the_middle_of_a_look(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rotate: Callable[[NumberedLog], None],
+    rotations: int,
+    is_read_first: bool,  # a parameter of the test
+) -> None:
+    """Before any access to a file, the log may be rotated, and still no line is missed."""
+    for moment in itertools.count():
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        log = NumberedLog(folder / "app.log")
+        log.write()
+        log.copy_and_truncate()
+        lines = log.lines
+        file = FollowedFile(log.path)
+        if is_read_first:
+            log.write(10)
+            lines += await fresh_lines(file)
+        log.write(10)
+
+        def rotate_log(log: NumberedLog = log) -> None:
+            for _ in range(rotations):
+                rotate(log)
+                log.write(10)
+
+        with monkeypatch.context() as patched:
+            happened = call_before(patched, moment, rotate_log)
+            lines += await fresh_lines(file)
+        lines += await fresh_lines(file)
+        log.expect(lines)
+        file.end()
+        if not happened:
+            break
+    assert moment > 5

@@ -64,7 +64,7 @@ async def test_a_commit_cut_at_every_byte(
             if network.faults:
                 break
             _assert_sent_again_only_if_lost(network, before, log.stats, connects)
-        # Every byte was cut. Replies have the server's TIME in them, so their lengths vary a little.
+        # Every byte was cut. Replies contain the server's TIME, so their lengths vary a little.
         assert offset > len(network.passed[direction])
         assert len(network.happened) == offset * (1 + connects) + connects
         network.faults.clear()

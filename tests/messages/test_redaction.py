@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from logcommon.messages.redaction import REDACTED, redact_secrets
@@ -70,6 +70,7 @@ around = st.text("abcxyz .,\u00e9\u0130", max_size=20)
 @given(around, st.sampled_from(LEAKS), around)
 def test_a_secret_is_found_wherever_it_stands(before: str, leak: Leak, after: str) -> None:
     """Text around a line does not hide the secret in it."""
+    assume(leak.secret not in before + after)
     assert leak.secret not in redact_secrets(f"{before} {leak.line} {after}")
 
 

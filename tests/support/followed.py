@@ -1,8 +1,13 @@
 """What the tests of followed files have in common."""
 
+import itertools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from logcommon.cli.followed import FollowedFile
 
@@ -63,4 +68,28 @@ class NumberedLog:
 
     def expect(self, lines: list[str]) -> None:
         """Require that these are all the lines, in order."""
-        assert lines == [f"line {number:08}" for number in range(self.written)]
+        assert lines == self.lines
+
+    @property
+    def lines(self) -> list[str]:
+        """All lines that were written."""
+        return [f"line {number:08}" for number in range(self.written)]
+
+
+def call_before(patch: pytest.MonkeyPatch, moment: int, function: Callable[[], None]) -> list[bool]:
+    """Call `function` before the file access of this number; the list tells whether it was."""
+    happened: list[bool] = []
+    accesses = itertools.count()
+
+    def patched(real: Callable[..., Any]) -> Callable[..., Any]:
+        def access(*args: Any, **options: Any) -> Any:
+            if not happened and next(accesses) == moment:
+                happened.append(True)
+                function()
+            return real(*args, **options)
+
+        return access
+
+    for owner, name in ((os, "pread"), (os, "fstat"), (Path, "stat"), (Path, "iterdir")):
+        patch.setattr(owner, name, patched(getattr(owner, name)))
+    return happened

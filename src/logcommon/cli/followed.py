@@ -58,28 +58,43 @@ class FollowedFile:
 
     def _read(self) -> list[str] | None:
         # Before reading, so that what was written before a replacement is read first.
-        self._look()
+        while self._look():
+            pass
         for generation in self._generations:
+            is_old = generation is not self._generations[-1]
+            if is_old:
+                generation.expect(generation.beginning())
             if (lines := generation.read()) is not None:
                 return lines
-            if generation is not self._generations[-1] and (lines := generation.end()):
+            if is_old and (lines := generation.end()):
                 return lines
 
         self._close_old_files()
         return None
 
-    def _look(self) -> None:
-        """Find out whether the file was replaced or truncated."""
+    def _look(self) -> bool:
+        """Return whether the file was replaced or truncated; then the new one needs a look too."""
         current = self._generations[-1] if self._generations else None
         if self._is_replaced(current):
-            self._take_new_file(current)
-        elif current and current.is_unread:
-            # No bytes to compare yet: only a copy can show that it was truncated.
-            if copies := self._siblings.open_new(ours=self._files(), current=current.file):
-                self._begin_again(current, copies)
-        elif current and not current.is_read_from(current.file):
-            copies = self._siblings.open_new(ours=self._files(), current=current.file)
+            return self._take_new_file(current)
+        if current is None:
+            return False
+
+        is_truncated = not current.is_read_from(current.file)
+        if not is_truncated and not current.is_unread:
+            return False
+
+        # As long as nothing was read, a new copy may be all that shows that it was truncated.
+        beginning = current.beginning()
+        copies = self._siblings.open_new(ours=self._files(), current=current.file)
+        if self._is_replaced(current):
+            self._siblings.put_back(copies)
+        elif is_truncated or copies:
             self._begin_again(current, copies)
+        else:
+            current.expect(beginning)
+            return False
+        return True
 
     def _is_replaced(self, current: "_Generation | None") -> bool:
         try:
@@ -88,15 +103,18 @@ class FollowedFile:
             return False
         return current is None or not os.path.samestat(found, os.fstat(current.file))
 
-    def _take_new_file(self, current: "_Generation | None") -> None:
+    def _take_new_file(self, current: "_Generation | None") -> bool:
         file = self._open_new_file()
         if file is None:
-            return
+            if current:
+                current.expect(current.beginning())
+            return False
 
         # Files older than the current one were rotated before it.
         since = os.fstat(current.file).st_mtime_ns if current else 0
         between = self._siblings.open_new(ours=[*self._files(), file], since=since)
         self._add(between, _Generation(file))
+        return True
 
     def _begin_again(self, current: "_Generation", copies: list[int]) -> None:
         """Read a truncated file from its beginning, after the rest of its former content."""
@@ -147,21 +165,35 @@ class _Generation:
         # A writer that continues at the former end leaves a gap, which reads as zeros.
         self._is_in_gap = is_truncated
 
+    def beginning(self) -> bytes:
+        """Return the first bytes of the file as it is now."""
+        return os.pread(self.file, _FINGERPRINT, 0)
+
+    def expect(self, beginning: bytes) -> None:
+        """Read an unread file only if it begins with these bytes: else it was truncated."""
+        if self.is_unread:
+            self._first = beginning
+
     def read(self) -> list[str] | None:
         """Return the next lines, or None if there is nothing more.
+
+        An unread file is read only if it begins as expected.
 
         Raises:
             CompressedDataError: The file is compressed.
 
         """
+        if not self._first:
+            return None
         chunk = os.pread(self.file, CHUNK, self._position)
-        if not chunk:
+        # If it was truncated since the last look, the next one finds what to read first.
+        if not chunk or not self.is_read_from(self.file):
             return None
         if self._position == 0:
             require_uncompressed(chunk)
 
+        self._first += chunk[len(self._first) - self._position : _FINGERPRINT - self._position]
         self._position += len(chunk)
-        self._first += chunk[: _FINGERPRINT - len(self._first)]
         self._last = (self._last + chunk)[-_FINGERPRINT:]
         if self._is_in_gap:
             chunk = chunk.lstrip(b"\0")

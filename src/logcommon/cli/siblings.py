@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -50,6 +50,7 @@ class Siblings:
         name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
         self._names = re.compile(f"{name}{_NUMBER_OR_DATE}|{stem}{_DATE}{suffix}", re.DOTALL)
         self._known: dict[_Identity, bytes] = {}
+        self._known_before = self._known
         for file in self.open_new():
             os.close(file)
 
@@ -67,8 +68,8 @@ class Siblings:
             since: Nanoseconds since the epoch; files last written to before that are left out.
 
         """
-        before, self._known = self._known, {}
-        before |= {_identity(os.fstat(file)): b"" for file in ours}
+        self._known_before, self._known = self._known, {}
+        before = self._known_before | {_identity(os.fstat(file)): b"" for file in ours}
         new: list[_Sibling] = []
 
         for each in self._open_each():
@@ -85,17 +86,39 @@ class Siblings:
 
         return [each.file for each in sorted(new, key=lambda it: it.order)]
 
-    def _open_each(self) -> Iterator[_Sibling]:
-        """Open each rotated file, except those that can't be read or are gone by now."""
-        for path in self._rotated():
-            with suppress(OSError):
-                file = open_file(path, only_regular=True)
-                yield _Sibling(path.name, file, os.fstat(file), os.pread(file, _ENOUGH, 0))
+    def put_back(self, files: list[int]) -> None:
+        """Close files of the last look, and let the next one find them again."""
+        self._known = self._known_before
+        for file in files:
+            os.close(file)
 
-    def _rotated(self) -> list[Path]:
+    def _open_each(self) -> list[_Sibling]:
+        """Open the rotated files, except those that can't be read or are gone by now.
+
+        Starts again if a rotation renamed them meanwhile, as one may have been missed.
+        """
+        while True:
+            names = self._names_and_identities()
+            opened = list(self._open(names))
+            if self._names_and_identities() == names:
+                return opened
+            for each in opened:
+                os.close(each.file)
+
+    def _open(self, names: Iterable[str]) -> Iterator[_Sibling]:
+        for name in names:
+            with suppress(OSError):
+                file = open_file(self._folder / name, only_regular=True)
+                yield _Sibling(name, file, os.fstat(file), os.pread(file, _ENOUGH, 0))
+
+    def _names_and_identities(self) -> dict[str, _Identity]:
+        found: dict[str, _Identity] = {}
         with suppress(OSError):
-            return [path for path in self._folder.iterdir() if self._names.fullmatch(path.name)]
-        return []
+            for path in self._folder.iterdir():
+                if self._names.fullmatch(path.name):
+                    with suppress(OSError):
+                        found[path.name] = _identity(path.stat())
+        return found
 
 
 def _identity(status: os.stat_result) -> _Identity:
