@@ -64,7 +64,9 @@ class Buffer:
         self._clock = settings.clock if settings.clock is time.time else _checked(settings.clock)
         self._redact = settings.redact
         self._redacting = ReentrancyGuard()
-        self._surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
+        # Characters of a message that is surely short enough; with a hook, none is.
+        surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
+        self._kept_as_is = surely_short if settings.redact is None else -1
         longest = settings.max_message_bytes + ENTRY_BYTES
         self._most_entries = settings.max_pending_bytes // longest
         self.reset()
@@ -107,10 +109,8 @@ class Buffer:
         if tally is None:  # not above: what it raises would be shown under a KeyError
             tally = self._find_or_add(name, severity)
 
-        if self._redact is not None:
-            message = self._redacted(message)
-        if len(message) > self._surely_short:
-            message = cut_message(message, self._settings.max_message_bytes)
+        if len(message) > self._kept_as_is:
+            message = self._prepare(message)
 
         logged_at = self._clock()
         entries = tally.common
@@ -125,7 +125,7 @@ class Buffer:
         """Accept an entry for the recent log alone; raises as `put` does."""
         message = plain_text(message)
         tally = self._find_or_add(name, severity)
-        message = cut_message(self._redacted(message), self._settings.max_message_bytes)
+        message = self._prepare(message)
 
         tally.recent_only.append((message, self._clock()))
         if len(tally.recent_only) >= self._fold_at:
@@ -208,6 +208,10 @@ class Buffer:
             dropped=totals.dropped + unfolded * closed,
             pending=totals.waiting + unfolded * (not closed) + sum(each.calls for each in sealed),
         )
+
+    def _prepare(self, message: str) -> str:
+        """Return a message as it is kept: redacted, and cut to its bound."""
+        return cut_message(self._redacted(message), self._settings.max_message_bytes)
 
     def _redacted(self, message: str) -> str:
         if self._redact is None:
