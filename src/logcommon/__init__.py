@@ -18,7 +18,9 @@ from logcommon.exceptions import (
     SyncUseError,
 )
 from logcommon.functions import log_common, log_recent
+from logcommon.messages.merging import merge_templates
 from logcommon.messages.redaction import redact_secrets
+from logcommon.messages.templates import Templates, template
 from logcommon.model import OTHER, CommonRow, Destination, RecentRow
 from logcommon.settings import Settings
 from logcommon.stats import Stats
@@ -45,9 +47,12 @@ __all__ = [
     "SpoolError",
     "Stats",
     "SyncUseError",
+    "Templates",
     "background",
     "connect",
     "log_common",
     "log_recent",
+    "merge_templates",
     "redact_secrets",
+    "template",
 ]
