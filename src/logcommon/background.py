@@ -161,9 +161,11 @@ class BackgroundLog:
         severity: Severity | None = logging.INFO,
         n: int = 10,
         hour: datetime | None = None,
+        *,
+        merge: bool | None = False,
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, as `CommonLog.top` does."""
-        return self._call_in_thread(lambda: self._log.top(name, severity, n, hour))
+        return self._call_in_thread(lambda: self._log.top(name, severity, n, hour, merge=merge))
 
     def recent(
         self,

@@ -55,6 +55,7 @@ def connect(
     wait_replicas: int = _DEFAULTS.wait_replicas,
     spool: str | os.PathLike[str] | None = _DEFAULTS.spool,
     redact: Callable[[str], str] | None = _DEFAULTS.redact,
+    template: Callable[[str], str] | None = _DEFAULTS.template,
     clock: Clock = _DEFAULTS.clock,
 ) -> "CommonLog":
     """Return a client. Use it as `async with logcommon.connect(...) as log:`.
@@ -98,6 +99,9 @@ def connect(
             and use a spool with one server only.
         redact: A function that gets each message before any of it is kept, and returns what to log
             instead. If it raises, a placeholder is logged. `logcommon.redact_secrets` is one.
+        template: A function that gets each distinct message after that, and returns what it is
+            counted as. It runs outside of the call. If it raises, the message is counted as it is.
+            The recent log keeps the message itself. `logcommon.template` is one.
         clock: A function that returns seconds since the epoch. It decides in which hour an entry is
             counted.
 
@@ -124,6 +128,7 @@ def connect(
         wait_replicas=wait_replicas,
         spool=spool,
         redact=redact,
+        template=template,
         clock=clock,
     )
 
@@ -331,6 +336,8 @@ class CommonLog:
         severity: Severity | None = logging.INFO,
         n: int = 10,
         hour: datetime | None = None,
+        *,
+        merge: bool | None = False,
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, the most common first.
 
@@ -343,6 +350,9 @@ class CommonLog:
             n: The most messages to return.
             hour: Any moment of the hour, in UTC if it is naive; None for the current hour,
                 which is empty until something is logged in it. `hours` says which hours there are.
+            merge: Whether to merge templates that differ only in word parameters, as
+                `merge_templates` does; None to merge if there are templates. A row's `merged` has
+                what was merged into it.
 
         Raises:
             InvalidArgumentError: An argument can't be used.
@@ -354,7 +364,7 @@ class CommonLog:
 
         """
         session = self._require_session()
-        return await session.read(session.reader.top(name, severity, n, hour))
+        return await session.read(session.reader.top(name, severity, n, hour, merge=merge))
 
     async def recent(
         self,

@@ -52,6 +52,12 @@ STANDARD_SEVERITIES = tuple(_SEVERITIES.values())
 """The names of the levels of `logging`."""
 
 
+class FixedText(str):
+    """A message that is counted as it is, because it is a template already."""
+
+    __slots__ = ()
+
+
 class Destination(NamedTuple):
     """One counted log: a service's name and a severity."""
 
@@ -80,6 +86,10 @@ class CommonRow:
     count: int
     message: str
     destination: Destination
+    example: str | None = None
+    """If the message is a template: one of the messages that were counted as it."""
+    merged: tuple["CommonRow", ...] = ()
+    """If templates were merged: those that became this one, the most common first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +143,14 @@ def require_text(message: str) -> None:
 def plain_text(message: str) -> str:
     """Return `message` as a `str`, even if its class overrides how it is hashed or encoded.
 
+    A fixed text stays one.
+
     Raises:
         InvalidArgumentError: It is not text.
 
     """
+    if message.__class__ is FixedText:
+        return message
     require_text(message)
     return str.__str__(message)
 

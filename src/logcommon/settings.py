@@ -40,6 +40,7 @@ class Settings:
     wait_replicas: int = 0
     spool: str | os.PathLike[str] | None = None
     redact: Callable[[str], str] | None = None
+    template: Callable[[str], str] | None = None
     clock: Clock = time.time
 
     def __post_init__(self) -> None:
@@ -59,6 +60,8 @@ class Settings:
             raise InvalidArgumentError(f"spool must be a path, not {type(self.spool).__name__}")
         if self.redact is not None and not callable(self.redact):
             raise InvalidArgumentError("redact must be a function that takes a message, or None")
+        if self.template is not None and not callable(self.template):
+            raise InvalidArgumentError("template must be a function that takes a message, or None")
         if not callable(self.clock):
             raise InvalidArgumentError("clock must be a function that returns seconds")
 

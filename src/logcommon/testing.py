@@ -29,6 +29,7 @@ from operator import itemgetter
 from typing import Any
 
 from logcommon.client import CommonLog, connect
+from logcommon.messages.words import has_placeholder
 from logcommon.model import (
     RECENT_LENGTH,
     CommonRow,
@@ -39,7 +40,13 @@ from logcommon.model import (
     hour_of,
     hour_start,
 )
-from logcommon.read.overview import matching, merge_common, merge_recent, named_destinations
+from logcommon.read.overview import (
+    matching,
+    merge_common,
+    merge_recent,
+    merge_rows,
+    named_destinations,
+)
 from logcommon.read.reader import Reader, hour_containing, require_count
 from logcommon.settings import Settings
 from logcommon.write.batch import BATCH_SIZE, Batch, Entry
@@ -187,7 +194,13 @@ class _CapturedReader:
         self._settings = settings
 
     def top(
-        self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
+        self,
+        name: str | None,
+        severity: Severity | None,
+        n: int,
+        hour: datetime | None,
+        *,
+        merge: bool | None = False,
     ) -> list[CommonRow]:
         require_count(n)
         wanted = hour_of(self._settings.clock()) if hour is None else hour_containing(hour)
@@ -200,7 +213,11 @@ class _CapturedReader:
             for message, count in messages.items()
             if hour == wanted and destination in selected
         ]
-        return merge_common([sorted(rows, key=_redis_order, reverse=True)], n)
+        rows.sort(key=_redis_order, reverse=True)
+        if merge is None:
+            merge = any(has_placeholder(row.message) for row in rows)
+        by_destination = [[row for row in rows if row.destination == each] for each in selected]
+        return merge_common(map(merge_rows, by_destination) if merge else [rows], n)
 
     def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         require_count(n)

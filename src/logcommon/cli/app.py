@@ -11,6 +11,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from logcommon.cli.demo import demo
+from logcommon.cli.explain import explain as explain_message
 from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
 from logcommon.cli.output import discard_output, note, show_warnings
@@ -55,7 +56,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, ingest, top, recent, destinations):
+for _command in (demo, ingest, top, recent, destinations, explain_message):
     cli.add_command(_command)
 
 

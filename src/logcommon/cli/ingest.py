@@ -30,6 +30,7 @@ from logcommon.cli.output import note, progress_console
 from logcommon.cli.signals import Stop, run
 from logcommon.client import CommonLog, connect
 from logcommon.messages.redaction import redact_secrets
+from logcommon.messages.templates import template
 from logcommon.model import Destination
 from logcommon.stats import Stats
 
@@ -54,6 +55,11 @@ _POLL = 0.2
     is_flag=True,
     help="Replace passwords, tokens and other secrets that can be recognized.",
 )
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Count each message as it is, instead of its template.",
+)
 @url_option
 def ingest(
     files: tuple[Path, ...],
@@ -61,6 +67,7 @@ def ingest(
     severity: str,
     follow: bool,  # noqa: FBT001
     redact: bool,  # noqa: FBT001
+    raw: bool,  # noqa: FBT001
     url: str,
 ) -> int:
     """Count the lines of files as messages.
@@ -84,6 +91,7 @@ def ingest(
         max_pending=CHUNK,
         max_pending_bytes=_BYTES_PER_CHUNK_BYTE * CHUNK,
         redact=redact_secrets if redact else None,
+        template=None if raw else template,
     )
     return run(lambda stop: _ingest(stop, log, destination, paths, follow=follow))
 

@@ -36,7 +36,7 @@ def progress_console() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def print_json(rows: Sequence[dict[str, object]]) -> None:
+def print_json(rows: Sequence[dict[str, object]] | dict[str, object]) -> None:
     """Print one JSON document in printable ASCII."""
     document = json.dumps(rows, indent=2)
     # DEL is the one ASCII control character that JSON does not escape.

@@ -33,6 +33,13 @@ _NAMES_SHOWN = 5
 @severity_option
 @count_option(10)
 @hour_option
+@click.option(
+    "--merge/--no-merge",
+    default=None,
+    help="Merge templates that differ only in words, such as names. The default is to do so if the "
+    "messages are templates.",
+)
+@click.option("--details", is_flag=True, help="Show an example, and what was merged.")
 @json_option
 @url_option
 def top(
@@ -40,6 +47,8 @@ def top(
     severity: str | None,
     count: int,
     hour: datetime | None,
+    merge: bool | None,  # noqa: FBT001
+    details: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     url: str,
 ) -> None:
@@ -47,7 +56,7 @@ def top(
 
     Without NAME, the messages of all services are ranked together.
     """
-    shown, rows = run_or_raise(_top(url, name, severity, count, hour))
+    shown, rows = run_or_raise(_top(url, name, severity, count, hour, merge=merge))
 
     if as_json:
         print_json([_common_json(shown, row) for row in rows])
@@ -56,7 +65,8 @@ def top(
     else:
         console = result_console()
         title = f"{_whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
-        print_titled(console, title, common_table(console, rows, with_name=name is None))
+        table = common_table(console, rows, with_name=name is None, with_details=details)
+        print_titled(console, title, table)
 
 
 @click.command()
@@ -110,12 +120,18 @@ def destinations(
 
 
 async def _top(
-    url: str, name: str | None, severity: str | None, count: int, hour: datetime | None
+    url: str,
+    name: str | None,
+    severity: str | None,
+    count: int,
+    hour: datetime | None,
+    *,
+    merge: bool | None,
 ) -> tuple[datetime | None, list[CommonRow]]:
     """Return the hour that is shown, by default the newest with counts, and its rows."""
     async with connect(url) as log:
         hour = hour or next(iter(await log.hours(name, severity)), None)
-        rows = [] if hour is None else await log.top(name, severity, count, hour)
+        rows = [] if hour is None else await log.top(name, severity, count, hour, merge=merge)
         if not rows:
             await _require_known(log, name, severity)
         return hour, rows
@@ -174,6 +190,8 @@ def _common_json(hour: datetime | None, row: CommonRow) -> dict[str, object]:
         "hour": _iso(hour),
         "count": row.count,
         "message": row.message,
+        "example": row.example,
+        "merged": [{"count": each.count, "message": each.message} for each in row.merged],
     }
 
 

@@ -1,6 +1,6 @@
 """Rows as tables, and hours in words. Every piece of logged text passes through `visible_text`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from rich import box
@@ -20,11 +20,17 @@ _STYLES = {
     "critical": "bold red",
 }
 _BAR_WIDTH = 10
+_MERGED_SHOWN = 10
 _HOUR = timedelta(hours=1)
 
 
-def common_table(console: Console, rows: Sequence[CommonRow], *, with_name: bool) -> Table:
-    """Return a table of common messages; each bar is relative to the most common message."""
+def common_table(
+    console: Console, rows: Sequence[CommonRow], *, with_name: bool, with_details: bool = False
+) -> Table:
+    """Return a table of common messages; each bar is relative to the most common message.
+
+    With details, an example and what was merged follow each message.
+    """
     table = _table(Column("count", justify="right"), Column("", width=_BAR_WIDTH))
     _add_columns(table, "severity", *(["service"] if with_name else []), "message")
 
@@ -38,7 +44,20 @@ def common_table(console: Console, rows: Sequence[CommonRow], *, with_name: bool
             *([visible_text(row.destination.name)] if with_name else []),
             _message(console, row.message),
         )
+        if with_details:
+            for count, text in _details(console, row):
+                table.add_row(count, "", "", *([""] if with_name else []), text)
     return table
+
+
+def _details(console: Console, row: CommonRow) -> Iterator[tuple[Text, Text]]:
+    """Yield the lines below a message: its example, and what was merged into it."""
+    if row.example is not None:
+        yield Text(), Text.assemble("e.g. ", _message(console, row.example), style="dim")
+    for each in row.merged[:_MERGED_SHOWN]:
+        yield Text(f"{each.count:,}", style="dim"), _message(console, each.message)
+    if len(row.merged) > _MERGED_SHOWN:
+        yield Text(), Text(f"and {len(row.merged) - _MERGED_SHOWN:,} more", style="dim")
 
 
 def recent_table(
@@ -58,6 +77,13 @@ def recent_table(
             *([visible_text(row.destination.name)] if with_name else []),
             _message(console, row.message),
         )
+    return table
+
+
+def plain_table(*headers: str) -> Table:
+    """Return an empty table with these headers."""
+    table = _table()
+    _add_columns(table, *headers)
     return table
 
 

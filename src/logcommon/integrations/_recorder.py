@@ -106,6 +106,6 @@ class Recorder:
         """Return the message of a record, or a marker if that raises."""
         try:
             message = self._message(record)
-            return None if message is None else str(message)
+            return message if message is None or isinstance(message, str) else str(message)
         except Exception as error:  # noqa: BLE001  # a hook must not raise in the application's call
             return f"<not logged: its message raised {type(error).__name__}>"

@@ -15,7 +15,7 @@ from logcommon.integrations.requests import (
     default_choice,
 )
 from logcommon.messages.origin import origin_of
-from logcommon.model import Destination
+from logcommon.model import Destination, FixedText
 from logcommon.runtime.warnings import RateLimitedWarnings
 
 _LOGGER = logging.getLogger("logcommon")
@@ -82,7 +82,8 @@ class RequestLog:
         try:
             call = self._choice(event, method, route(), began, status, error)
             if call is not None:
-                self._log.log_common_nowait(*call)
+                name, message, severity = call
+                self._log.log_common_nowait(name, FixedText(message), severity)
         except Exception as fault:  # noqa: BLE001  # it must not reach the application
             origin = origin_of(fault)
             self._warnings.warn(

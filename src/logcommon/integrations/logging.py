@@ -17,7 +17,7 @@ from typing import Any
 from logcommon.client import CommonLog
 from logcommon.integrations._recorder import Recorder
 from logcommon.messages.origin import origin_of
-from logcommon.model import Severity
+from logcommon.model import FixedText, Severity
 
 _STANDARD_LEVELS = frozenset(
     {logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL}
@@ -62,6 +62,7 @@ class CommonLogHandler(Recorder, logging.Handler):
         Recorder.__init__(self, target, service, message or _message, settings)
         logging.Handler.__init__(self, level)
         self._has_hooks = message is not None or self._log.settings.redact is not None
+        self._has_templates = self._log.settings.template is not None
         self._names: dict[str, str | None] = {}
 
     def __repr__(self) -> str:
@@ -99,6 +100,7 @@ class CommonLogHandler(Recorder, logging.Handler):
                 or self._has_hooks
                 or record.exc_info
                 or record.msg.__class__ is not str
+                or (self._has_templates and record.args)
                 or self._guard.thread.is_inside
             ):
                 self._count(name or self._counted_name(record.name), record, severity)
@@ -155,7 +157,9 @@ def _message(record: logging.LogRecord) -> str:
     error = record.msg
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         error = record.exc_info[1]
-    return origin_of(error) if isinstance(error, BaseException) else str(error)
+    if isinstance(error, BaseException):
+        return origin_of(error)
+    return FixedText(error) if record.args else str(error)
 
 
 def _request(record: logging.LogRecord) -> str:
@@ -163,4 +167,4 @@ def _request(record: logging.LogRecord) -> str:
     if not isinstance(record.args, tuple) or len(record.args) != 5:
         return str(record.msg)
     _, method, _, _, status = record.args
-    return f"{method if method in _METHODS else '<other>'} {status}"
+    return FixedText(f"{method if method in _METHODS else '<other>'} {status}")

@@ -17,6 +17,7 @@ from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.integrations._recorder import Recorder
 from logcommon.messages.origin import origin_of
+from logcommon.model import FixedText
 
 with require_extra("loguru>=0.7.3"):
     import loguru
@@ -103,7 +104,7 @@ def _message(record: "Record") -> str:
     if isinstance(logged, BaseException):
         return origin_of(logged)
     if isinstance(logged, str) and (call.get("args") or call.get("kwargs")):
-        return logged
+        return FixedText(logged)
     return record["message"]
 
 

@@ -21,6 +21,7 @@ from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.integrations._recorder import Recorder
 from logcommon.messages.origin import is_application_code, origin_of
+from logcommon.model import FixedText
 
 with require_extra("opentelemetry-sdk>=1.39"):
     from opentelemetry.sdk._logs import ReadableLogRecord
@@ -132,7 +133,7 @@ def _origin_of_text(name: object, stacktrace: object) -> str:
     """Return what `origin_of` would, from the text of a traceback."""
     frames = _FRAME.findall(str(stacktrace))
     if not frames:
-        return str(name)
+        return FixedText(name)
     in_application = [frame for frame in frames if is_application_code(frame[0])]
     file, line = (in_application or frames)[-1]
-    return f"{name} at {'/'.join(PurePath(file).parts[-2:])}:{line}"
+    return FixedText(f"{name} at {'/'.join(PurePath(file).parts[-2:])}:{line}")

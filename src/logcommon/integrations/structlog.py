@@ -21,6 +21,7 @@ from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.integrations._recorder import Recorder
 from logcommon.messages.origin import origin_of
+from logcommon.model import FixedText
 
 with require_extra("structlog>=25"):
     from structlog.typing import EventDict, WrappedLogger
@@ -111,7 +112,7 @@ def _message(event_dict: EventDict) -> str | None:
         event = event_dict["_record"].msg  # the event has the arguments in it
     if isinstance(event, BaseException):
         return origin_of(event)
-    return None if event is None else str(event)
+    return None if event is None else FixedText(event)
 
 
 def _exception(exc_info: object) -> BaseException | None:

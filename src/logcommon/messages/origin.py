@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import PurePath
 from types import TracebackType
 
+from logcommon.model import FixedText
+
 _STANDARD_LIBRARY = (
     "<frozen",
     sysconfig.get_path("stdlib") + os.sep,
@@ -25,7 +27,7 @@ def origin_of(error: BaseException) -> str:
 
     The line is the innermost one in the application's own code. If there is none, it is one in an
     installed package, or else in the standard library. A group with a single error in it, as a
-    task group raises, counts as that error.
+    task group raises, counts as that error. The line is a template already.
     """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -33,11 +35,11 @@ def origin_of(error: BaseException) -> str:
     name = type(error).__qualname__
     raised_at = _innermost(error.__traceback__)
     if raised_at is None:
-        return name
+        return FixedText(name)
 
     code = raised_at.tb_frame.f_code
     file = _portable_path(code.co_filename, _module_name(raised_at.tb_frame.f_globals))
-    return f"{name} at {file}:{raised_at.tb_lineno}"
+    return FixedText(f"{name} at {file}:{raised_at.tb_lineno}")
 
 
 def is_application_code(filename: str) -> bool:

@@ -23,7 +23,8 @@ _DURATIONS = (
     "ns|us|µs|ms|msecs?|s|secs?|mins?|hrs?"
     "|(?:nano|micro|milli)?seconds?|minutes?|hours?|days?|weeks?"
 )
-_AMOUNT = re.compile(rf"<num> (?:(?P<size>{_SIZES})|(?P<duration>{_DURATIONS}))(?![\w=-])")
+_SIZE = re.compile(rf"<num> (?:{_SIZES})(?![\w=-])")
+_DURATION = re.compile(rf"<num> (?:{_DURATIONS})(?![\w=-])")
 
 _MONTHS = [
     *("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
@@ -121,10 +122,7 @@ class Templates:
         for word, template, (_, replacements) in zip(words, replaced, explained, strict=True):
             if template != word:
                 found += replacements
-        joined = self._join(words, replaced, cut_mark)
-        if joined != " ".join(replaced):
-            found.append(Replacement(" ".join(replaced), joined, "several words that are one"))
-        return Explanation(joined, found)
+        return Explanation(self._join(words, replaced, cut_mark, found), found)
 
     def _without_quoted(self, message: str, found: list[Replacement] | None = None) -> str:
         if '"' not in message and "'" not in message and "`" not in message:
@@ -141,26 +139,44 @@ class Templates:
 
         return _QUOTED.sub(replace, message)
 
-    def _join(self, words: list[str], replaced: list[str], cut_mark: str) -> str:
+    def _join(
+        self,
+        words: list[str],
+        replaced: list[str],
+        cut_mark: str,
+        found: list[Replacement] | None = None,
+    ) -> str:
         """Join words, and put one placeholder where several words are one parameter."""
         text = " ".join(replaced)
         if "= " in text:
-            text = _ASSIGNED.sub(r"\1<*>", text)
+            text = _substitute(_ASSIGNED, r"\1<*>", text, "the value after =", found)
         if "()" in text:
-            text = _EMPTY.sub("(<*>)", text)
+            text = _substitute(_EMPTY, "(<*>)", text, "nothing in parentheses", found)
         if "<num>" in text:
             if not _MONTH_WORDS.isdisjoint(words):
-                text = _DATE.sub("<date>", text)
-            text = _AMOUNT.sub(_amount, text)
+                text = _substitute(_DATE, "<date>", text, "a date of several words", found)
+            text = _substitute(_SIZE, "<size>", text, "a number of bytes", found)
+            text = _substitute(_DURATION, "<duration>", text, "a number of units of time", found)
         if text.count("<") > 1:
-            text = _LIST.sub(r"\1", text)
+            text = _substitute(_LIST, r"\1", text, "a list, shown as one", found)
 
         text, cut_again = _cut(text)
         return text + (cut_again or cut_mark)
 
 
-def _amount(match: re.Match[str]) -> str:
-    return f"<{match.lastgroup}>"
+def _substitute(
+    pattern: re.Pattern[str],
+    replacement: str,
+    text: str,
+    rule: str,
+    found: list[Replacement] | None,
+) -> str:
+    if found is not None:
+        found += [
+            Replacement(match[0], match.expand(replacement), rule)
+            for match in pattern.finditer(text)
+        ]
+    return pattern.sub(replacement, text)
 
 
 def _keep_statuses(words: list[str], replaced: list[str]) -> None:

@@ -67,6 +67,14 @@ _PROTOCOL = re.compile(r"HTTP/\d(?:\.\d)?")
 _SIGN = re.compile(r"[\d@/\\]")
 
 
+_PLACEHOLDER = re.compile(r"<(?:\*|[a-z]{2,20})>")
+
+
+def has_placeholder(message: str) -> bool:
+    """Return whether a message is a template, as far as its text can show it."""
+    return _PLACEHOLDER.search(message) is not None
+
+
 class Replacement(NamedTuple):
     """A part of a message that a placeholder replaced, and why."""
 

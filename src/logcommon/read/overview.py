@@ -1,9 +1,11 @@
 """Selects destinations, and merges the rows of several. No I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 
+from logcommon.messages.merging import merge_templates
 from logcommon.model import (
     STANDARD_SEVERITIES,
     CommonRow,
@@ -45,6 +47,30 @@ def merge_common(found: Iterable[Sequence[CommonRow]], n: int) -> list[CommonRow
     """Return the `n` most common rows; equally common ones in the order of destinations."""
     rows = chain.from_iterable(found)
     return sorted(rows, key=lambda row: row.count, reverse=True)[:n]
+
+
+def merge_rows(rows: Sequence[CommonRow]) -> list[CommonRow]:
+    """Return the rows of one destination and hour with their templates merged, in order."""
+    templates = merge_templates({row.message: row.count for row in rows})
+    groups: dict[str, list[CommonRow]] = {}
+    for row in rows:
+        groups.setdefault(templates[row.message], []).append(row)
+
+    merged = [_merged(template, group) for template, group in groups.items()]
+    return sorted(merged, key=lambda row: row.count, reverse=True)
+
+
+def _merged(template: str, rows: list[CommonRow]) -> CommonRow:
+    if len(rows) == 1:
+        return rows[0]
+    count = sum(row.count for row in rows)
+    return replace(rows[0], count=count, message=template, merged=tuple(rows))
+
+
+def with_example(row: CommonRow, examples: Mapping[str, str]) -> CommonRow:
+    """Return a row with the example of its template, or of the first of those merged into it."""
+    example = examples.get(row.merged[0].message if row.merged else row.message)
+    return row if example is None else replace(row, example=example)
 
 
 def merge_recent(found: Iterable[Sequence[RecentRow]], n: int) -> list[RecentRow]:

@@ -16,11 +16,18 @@ from logcommon.model import (
     Destination,
     Hour,
     RecentRow,
+    encode_message,
     hour_start,
     parse_recent,
 )
 from logcommon.schema.commands import Command, Reply
-from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys, parse_registered
+from logcommon.schema.keys import (
+    REGISTRY,
+    DestinationKeys,
+    destination_keys,
+    examples_key,
+    parse_registered,
+)
 from logcommon.schema.rotation import HourState
 
 _LARGEST_COUNT = 2**53
@@ -83,6 +90,29 @@ def top_query(destination: Destination, n: int, hour: Hour) -> Query[list[Common
         ]
 
     return Query((*_state_commands(keys), *ranges), parse)
+
+
+def examples_query(
+    destination: Destination, templates: Sequence[str], hour: Hour
+) -> Query[dict[str, str]]:
+    """Return the query for the examples of templates.
+
+    The hour may have turned since the templates were read, so all hashes are asked: an example is
+    right in any hour.
+    """
+    keys = destination_keys(destination)
+    members = [encode_message(template) for template in templates]
+    hashes = map(examples_key, (keys.current, keys.last, keys.hour(hour)))
+
+    def parse(replies: Sequence[Reply]) -> dict[str, str]:
+        return {
+            template: _text(text)
+            for texts in replies
+            for template, text in zip(templates, texts, strict=True)
+            if text is not None
+        }
+
+    return Query(tuple((b"HMGET", key, *members) for key in hashes), parse)
 
 
 def recent_query(destination: Destination, n: int) -> Query[list[RecentRow]]:

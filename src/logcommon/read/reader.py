@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from logcommon.exceptions import (
     InvalidArgumentError,
     ServerRefusedError,
 )
+from logcommon.messages.words import has_placeholder
 from logcommon.model import (
     CommonRow,
     Destination,
@@ -28,16 +30,20 @@ from logcommon.read.overview import (
     merge_common,
     merge_hours,
     merge_recent,
+    merge_rows,
     named_destinations,
+    with_example,
 )
 from logcommon.read.queries import (
     HeldHours,
     Query,
+    examples_query,
     hours_query,
     recent_query,
     registry_query,
     top_query,
 )
+from logcommon.runtime.threads import run_in_thread
 from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.schema.commands import EXEC, MULTI, Reply
 from logcommon.schema.rotation import HourState
@@ -47,6 +53,9 @@ from logcommon.settings import Settings
 
 _AT_ONCE = 16
 """Queries in one write. Few round trips, but replies short enough not to block the event loop."""
+
+_MOST_MERGED = 10_000
+"""The most templates of a destination that are merged: as many as a set has by default."""
 
 _MOST_READS = 4
 """The most times that hours are read: once to learn the state, then until it stays the same."""
@@ -76,17 +85,31 @@ class Reader:
         return self._settings
 
     async def top(
-        self, name: str | None, severity: Severity | None, n: int, hour: datetime | None
+        self,
+        name: str | None,
+        severity: Severity | None,
+        n: int,
+        hour: datetime | None,
+        *,
+        merge: bool | None = False,
     ) -> list[CommonRow]:
-        """Return the `n` most common messages of `hour`, or of the current hour if it is None."""
+        """Return the `n` most common messages of `hour`, or of the current hour if it is None.
+
+        `merge` says whether templates are merged; None means if there are any.
+        """
         require_count(n)
         wanted = hour_of(self._settings.clock()) if hour is None else hour_containing(hour)
 
         destinations = await self._select(name, severity)
-        answers = await self._ask({each: top_query(each, n, wanted) for each in destinations})
-        rows = merge_common(answers.found.values(), n)
+        read = n if merge is False else max(n, _MOST_MERGED)
+        answers = await self._ask({each: top_query(each, read, wanted) for each in destinations})
+        found: list[list[CommonRow]] = list(answers.found.values())
+        if merge is not False:
+            found = [await self._merged(rows, always=merge is True) for rows in found]
+
+        rows = merge_common(found, n)
         self._report(answers.refused, rows)
-        return rows
+        return await self._with_examples(rows, wanted)
 
     async def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         """Return the `n` newest entries, newest first."""
@@ -117,6 +140,26 @@ class Reader:
         query = registry_query()
         (replies,) = await self._execute([query])
         return _parse(query, replies)
+
+    async def _merged(self, rows: list[CommonRow], *, always: bool) -> list[CommonRow]:
+        if not always and not any(has_placeholder(row.message) for row in rows):
+            return rows
+        # In a thread: that of ten thousand templates takes a while.
+        return await run_in_thread(partial(merge_rows, rows))
+
+    async def _with_examples(self, rows: list[CommonRow], hour: Hour) -> list[CommonRow]:
+        """Return rows with their examples; of a merged one, that of the most common template."""
+        known: dict[Destination, list[str]] = {}
+        for row in rows:
+            template = row.merged[0].message if row.merged else row.message
+            if has_placeholder(template):
+                known.setdefault(row.destination, []).append(template)
+        if not known:
+            return rows
+
+        queries = {each: examples_query(each, texts, hour) for each, texts in known.items()}
+        answers = await self._ask(queries)
+        return [with_example(row, answers.found.get(row.destination, {})) for row in rows]
 
     async def _select(self, name: str | None, severity: Severity | None) -> list[Destination]:
         named = named_destinations(name, severity)

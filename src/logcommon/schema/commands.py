@@ -1,10 +1,11 @@
 """The commands that our transactions are made of. No I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, TypeAlias
 
 from logcommon.model import RECENT_LENGTH, Destination, encode_message, recent_text
-from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys
+from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys, examples_key
 
 Command: TypeAlias = tuple[bytes | int, ...]
 """A Redis command with its arguments."""
@@ -19,6 +20,12 @@ EXEC: Command = (b"EXEC",)
 def count(key: bytes, amount: int, message: str) -> Command:
     """Return the command that adds `amount` to the count of `message` in the set `key`."""
     return (b"ZINCRBY", key, amount, encode_message(message))
+
+
+def set_examples(key: bytes, examples: Mapping[str, str]) -> Command:
+    """Return the command that sets an example for each of these templates in the set `key`."""
+    texts = chain.from_iterable(examples.items())
+    return (b"HSET", examples_key(key), *map(encode_message, texts))
 
 
 def push_recent(

@@ -88,6 +88,11 @@ def service_patterns(name: str) -> tuple[bytes, ...]:
     return (_COMMON + path + b":*", _RECENT + path + b":*")
 
 
+def examples_key(key: bytes) -> bytes:
+    """Return the HASH beside the set `key`: template → one of the messages counted as it."""
+    return key + b":examples"
+
+
 def marker_key(producer: str) -> bytes:
     """Return the key that holds the number of a producer's last committed batch."""
     return b"logcommon:producer:" + producer.encode()

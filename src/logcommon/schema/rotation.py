@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from logcommon.model import HOUR_SECONDS, Hour, hour_text, parse_hour
 from logcommon.schema.commands import Command
-from logcommon.schema.keys import DestinationKeys
+from logcommon.schema.keys import DestinationKeys, examples_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _plan_new_hour(
     before: tuple[Command, ...] = (
         *_empty_last(keys, previous, history_hours),
         # If the current set is missing, this fails alone, and `:last` is empty instead of stale.
-        (b"RENAME", keys.current, keys.last),
+        *_rename(keys.current, keys.last),
         (b"SET", keys.previous_start, _text(start)),
         (b"SET", keys.start, _text(hour)),
     )
@@ -115,7 +115,7 @@ def _plan_archived_hour(
     if hour < previous - history_hours:
         return HourPlan((), state, None)
     archive = keys.hour(hour)
-    return HourPlan((), state, archive, after=(_expire(archive, history_hours),))
+    return HourPlan((), state, archive, after=_expire(archive, history_hours))
 
 
 def _empty_last(
@@ -123,14 +123,20 @@ def _empty_last(
 ) -> tuple[Command, ...]:
     """Return the commands that move `:last` to its hour's own key, or delete it without history."""
     if previous is None or not history_hours:
-        return ((b"DEL", keys.last),)
+        return ((b"DEL", keys.last, examples_key(keys.last)),)
     archive = keys.hour(previous)
-    return ((b"RENAME", keys.last, archive), _expire(archive, history_hours))
+    return (*_rename(keys.last, archive), *_expire(archive, history_hours))
 
 
-def _expire(key: bytes, history_hours: int) -> Command:
+def _rename(key: bytes, new: bytes) -> tuple[Command, Command]:
+    """Return the commands that rename a set, and its examples if it has any."""
+    return (b"RENAME", key, new), (b"RENAME", examples_key(key), examples_key(new))
+
+
+def _expire(key: bytes, history_hours: int) -> tuple[Command, Command]:
     # Relative: with an absolute time, a wrong clock of ours could delete the hour at once.
-    return (b"EXPIRE", key, (history_hours + 1) * HOUR_SECONDS)
+    seconds = (history_hours + 1) * HOUR_SECONDS
+    return (b"EXPIRE", key, seconds), (b"EXPIRE", examples_key(key), seconds)
 
 
 def _text(hour: Hour) -> bytes:

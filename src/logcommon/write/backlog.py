@@ -78,6 +78,7 @@ class Backlog:
 
     async def drain_buffer(self, *, last: bool) -> None:
         """Take what the buffer has, and close it the `last` time; return once it may be sent."""
+        await self._learn_templates()
         if self._spool is None:
             self._drain(last=last)
             return
@@ -105,6 +106,7 @@ class Backlog:
         """Keep a copy of the buffer in the spool, for as long as this runs."""
         while self._spool is not None:
             await anyio.sleep(_COPY_INTERVAL)
+            await self._learn_templates()
             async with self._disk:
                 if self._spool is not None:  # it may have been closed while this waited
                     await self._on_disk(self._copy_to, self._spool)
@@ -127,6 +129,10 @@ class Backlog:
                 self._reporter.add(self._batches.clear, spooled=self.calls)
             else:
                 self._drop(in_doubt=in_doubt)
+
+    async def _learn_templates(self) -> None:
+        for _ in self._buffer.learn_templates():
+            await asyncio.sleep(0)
 
     def _drop(self, *, in_doubt: bool) -> None:
         calls, doubtful = self.calls, self.first.calls if in_doubt else 0

@@ -13,6 +13,9 @@ Entry: TypeAlias = tuple[str, float]
 Counts: TypeAlias = dict[Group, dict[str, int]]
 """How often each message of each destination and hour was logged."""
 
+Examples: TypeAlias = dict[Group, dict[str, str]]
+"""For templates of each destination and hour, one of the messages that were counted as it."""
+
 Recent: TypeAlias = dict[Destination, list[Entry]]
 """The newest entries of each destination, oldest first."""
 
@@ -22,7 +25,8 @@ BATCH_SIZE = 1_000
 _MESSAGE_BYTES, _ENTRY_BYTES = 120, 140
 """What Python takes for a counted message, and for an entry of the recent log, besides the text."""
 
-_Counted: TypeAlias = tuple[Group, str, int]
+_Counted: TypeAlias = tuple[Group, str, int, str | None]
+"""A message, its amount, and its example if it has one."""
 _Piece: TypeAlias = _Counted | tuple[Destination, Entry]
 
 
@@ -40,6 +44,7 @@ class Batch:
     """Counts up for each producer, with each drain and each copy of its buffer."""
     attempts: int = field(default=0, compare=False)
     """How often this process has sent it."""
+    examples: Examples = field(default_factory=dict)
 
     @property
     def destinations(self) -> set[Destination]:
@@ -58,8 +63,11 @@ class Batch:
 
         characters = sum(sum(map(len, messages)) for messages in counts)
         characters += sum(len(message) for entries in recent for message, _ in entries)
+        examples = self.examples.values()
+        characters += sum(len(text) for each in examples for text in each.values())
 
-        overhead = _MESSAGE_BYTES * sum(map(len, counts)) + _ENTRY_BYTES * sum(map(len, recent))
+        overhead = _MESSAGE_BYTES * (sum(map(len, counts)) + sum(map(len, examples)))
+        overhead += _ENTRY_BYTES * sum(map(len, recent))
         return characters + overhead
 
 
@@ -68,17 +76,22 @@ def calls_of(batches: Iterable[Batch]) -> int:
     return sum(batch.calls for batch in batches)
 
 
-def split(counts: Counts, recent: Recent, batch_size: int) -> Iterator[Batch]:
+def split(
+    counts: Counts, recent: Recent, batch_size: int, examples: Examples | None = None
+) -> Iterator[Batch]:
     """Yield batches of at most `batch_size` distinct messages.
 
     The oldest hours come first, so that they are counted before a rotation.
     """
     batch, left = Batch(recent=recent), batch_size
+    examples = examples or {}
     for group, messages in sorted(counts.items(), key=lambda item: item[0][1]):
         items = list(messages.items())
 
         while items:
             batch.counts[group] = dict(items[:left])
+            if known := examples.get(group):
+                batch.examples[group] = _chosen(known, batch.counts[group])
             taken = len(batch.counts[group])
             items, left = items[taken:], left - taken
             if not left:
@@ -87,6 +100,10 @@ def split(counts: Counts, recent: Recent, batch_size: int) -> Iterator[Batch]:
 
     if batch.counts or batch.recent:
         yield batch
+
+
+def _chosen(examples: dict[str, str], messages: Iterable[str]) -> dict[str, str]:
+    return {message: examples[message] for message in messages if message in examples}
 
 
 def take_mergeable(batches: deque[Batch], most: int) -> list[Batch]:
@@ -119,6 +136,8 @@ def merge(batches: Sequence[Batch]) -> Batch:
             counts = merged.counts.setdefault(group, {})
             for message, amount in messages.items():
                 counts[message] = counts.get(message, 0) + amount
+        for group, examples in batch.examples.items():
+            merged.examples.setdefault(group, {}).update(examples)
         for destination, entries in batch.recent.items():
             joined = [*merged.recent.get(destination, ()), *entries]
             merged.recent[destination] = joined[-RECENT_LENGTH:]
@@ -132,7 +151,7 @@ def separate_failing(batch: Batch, check: Callable[[Batch], object]) -> tuple[Ba
     If it raises for none of them alone, the fault lies elsewhere, and all of them count as failing.
     """
     pieces: list[_Piece] = [
-        (group, message, amount)
+        (group, message, amount, batch.examples.get(group, {}).get(message))
         for group, messages in batch.counts.items()
         for message, amount in messages.items()
     ]
@@ -163,11 +182,13 @@ def _bisect(
 
 def _with_pieces(batch: Batch, pieces: Sequence[_Piece]) -> Batch:
     """Return a copy of `batch` that has these pieces and nothing else."""
-    batch = replace(batch, counts={}, recent={})
+    batch = replace(batch, counts={}, recent={}, examples={})
     for piece in pieces:
-        if len(piece) == 3:
-            group, message, amount = piece
+        if len(piece) == 4:
+            group, message, amount, example = piece
             batch.counts.setdefault(group, {})[message] = amount
+            if example is not None:
+                batch.examples.setdefault(group, {})[message] = example
         else:
             destination, entry = piece
             batch.recent.setdefault(destination, []).append(entry)

@@ -8,7 +8,7 @@ calls.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from logcommon.model import (
     RECENT_LENGTH,
     Clock,
     Destination,
+    FixedText,
     Severity,
     checked_time,
     cut_message,
@@ -28,6 +29,7 @@ from logcommon.settings import Settings
 from logcommon.write.batch import Batch
 from logcommon.write.fold import ENTRY_BYTES, OVERFLOW
 from logcommon.write.pending import Pending, Tally
+from logcommon.write.templating import Templating
 
 _FOLD_AT = 512
 """Entries of one destination that are folded together."""
@@ -36,8 +38,8 @@ _MOST_UNFOLDED = 16_384
 
 _SPELLINGS = 64
 _LONGEST_CHARACTER = 4  # bytes in UTF-8
-_READ_BY_REDACT = 4
-"""How many times `max_message_bytes` a hook is given of a message, in characters."""
+_READ_BY_HOOKS = 4
+"""How many times `max_message_bytes` a hook is given of a message."""
 
 
 class Numbers(NamedTuple):
@@ -64,18 +66,22 @@ class Buffer:
         self._clock = settings.clock if settings.clock is time.time else _checked(settings.clock)
         self._redact = settings.redact
         self._redacting = ReentrancyGuard()
-        # Characters of a message that is surely short enough; with a hook, none is.
-        surely_short = settings.max_message_bytes // _LONGEST_CHARACTER
+        self._templating: Templating | None = None
+        self._longest = settings.max_message_bytes
+        if settings.template is not None:
+            self._templating = Templating(settings.template, settings.max_message_bytes)
+            self._longest *= _READ_BY_HOOKS
+        # Characters of a message that is surely short enough; with `redact`, none is.
+        surely_short = self._longest // _LONGEST_CHARACTER
         self._kept_as_is = surely_short if settings.redact is None else -1
-        longest = settings.max_message_bytes + ENTRY_BYTES
-        self._most_entries = settings.max_pending_bytes // longest
+        self._most_entries = settings.max_pending_bytes // (self._longest + ENTRY_BYTES)
         self.reset()
 
     def reset(self) -> None:
         """Start again with nothing, as in a forked child."""
         self._wake: Callable[[], None] = _wake_nobody
         self._wake_requests: list[object] = []
-        self._pending = Pending(self._settings)
+        self._pending = Pending(self._settings, self._templating)
         self._tallies: dict[Destination, Tally] = {}
         # Two lookups by one key each take less time than one by a pair that has to be made.
         self._by_severity_and_name: dict[Severity, dict[str, Tally]] = {}
@@ -180,6 +186,15 @@ class Buffer:
 
         self._pending.move(batch_size, onto)
 
+    def learn_templates(self) -> Iterator[None]:
+        """Compute the templates of what is pending, in short steps: yields after each.
+
+        What was not computed before `drain` or `copy`, these compute themselves.
+        """
+        if self._templating is not None:
+            self._fold_all()
+            yield from self._pending.learn_templates()
+
     def copy(self, batch_size: int) -> list[Batch]:
         """Return the batches that `drain` would move, without moving them."""
         self._fold_all()
@@ -210,8 +225,13 @@ class Buffer:
         )
 
     def _prepare(self, message: str) -> str:
-        """Return a message as it is kept: redacted, and cut to its bound."""
-        return cut_message(self._redacted(message), self._settings.max_message_bytes)
+        """Return a message as it is kept: redacted, and cut to its bound.
+
+        With templates the bound is higher: two messages that are cut before their parameters are
+        replaced may end in different places of the same template.
+        """
+        prepared = cut_message(self._redacted(message), self._longest)
+        return FixedText(prepared) if message.__class__ is FixedText else prepared
 
     def _redacted(self, message: str) -> str:
         if self._redact is None:
@@ -220,7 +240,7 @@ class Buffer:
         if thread.is_inside:
             return "<not logged: redact logged it>"  # it would recurse for ever
 
-        longest = _READ_BY_REDACT * self._settings.max_message_bytes
+        longest = _READ_BY_HOOKS * self._settings.max_message_bytes
         cut_mark = CUT_MARK if len(message) > longest else ""
         try:
             thread.is_inside = True

@@ -9,9 +9,19 @@ from operator import itemgetter
 from sys import getsizeof
 from typing import NamedTuple
 
-from logcommon.model import OTHER, RECENT_LENGTH, Destination, Group, Hour, hour_of
+from logcommon.model import (
+    OTHER,
+    RECENT_LENGTH,
+    Destination,
+    FixedText,
+    Group,
+    Hour,
+    cut_message,
+    hour_of,
+)
 from logcommon.settings import Settings
 from logcommon.write.batch import Counts, Entry, Recent
+from logcommon.write.templating import Templating
 
 OVERFLOW = Destination(OTHER, OTHER)
 """The destination of calls that would need one destination too many."""
@@ -45,16 +55,25 @@ class Fold:
         usage: The memory that these take.
         settings: The bounds.
         recent_limit: How many recent entries a destination may have from now on, at least 1.
+        templating: If there is no room for a message, its template is counted.
 
     """
 
     def __init__(
-        self, counts: Counts, recent: Recent, usage: Usage, settings: Settings, recent_limit: int
+        self,
+        counts: Counts,
+        recent: Recent,
+        usage: Usage,
+        settings: Settings,
+        recent_limit: int,
+        templating: Templating | None = None,
     ) -> None:
         self._counts_before = counts
         self._recent_before = recent
         self._distinct, self._size, self._recent_limit_before = usage
         self._recent_limit = recent_limit
+        self._templating = templating
+        self._longest = settings.max_message_bytes
         self._most_messages = settings.max_pending
         self._most_bytes = settings.max_pending_bytes
         self.counts: Counts = {}
@@ -75,6 +94,8 @@ class Fold:
         newest = entries[-self._recent_limit :]
         if recent_only:
             newest = sorted(newest + recent_only[-self._recent_limit :], key=_time_of)
+        if self._templating is not None:  # messages were not cut yet, for the sake of the template
+            newest = [(cut_message(message, self._longest), seconds) for message, seconds in newest]
         before = self._recent_before.get(destination, [])
         self.recent[destination] = (before + newest)[-self._recent_limit :]
 
@@ -96,15 +117,27 @@ class Fold:
 
         for message, amount in amounts.items():
             if message not in before:
-                key = message if self._reserve(message) else OTHER
+                key = self._key_for(message, before, changed)
                 changed[key] = (changed.get(key) or before.get(key, 0)) + amount
+
+    def _key_for(self, message: str, before: Mapping[str, int], changed: Mapping[str, int]) -> str:
+        """Return what a new message is counted as: itself, its template or `<other>`."""
+        if self._reserve(message):
+            return message
+        if self._templating is None:
+            return OTHER
+        template = self._templating.template_of(message)
+        has_room = template in changed or template in before or self._reserve(template)
+        return template if has_room else OTHER
 
     def _reserve(self, message: str) -> bool:
         """Reserve memory for a new message; return False if there is none left."""
         if message == OTHER:
             return True  # it must always find room
         size = self._size + getsizeof(message) + ENTRY_BYTES
-        if self._distinct >= self._most_messages or size > self._most_bytes:
+        # With templates, half of the room is for these alone: many messages become few templates.
+        parts = 2 if self._templating is not None and message.__class__ is not FixedText else 1
+        if self._distinct >= self._most_messages // parts or size > self._most_bytes // parts:
             return False
 
         self._distinct, self._size = self._distinct + 1, size

@@ -6,15 +6,17 @@ in Redis. An exception from a signal handler, at any point, leaves all of the ch
 it, and there is no lock that it could leave behind.
 """
 
-from collections.abc import Iterable, MutableSequence
+from collections.abc import Iterable, Iterator, MutableSequence
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from logcommon.model import Destination
 from logcommon.runtime.atomic import Step, atomically
 from logcommon.settings import Settings
-from logcommon.write.batch import Batch, Counts, Entry, Recent, split
+from logcommon.write.batch import Batch, Counts, Entry, Examples, Recent, split
 from logcommon.write.fold import Fold, Usage
+from logcommon.write.templating import Templating
 
 
 class Tally:
@@ -52,11 +54,13 @@ class Pending:
 
     Args:
         settings: The bounds.
+        templating: Turns messages into templates as they leave, or None.
 
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, templating: Templating | None = None) -> None:
         self._settings = settings
+        self._templating = templating
         self._version = [0]
         self._counts: Counts = {}
         self._recent: Recent = {}
@@ -105,7 +109,7 @@ class Pending:
         """
         version, closed = self._version[:], self._closed
         totals, counts, recent = self._totals, self._counts, self._recent
-        fold = Fold(counts, recent, totals.usage, self._settings, recent_limit)
+        fold = Fold(counts, recent, totals.usage, self._settings, recent_limit, self._templating)
         calls, recent_calls = 0, 0
         steps: list[Step] = []
 
@@ -135,6 +139,13 @@ class Pending:
             partial(setattr, self, "_closed", closed and not reopen),
         )
 
+    def learn_templates(self) -> Iterator[None]:
+        """Compute the templates of what is pending in short steps, so that moving is fast."""
+        if self._templating is not None:
+            counts = [*(sealed.counts for sealed in self._sealed), self._counts]
+            messages = [list(each) for found in counts for each in list(found.values())]
+            yield from self._templating.learn(chain.from_iterable(messages))
+
     def seal(self, *, close: bool) -> bool:
         """Put the counts aside for `move`; with `close`, drop what is folded from now on.
 
@@ -157,7 +168,7 @@ class Pending:
         """Move all that is sealed to the end of `onto`, as batches of at most `batch_size`."""
         while self._sealed:
             counts, recent, _ = self._sealed[0]
-            batches = list(split(counts, recent, batch_size))
+            batches = list(self._split(counts, recent, batch_size))
             atomically(partial(onto.extend, batches), partial(self._sealed.pop, 0))
 
     def copy(self, batch_size: int) -> list[Batch]:
@@ -165,7 +176,13 @@ class Pending:
         # Each copy is one step: other threads go on counting.
         counts = {group: dict(messages) for group, messages in list(self._counts.items())}
         waiting = [*self._sealed, Sealed(counts, dict(self._recent), 0)]
-        return [batch for each in waiting for batch in split(*each[:2], batch_size)]
+        return [batch for each in waiting for batch in self._split(*each[:2], batch_size)]
+
+    def _split(self, counts: Counts, recent: Recent, batch_size: int) -> Iterator[Batch]:
+        if self._templating is None:
+            return split(counts, recent, batch_size)
+        templates, examples = _templates(counts, self._templating)
+        return split(templates, recent, batch_size, examples)
 
     def _publish(self, version: list[int], *steps: Step) -> bool:
         """Take `steps` unless another thread published since `version` was read; return whether."""
@@ -188,6 +205,21 @@ class Pending:
 def _removal(taken: list[Entry], entries: list[Entry]) -> Step:
     """Return the step that removes what was taken; what was appended meanwhile stays."""
     return partial(entries.__delitem__, slice(len(taken)))
+
+
+def _templates(counts: Counts, templating: Templating) -> tuple[Counts, Examples]:
+    """Return the counts of the templates, and for each template the message that came last."""
+    templates: Counts = {}
+    examples: Examples = {}
+    for group, messages in counts.items():
+        amounts = templates[group] = {}
+        found = examples[group] = {}
+        for message, amount in messages.items():
+            template = templating.template_of(message)
+            amounts[template] = amounts.get(template, 0) + amount
+            if message != template:
+                found[template] = templating.example(message)
+    return templates, examples
 
 
 def _count_steps(counts: Counts, changed: Counts) -> list[Step]:

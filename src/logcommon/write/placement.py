@@ -10,7 +10,7 @@ set.
 
 import heapq
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -18,7 +18,7 @@ from logcommon.model import HOUR_SECONDS, OTHER, Group, encode_message, hour_of
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import DestinationKeys, destination_keys
 from logcommon.schema.rotation import HourPlan, first_hour_ahead, plan_hour
-from logcommon.write.batch import Batch, Entry
+from logcommon.write.batch import Batch, Entry, Examples
 from logcommon.write.watch import Watched, is_wrong_type
 
 
@@ -63,7 +63,7 @@ def move_to_server_hour(batch: Batch, server_time: float, most: float) -> tuple[
         for destination, entries in batch.recent.items()
     }
     if not groups:
-        return Batch(batch.counts, recent, batch.number), NOTHING_MOVED
+        return Batch(batch.counts, recent, batch.number, examples=batch.examples), NOTHING_MOVED
 
     moved = Moved(groups, lead=_lead(batch, server_time))
     counts = {group: messages for group, messages in batch.counts.items() if group not in groups}
@@ -71,7 +71,15 @@ def move_to_server_hour(batch: Batch, server_time: float, most: float) -> tuple[
         moved.amounts.setdefault(moved_to, Counter()).update(batch.counts[group])
     for moved_to, amounts in moved.amounts.items():
         counts[moved_to] = dict(amounts + Counter(counts.get(moved_to, {})))
-    return Batch(counts, recent, batch.number), moved
+    examples = _moved_examples(batch.examples, groups)
+    return Batch(counts, recent, batch.number, examples=examples), moved
+
+
+def _moved_examples(examples: Examples, groups: Mapping[Group, Group]) -> Examples:
+    moved: Examples = {}
+    for group, found in examples.items():
+        moved.setdefault(groups.get(group, group), {}).update(found)
+    return moved
 
 
 def _lead(batch: Batch, server_time: float) -> float:

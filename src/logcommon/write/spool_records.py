@@ -24,6 +24,7 @@ _EARLIER_APPLICATION = b"log1"
 
 _CHECKSUM_DIGITS = 8
 _HEAD_LENGTH, _BATCH_LENGTH = 4, 5
+_LENGTH_WITH_EXAMPLES = _BATCH_LENGTH + 1
 
 
 def record(kind: Kind, batches: Sequence[Batch] = (), *, settled: int = 0, text: str = "") -> bytes:
@@ -165,7 +166,9 @@ class _Line:
         values = [_decode_part(part) for part in parts]
         heads = [each for each in values if each is not None and len(each) == _HEAD_LENGTH]
         self.batches: list[Batch] = [
-            _batch(each) for each in values if each and len(each) == _BATCH_LENGTH
+            _batch(*each)
+            for each in values
+            if each and len(each) in (_BATCH_LENGTH, _LENGTH_WITH_EXAMPLES)
         ]
         if heads:
             self.kind, self.settled, expected, self.text = heads[0]
@@ -207,18 +210,27 @@ def _checksum(text: bytes) -> bytes:
 def _values(batch: Batch) -> list[object]:
     counts = [[*group[0], group[1], messages] for group, messages in batch.counts.items()]
     recent = [[*destination, entries] for destination, entries in batch.recent.items()]
-    return [batch.number, batch.producer, batch.edition, counts, recent]
+    values = [batch.number, batch.producer, batch.edition, counts, recent]
+    if batch.examples:  # last, as an earlier version did not write them
+        values.append([[*group[0], group[1], found] for group, found in batch.examples.items()])
+    return values
 
 
-def _batch(values: list[Any]) -> Batch:
-    number, producer, edition, counts, recent = values
-
+def _batch(
+    number: int,
+    producer: str,
+    edition: int,
+    counts: list[Any],
+    recent: list[Any],
+    examples: Sequence[Any] = (),
+) -> Batch:
     return Batch(
         counts={(Destination(name, level), hour): found for name, level, hour, found in counts},
         recent={
             Destination(name, level): [(message, seconds) for message, seconds in entries]
             for name, level, entries in recent
         },
+        examples={(Destination(name, level), hour): found for name, level, hour, found in examples},
         number=number,
         producer=producer,
         edition=edition,

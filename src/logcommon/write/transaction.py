@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from logcommon.model import OTHER, Destination, Group
-from logcommon.schema.commands import Command, Reply, count, push_recent, register
+from logcommon.schema.commands import (
+    Command,
+    Reply,
+    count,
+    push_recent,
+    register,
+    set_examples,
+)
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import is_missing_set
 from logcommon.settings import Settings
@@ -58,7 +65,9 @@ class Transaction:
         for command in push_recent(destination_keys(destination), entries):
             self._queued.append(_Queued(command, destination))
 
-    def count(self, placement: Placement, messages: dict[str, int]) -> None:
+    def count(
+        self, placement: Placement, messages: dict[str, int], examples: Mapping[str, str]
+    ) -> None:
         """Append the commands that count `messages`, after the rotation if one is due."""
         needed, group = placement.plan, placement.group
         if needed.key is None:
@@ -72,6 +81,10 @@ class Transaction:
             command = count(needed.key, amount, message)
             is_other = message == OTHER
             self._queued.append(_Queued(command, group, amount, is_other, is_late, ahead[message]))
+        # Of what the set has no room for, no example is kept: so these are bounded as the set is.
+        admitted = {message: text for message, text in examples.items() if message in messages}
+        if admitted:
+            self._queued.append(_Queued(set_examples(needed.key, admitted), group))
         self.add(*needed.after)
 
     def refuse(self, group: Group, amount: int, why: str) -> None:
@@ -144,7 +157,7 @@ def build_transaction(
             transaction.refuse(group, sum(messages.values()), wrong_type[group[0]])
 
     for placement, messages in admitted:
-        transaction.count(placement, messages)
+        transaction.count(placement, messages, batch.examples.get(placement.group, {}))
     for destination, entries in batch.recent.items():
         transaction.push(destination, entries)
     if destinations := sorted(batch.destinations):

@@ -1,0 +1,38 @@
+"""The command `explain`: why a message is counted as it is."""
+
+import click
+from rich.table import Table
+
+from logcommon.cli.options import json_option
+from logcommon.cli.output import print_json, result_console, visible_text
+from logcommon.cli.tables import plain_table
+from logcommon.messages.templates import Explanation, Templates
+
+
+@click.command()
+@click.argument("message")
+@json_option
+def explain(message: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show the template of MESSAGE, and which rule made each placeholder."""
+    explanation = Templates().explain(message)
+    if as_json:
+        print_json(
+            {
+                "template": explanation.template,
+                "replacements": [each._asdict() for each in explanation.replacements],
+            }
+        )
+        return
+
+    console = result_console()
+    console.print(visible_text(explanation.template), soft_wrap=True)
+    if explanation.replacements:
+        console.print()
+        console.print(_table(explanation))
+
+
+def _table(explanation: Explanation) -> Table:
+    table = plain_table("placeholder", "stands for", "rule")
+    for text, placeholder, rule in explanation.replacements:
+        table.add_row(visible_text(placeholder), visible_text(text), visible_text(rule))
+    return table
