@@ -292,10 +292,11 @@ def _accepting(original: Callable[..., Any], _: str) -> Callable[..., Any]:
 
 
 def _reading(original: Callable[..., Any], name: str) -> Callable[..., Any]:
-    async def read(reader: Reader, *arguments: Any) -> Any:
+    async def read(reader: Reader, *arguments: Any, **options: Any) -> Any:
         captures = _CAPTURES[-1:]
         if not captures:
-            return await original(reader, *arguments)
-        return getattr(_CapturedReader(captures[0], reader.settings), name)(*arguments)
+            return await original(reader, *arguments, **options)
+        captured = _CapturedReader(captures[0], reader.settings)
+        return getattr(captured, name)(*arguments, **options)
 
     return read

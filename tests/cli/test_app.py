@@ -184,7 +184,7 @@ def test_a_reader_that_goes_away_is_no_error(
 ) -> None:
     """`| head -1` shows neither an error nor a traceback."""
     lines = b"".join(b"%d %s\n" % (number, b"x" * 200) for number in range(2000))
-    run_command("ingest", "--name", "long", stdin=lines)
+    run_command("ingest", "--raw", "--name", "long", stdin=lines)
     process = start_command("top", "long", "-n", 2000)
     assert process.stdout is not None
     assert process.stderr is not None

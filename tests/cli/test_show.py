@@ -111,7 +111,14 @@ async def test_top_as_json(run_command: RunCommand, valkey_url: str) -> None:
     await _log(valkey_url)
     first, second = _json(run_command, "top", "-n", 2)
     assert first.pop("hour").endswith(":00:00Z")
-    assert first == {"name": "api", "severity": "info", "count": 3, "message": "often"}
+    assert first == {
+        "name": "api",
+        "severity": "info",
+        "count": 3,
+        "message": "often",
+        "example": None,
+        "merged": [],
+    }
     assert second["message"] == NASTY
 
 

@@ -6,6 +6,7 @@ Each scenario is one or more commits of a whole client, through a proxy that rec
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,25 +90,37 @@ async def test_stats_are_those_of_the_attempt_that_was_executed(
     assert proxy.seen == 3
 
 
+def _first(message: str) -> str:
+    return message[0]
+
+
+@pytest.mark.parametrize("template", [None, _first])
 @pytest.mark.parametrize("seed", range(4))
 async def test_many_faults_at_random(
-    proxy: Proxy, valkey: Redis, clock: HandClock, seed: int
+    proxy: Proxy,
+    valkey: Redis,
+    clock: HandClock,
+    seed: int,
+    template: Callable[[str], str] | None,
 ) -> None:
-    """Hundreds of commits are exact under cuts, lost replies, late deliveries and turning hours."""
+    """Hundreds of commits are exact under cuts, lost replies, late deliveries and turning hours.
+
+    So they are if each call is a message of its own, and templates are counted.
+    """
     chance = random.Random(seed)
     kinds: list[Fault] = ["pass", "drop reply", "cut before", "deliver late"]
     proxy.faults.extend(chance.choices(kinds, [6, 1, 1, 1], k=150))
     model: dict[int, Counter[str]] = {}
 
     async with (
-        logcommon.connect(proxy.url, clock=clock) as one,
-        logcommon.connect(proxy.url, clock=clock) as two,
+        logcommon.connect(proxy.url, clock=clock, template=template) as one,
+        logcommon.connect(proxy.url, clock=clock, template=template) as two,
     ):
         for number in range(120):
             clock.turn(chance.choice([0, 0, 0, 1, -1]))
             log = chance.choice([one, two])
             for message in chance.choices("abcdef", k=chance.randint(1, 5)):
-                log.log_common_nowait("api", message)
+                log.log_common_nowait("api", message if template is None else f"{message} {number}")
                 model.setdefault(clock.hour, Counter())[message] += 1
             if number % 3 == 0:
                 await log.flush()

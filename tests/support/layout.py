@@ -15,7 +15,7 @@ async def read_counts(client: Redis, name: str = "api", severity: str = "info") 
     base = f"common:{name}:{severity}"
     keys: list[Any] = await client.keys(f"{base}*")
     names = [key.decode() for key in keys]
-    names = [name for name in names if not name.endswith((":start", ":pstart"))]
+    names = [name for name in names if not name.endswith((":start", ":pstart", ":examples"))]
     async with client.pipeline(transaction=False) as pipe:
         pipe.mget(f"{base}:start", f"{base}:pstart")
         for name in names:

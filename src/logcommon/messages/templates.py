@@ -101,7 +101,10 @@ class Templates:
         """Return the template of a message."""
         if message in self._pinned:
             return message
-        message, cut_mark = _cut(self._without_quoted(message[: LONGEST + 1]))
+        cut_mark = ""
+        message = self._without_quoted(message)
+        if len(message) > LONGEST:
+            message, cut_mark = _cut(message)
         words = message.split()
         replaced = self._words.replace(words)
         if not _METHOD_WORDS.isdisjoint(words) or "HTTP" in message:
@@ -113,7 +116,7 @@ class Templates:
         if message in self._pinned:
             return Explanation(message, [])
         found: list[Replacement] = []
-        text, cut_mark = _cut(self._without_quoted(message[: LONGEST + 1], found))
+        text, cut_mark = _cut(self._without_quoted(message, found))
         words = text.split()
         explained = [self._words.explain(word) for word in words]
         replaced = [template for template, _ in explained]
@@ -125,6 +128,7 @@ class Templates:
         return Explanation(self._join(words, replaced, cut_mark, found), found)
 
     def _without_quoted(self, message: str, found: list[Replacement] | None = None) -> str:
+        message = message[: LONGEST + 1]
         if '"' not in message and "'" not in message and "`" not in message:
             return message
         if self._words.off("quoted"):
@@ -160,8 +164,9 @@ class Templates:
         if text.count("<") > 1:
             text = _substitute(_LIST, r"\1", text, "a list, shown as one", found)
 
-        text, cut_again = _cut(text)
-        return text + (cut_again or cut_mark)
+        if len(text) + len(cut_mark) > LONGEST:
+            text, cut_mark = _cut(text)
+        return text + cut_mark
 
 
 def _substitute(

@@ -159,6 +159,8 @@ class Reader:
 
         queries = {each: examples_query(each, texts, hour) for each, texts in known.items()}
         answers = await self._ask(queries)
+        for destination, error in answers.refused.items():
+            self._warnings.warn(f"examples {destination}", f"examples were left out: {error}")
         return [with_example(row, answers.found.get(row.destination, {})) for row in rows]
 
     async def _select(self, name: str | None, severity: Severity | None) -> list[Destination]:
