@@ -151,17 +151,17 @@ class Templates:
         found: list[Replacement] | None = None,
     ) -> str:
         """Join words, and put one placeholder where several words are one parameter."""
+        if months := _MONTH_WORDS.intersection(words):
+            replaced = _join_dates(replaced, min(map(words.index, months)), found)
         text = " ".join(replaced)
         if "= " in text:
             text = _substitute(_ASSIGNED, r"\1<*>", text, "the value after =", found)
         if "()" in text:
             text = _substitute(_EMPTY, "(<*>)", text, "nothing in parentheses", found)
-        if "<num>" in text:
-            if not _MONTH_WORDS.isdisjoint(words):
-                text = _substitute(_DATE, "<date>", text, "a date of several words", found)
+        if "<num> " in text:
             text = _substitute(_SIZE, "<size>", text, "a number of bytes", found)
             text = _substitute(_DURATION, "<duration>", text, "a number of units of time", found)
-        if text.count("<") > 1:
+        if "> <" in text or ">," in text or ">;" in text:
             text = _substitute(_LIST, r"\1", text, "a list, shown as one", found)
 
         if len(text) + len(cut_mark) > LONGEST:
@@ -182,6 +182,14 @@ def _substitute(
             for match in pattern.finditer(text)
         ]
     return pattern.sub(replacement, text)
+
+
+def _join_dates(words: list[str], month: int, found: list[Replacement] | None) -> list[str]:
+    """Replace dates of several words, the first of which has its month at an index."""
+    start = max(month - 2, 0)  # a weekday and a day may come before
+    text = " ".join(words[start:])
+    dates = _substitute(_DATE, "<date>", text, "a date of several words", found)
+    return [*words[:start], dates]
 
 
 def _keep_statuses(words: list[str], replaced: list[str]) -> None:

@@ -20,12 +20,7 @@ _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,:]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?"
 _MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 
 _KINDS = {
-    "uuid": (
-        r"(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})",
-        "a UUID",
-    ),
-    "url": (r"[a-zA-Z][a-zA-Z0-9+.-]*+://\S*", "a URL"),
-    "email": (r"[^\s@=:]++@[^\s@]+\.[a-zA-Z]+", "an email address"),
+    "num": (rf"{_NUMBER}(?:[eE][+-]?\d+)?%?", "a number"),
     "ip": (
         r"/?(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?::\d{1,5})?"
         r"|(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}"
@@ -39,25 +34,31 @@ _KINDS = {
         rf"|\d{{1,2}}[-/](?i:{_MONTH})[a-zA-Z]*[-/]\d{{2,4}}(?::{_CLOCK})?",
         "a date or a time of day",
     ),
-    "num": (rf"{_NUMBER}(?:[eE][+-]?\d+)?%?", "a number"),
     "size": (rf"{_NUMBER}(?:[kmgtKMGT]i?)?[bB](?:ytes?)?", "a size in bytes"),
     "duration": (
         rf"{_NUMBER}(?:ns|us|µs|ms|s|secs?|m|mins?|h|hrs?|d)(?:\d+(?:\.\d+)?(?:ms|s|m|h))*",
         "a duration",
     ),
+    "uuid": (
+        r"(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})",
+        "a UUID",
+    ),
     "hex": (
         r"0[xX][0-9a-fA-F]+|(?=[a-fA-F]*\d)(?=\d*[a-fA-F])[0-9a-fA-F]{12,}|[a-fA-F]{16,}",
         "a hexadecimal number",
     ),
+    "url": (r"[a-zA-Z][a-zA-Z0-9+.-]*+://\S*", "a URL"),
+    "email": (r"[^\s@=:]++@[^\s@]+\.[a-zA-Z]+", "an email address"),
     "path": ("(?!)", "a path: it contains a slash"),
     "quoted": ("(?!)", "text in quotes"),
     "*": ("(?!)", "an identifier: it contains a digit, an @ or two dots"),
 }
-"""Kinds in the order in which they are tried, each with what its placeholder stands for."""
+"""Kinds, each with what its placeholder stands for; those that are quick to try come first."""
 
 _VALUE = "the value after ="
 
 _LEFT, _RIGHT = "\"'`([{<", "\"'`)]}>.,;:!?"
+_COMPOUND = re.compile(r"""[=:,;|&(){}\[\]<>"'\\/]""")
 _KEY = re.compile(r"([A-Za-z_][A-Za-z_.\-]*)([=:])(?=.)", re.DOTALL)
 _SEPARATOR = re.compile(r"""([,;|(){}\[\]<>"'=&]+)""")
 _PATH = re.compile(r"(?:(?:[A-Za-z]:)?[\\/]|\.{1,2}/|~/)(?=.)", re.DOTALL)
@@ -154,6 +155,8 @@ class Words:
             return part
         if match := self._kinds.fullmatch(part):
             return self._put(str(match.lastgroup), part, found)
+        if not _COMPOUND.search(part):
+            return self._plain(part, found)
         if _PATH.match(part):
             return self._put("path", part, found)
 
