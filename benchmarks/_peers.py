@@ -54,9 +54,15 @@ async def awaited(tasks: int, url: str, messages: Sequence[str], *, spool: bool 
         return await _in_tasks(tasks, messages, lambda text: log.log_common(NAME, text, SEVERITY))
 
 
-async def nowait(url: str, messages: Sequence[str], *, spool: bool = False) -> float:
+async def nowait(
+    url: str,
+    messages: Sequence[str],
+    *,
+    spool: bool = False,
+    template: Callable[[str], str] | None = None,
+) -> float:
     """Call our `log_common_nowait`, yielding now and then, until Redis has it all."""
-    async with _opened(url, messages, spool=spool) as log:
+    async with _opened(url, messages, spool=spool, template=template) as log:
         begin = time.perf_counter()
         for share in _thousands(messages):
             for message in share:
@@ -68,13 +74,19 @@ async def nowait(url: str, messages: Sequence[str], *, spool: bool = False) -> f
 
 @asynccontextmanager
 async def _opened(
-    url: str, messages: Sequence[str], *, spool: bool
+    url: str,
+    messages: Sequence[str],
+    *,
+    spool: bool,
+    template: Callable[[str], str] | None = None,
 ) -> AsyncIterator[logcommon.CommonLog]:
     """Open our client with room for all, and check its account. It connects on the clock."""
     calls = len(messages)
     with tempfile.TemporaryDirectory(prefix="logcommon-") as directory:
         path = f"{directory}/spool" if spool else None
-        async with logcommon.connect(url, max_pending=calls, max_members=calls, spool=path) as log:
+        async with logcommon.connect(
+            url, max_pending=calls, max_members=calls, spool=path, template=template
+        ) as log:
             yield log
         stats = log.stats
         if (stats.counted, stats.other, stats.dropped) != (calls, 0, 0):

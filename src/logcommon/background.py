@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableSequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -24,7 +24,6 @@ from logcommon.runtime.warnings import RateLimitedWarnings
 from logcommon.server.target import Target
 from logcommon.settings import Settings
 from logcommon.stats import Stats
-from logcommon.write.batch import Batch
 from logcommon.write.buffer import Buffer
 
 _THREAD_TIMEOUT = 2.0
@@ -328,10 +327,10 @@ class _ReopenableBuffer(Buffer):
         super().open(wake)
         self._is_drained = False
 
-    def drain(self, batch_size: int, onto: MutableSequence[Batch], *, last: bool = False) -> None:
+    def seal(self, *, last: bool = False) -> None:
         if not self._is_drained:
             self._is_drained = last
-            super().drain(batch_size, onto)
+            super().seal()
 
 
 def _like(

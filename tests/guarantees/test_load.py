@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -207,14 +206,14 @@ async def test_calls_in_the_moment_of_the_close(
     """What a thread logs after the writer took its last entries is counted as dropped."""
     async with logcommon.connect(valkey_url) as log:
         await log.log_common("api", "m")
-        writer, drain = writer_of(log), log._buffer.drain
+        writer, seal = writer_of(log), log._buffer.seal
 
-        def drain_and_be_overtaken(*arguments: Any, **options: Any) -> None:
-            drain(*arguments, **options)
+        def seal_and_be_overtaken(*, last: bool = False) -> None:
+            seal(last=last)
             for _ in range(2 * _FOLD_AT if writer._ended else 0):
                 log.log_common_nowait("api", "m")
 
-        monkeypatch.setattr(log._buffer, "drain", drain_and_be_overtaken)
+        monkeypatch.setattr(log._buffer, "seal", seal_and_be_overtaken)
     assert (log.stats.counted, log.stats.pending) == (1, 0)
     assert log.stats.dropped_closed == 2 * _FOLD_AT
     assert await total(valkey) == 1

@@ -36,11 +36,13 @@ def main() -> None:
             for number in numbers:
                 buffer.put("api", str(number % 50), "info")
                 if number % 5_000 == 0:
-                    buffer.drain(1_000, batches)
+                    buffer.seal()
+                    buffer.move(1_000, batches)
         except TimeLimitError:
             continue
 
-    buffer.drain(1_000, batches)
+    buffer.seal()
+    buffer.move(1_000, batches)
     print(raised, buffer.numbers().calls, sum(batch.calls for batch in batches))
 
 

@@ -25,7 +25,8 @@ def make(clock: HandClock, **settings: int) -> Buffer:
 
 def drained(buffer: Buffer, size: int, *, last: bool = False) -> list[Batch]:
     batches: list[Batch] = []
-    buffer.drain(size, batches, last=last)
+    buffer.seal(last=last)
+    buffer.move(size, batches)
     return batches
 
 
@@ -236,7 +237,8 @@ def test_threads_lose_nothing(clock: HandClock) -> None:
 
     def drain() -> None:
         while not done.is_set():
-            buffer.drain(100, batches)
+            buffer.seal()
+            buffer.move(100, batches)
 
     threads = [threading.Thread(target=log) for _ in range(8)]
     drainer = threading.Thread(target=drain)
@@ -246,7 +248,8 @@ def test_threads_lose_nothing(clock: HandClock) -> None:
         thread.join()
     done.set()
     drainer.join()
-    buffer.drain(100, batches)
+    buffer.seal()
+    buffer.move(100, batches)
     model = Counter({str(n): 8 * len(range(n, 20_000, 7)) for n in range(7)})
     assert contents(batches) == {(API, NOON): model}
     assert buffer.numbers()[0] == 160_000

@@ -57,7 +57,8 @@ def counted(batches: list[Batch]) -> Counter[str]:
 
 
 def drain(buffer: Buffer, onto: list[Batch], *, last: bool = False) -> None:
-    buffer.drain(7, onto, last=last)
+    buffer.seal(last=last)
+    buffer.move(7, onto)
 
 
 def put(buffer: Buffer, onto: list[Batch]) -> None:
@@ -93,7 +94,8 @@ def test_an_exception_at_any_line_loses_and_doubles_nothing(
             break
         accepted = buffer.numbers().calls
         assert accepted - before.calls in ((0, 1) if work is put else (0,))
-        buffer.drain(7, batches)
+        buffer.seal()
+        buffer.move(7, batches)
         assert counted(batches).total() == accepted
         assert buffer.numbers() == (accepted, 1, 0, 0)
         buffer.put("api", "and it goes on", "info")
@@ -145,7 +147,8 @@ def test_a_signal_handler_may_log_at_every_line(
         if not reached:
             break
         numbers = buffer.numbers()
-        buffer.drain(7, batches)
+        buffer.seal()
+        buffer.move(7, batches)
         assert counted(batches).total() + numbers.dropped == numbers.calls
         assert numbers.dropped in ((0, 2 * buffer._fold_at) if work is close else (0,))
     assert line > 20

@@ -369,9 +369,11 @@ def test_what_a_backlog_holds_is_known_at_any_time() -> None:
     between = Backlog(buffer, Reporter(Ledger(), Settings()), None)
     for number in range(2500):
         buffer.put("api", str(number))
-    between._drain(last=False)
+    buffer.seal()
+    between._move()
     buffer.put("api", "one more")
-    between._drain(last=False)
+    buffer.seal()
+    between._move()
     held = [between.calls]
     while between:
         between.remove_first(Outcome())
@@ -379,20 +381,18 @@ def test_what_a_backlog_holds_is_known_at_any_time() -> None:
     assert held == [2501, 1501, 501, 1, 0]
 
 
-async def test_a_drain_that_no_signal_handler_can_cut_in_two(path: Path) -> None:
-    """With a spool the buffer is drained in a thread, as only the main one runs such handlers."""
-    spool, drained = Spool(path), list[threading.Thread]()
+async def test_a_move_that_no_signal_handler_can_cut_in_two(path: Path) -> None:
+    """With a spool batches are moved in a thread, as only the main one runs such handlers."""
+    spool, moved = Spool(path), list[threading.Thread]()
 
     class Watched(Buffer):
-        def drain(
-            self, batch_size: int, onto: MutableSequence[Batch], *, last: bool = False
-        ) -> None:
-            drained.append(threading.current_thread())
-            super().drain(batch_size, onto, last=last)
+        def move(self, batch_size: int, onto: MutableSequence[Batch]) -> None:
+            moved.append(threading.current_thread())
+            super().move(batch_size, onto)
 
     spool.open()
     between = Backlog(Watched(Settings()), Reporter(Ledger(), Settings()), spool)
     await between.drain_buffer(last=False)
     await between.close(in_doubt=False)
-    assert len(drained) == 2
-    assert threading.main_thread() not in drained
+    assert len(moved) == 2
+    assert threading.main_thread() not in moved

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from logcommon.model import OTHER, Destination, FixedText
 from logcommon.settings import Settings
+from logcommon.stats import Ledger
+from logcommon.write.backlog import Backlog
 from logcommon.write.batch import Batch, merge, separate_failing
 from logcommon.write.buffer import Buffer
+from logcommon.write.reporter import Reporter
 from logcommon.write.templating import Templating
 from support.clock import NOON, HandClock
 
@@ -28,7 +31,8 @@ def make(template: Callable[[str], str] = digits, **settings: int) -> Buffer:
 
 def drained(buffer: Buffer) -> Batch:
     batches: list[Batch] = []
-    buffer.drain(1_000_000, batches)
+    buffer.seal()
+    buffer.move(1_000_000, batches)
     return merge(batches)
 
 
@@ -96,7 +100,7 @@ def test_a_flood_of_templates_is_bounded() -> None:
 
 
 def test_each_message_is_computed_once() -> None:
-    """A template is remembered, and learning ahead leaves nothing for the drain to compute."""
+    """A template is remembered, and learning ahead leaves nothing for the move to compute."""
     seen: list[str] = []
 
     def template(message: str) -> str:
@@ -111,6 +115,41 @@ def test_each_message_is_computed_once() -> None:
         assert len(seen) == 10
         drained(buffer)
     assert len(seen) == 10
+
+
+def test_what_was_learned_is_known_until_the_move() -> None:
+    """Of more messages than are remembered, none is computed again when they are moved."""
+    seen: list[str] = []
+
+    def template(message: str) -> str:
+        seen.append(message)
+        return digits(message)
+
+    buffer = make(template, max_pending=20_000)
+    for number in range(9_000):
+        buffer.put("api", f"user {number}")
+    list(buffer.learn_templates())
+    list(buffer.learn_templates())
+    assert drained(buffer).calls == len(seen) == 9_000
+    buffer.put("api", "user 0")
+    drained(buffer)
+    assert len(seen) == 9_001
+
+
+async def test_what_is_logged_while_templates_are_computed_waits() -> None:
+    """However fast others log, the templates of what is moved have been computed in steps."""
+
+    def template(message: str) -> str:
+        if message == "first":
+            buffer.put("api", "second")
+        return message
+
+    buffer = make(template)
+    between = Backlog(buffer, Reporter(Ledger(), Settings()), None)
+    buffer.put("api", "first")
+    await between.drain_buffer(last=False)
+    assert between.first.counts == {(API, NOON): {"first": 1}}
+    assert buffer.numbers().pending == 1
 
 
 def test_learning_lets_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +210,8 @@ def test_totals_are_conserved(calls: list[tuple[str, int]]) -> None:
             buffer._fold_all()
     found: Counter[str] = Counter()
     batches: list[Batch] = []
-    buffer.drain(2, batches)
+    buffer.seal()
+    buffer.move(2, batches)
     for batch in batches:
         for (destination, _), messages in batch.counts.items():
             found[destination.name] += sum(messages.values())

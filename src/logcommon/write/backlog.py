@@ -78,13 +78,14 @@ class Backlog:
 
     async def drain_buffer(self, *, last: bool) -> None:
         """Take what the buffer has, and close it the `last` time; return once it may be sent."""
+        self._buffer.seal(last=last)
         await self._learn_templates()
         if self._spool is None:
-            self._drain(last=last)
+            self._move()
             return
         # A copy of the buffer must not be made before this and written after it.
         async with self._disk:
-            await self._on_disk(self._drain_to, self._spool, last)
+            await self._on_disk(self._move_to, self._spool)
 
     def remove_first(self, outcome: Outcome) -> None:
         """Remove the first batch, which is settled, and account for it."""
@@ -116,8 +117,9 @@ class Backlog:
 
         `in_doubt` says whether the first batch may be in Redis.
         """
+        self._buffer.seal(last=True)
         if self._spool is None:
-            self._drain(last=True)
+            self._move()
             self._drop(in_doubt=in_doubt)
             return
 
@@ -143,7 +145,7 @@ class Backlog:
     async def _close_spool(self, spool: Spool) -> bool:
         """Close the spool; return whether what is not settled is in it."""
         async with self._disk:
-            is_spooled = await self._on_disk(self._drain_to, spool, True)  # noqa: FBT003
+            is_spooled = await self._on_disk(self._move_to, spool)
             await run_in_thread(spool.close)
             self._spool = None
         return is_spooled
@@ -164,13 +166,13 @@ class Backlog:
         prefix = uuid.uuid4().hex if self._spool is None else self._spool.producer
         return f"{prefix}.{secrets.token_hex(8)}"
 
-    def _drain(self, *, last: bool) -> None:
+    def _move(self) -> None:
         self._edition += 1
-        self._buffer.drain(BATCH_SIZE, self._batches, last=last)
+        self._buffer.move(BATCH_SIZE, self._batches)
         self._label_all()
 
-    def _drain_to(self, spool: Spool, last: bool) -> None:  # noqa: FBT001
-        self._drain(last=last)
+    def _move_to(self, spool: Spool) -> None:
+        self._move()
         spool.store(tuple(self._batches))
 
     def _copy_to(self, spool: Spool) -> None:

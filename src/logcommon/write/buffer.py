@@ -171,12 +171,10 @@ class Buffer:
         """Whether half of the room for distinct messages is taken."""
         return self._pending.is_half_full
 
-    def drain(self, batch_size: int, onto: MutableSequence[Batch], *, last: bool = False) -> None:
-        """Move all that is pending to the end of `onto`, a deque or a list.
+    def seal(self, *, last: bool = False) -> None:
+        """Put all that is pending aside for `move`.
 
-        Batches have at most `batch_size` distinct messages. Each call is at every moment either
-        here or there, even if an exception interrupts this. After the `last` drain, calls are
-        counted as dropped until the buffer is opened again.
+        After the `last` time, calls are counted as dropped until the buffer is opened again.
         """
         self._fold_all()
         while not self._pending.seal(close=last):
@@ -184,19 +182,25 @@ class Buffer:
         if last:
             self._wake = _wake_nobody
 
-        self._pending.move(batch_size, onto)
-
     def learn_templates(self) -> Iterator[None]:
         """Compute the templates of what is pending, in short steps: yields after each.
 
-        What was not computed before `drain` or `copy`, these compute themselves.
+        What was not computed before `move` or `copy`, these compute themselves.
         """
         if self._templating is not None:
             self._fold_all()
             yield from self._pending.learn_templates()
 
+    def move(self, batch_size: int, onto: MutableSequence[Batch]) -> None:
+        """Move what was sealed to the end of `onto`, a deque or a list.
+
+        Batches have at most `batch_size` distinct messages. Each call is at every moment either
+        here or there, even if an exception interrupts this.
+        """
+        self._pending.move(batch_size, onto)
+
     def copy(self, batch_size: int) -> list[Batch]:
-        """Return the batches that `drain` would move, without moving them."""
+        """Return the batches that `seal` and `move` would move, without moving them."""
         self._fold_all()
         return self._pending.copy(batch_size)
 

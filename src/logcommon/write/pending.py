@@ -170,6 +170,8 @@ class Pending:
             counts, recent, _ = self._sealed[0]
             batches = list(self._split(counts, recent, batch_size))
             atomically(partial(onto.extend, batches), partial(self._sealed.pop, 0))
+        if self._templating is not None:
+            self._templating.forget()
 
     def copy(self, batch_size: int) -> list[Batch]:
         """Return the batches that `seal` and `move` would move, without moving them."""
@@ -218,7 +220,8 @@ def _templates(counts: Counts, templating: Templating) -> tuple[Counts, Examples
             template = templating.template_of(message)
             amounts[template] = amounts.get(template, 0) + amount
             if message != template:
-                found[template] = templating.example(message)
+                found[template] = message
+        found.update((template, templating.example(text)) for template, text in found.items())
     return templates, examples
 
 

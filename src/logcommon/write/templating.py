@@ -9,12 +9,12 @@ from logcommon.runtime.reentrancy import ReentrancyGuard
 _STEP = 0.001
 """Seconds of work before others get their turn."""
 
-_MOST_KNOWN = 20_000
-_MOST_KNOWN_BYTES = 16 * 1024 * 1024
+_MOST_KNOWN = 4096
+"""Messages, and templates, that are remembered beyond a commit."""
 
 
 class Templating:
-    """Turns messages into templates, at most once while a message is remembered; thread-safe.
+    """Turns messages into templates, and remembers them; thread-safe.
 
     Args:
         function: The hook.
@@ -25,36 +25,41 @@ class Templating:
     def __init__(self, function: Callable[[str], str], longest: int) -> None:
         self._function = function
         self._longest = longest
-        self._most_known = min(_MOST_KNOWN, _MOST_KNOWN_BYTES // longest)
+        self._pending: dict[str, FixedText] = {}
         self._known: dict[str, FixedText] = {}
+        self._templates: dict[str, FixedText] = {}
         self._guard = ReentrancyGuard()
 
     def template_of(self, message: str) -> FixedText:
         """Return what a message is counted as: itself, if the hook fails or calls this again."""
         if message.__class__ is FixedText:
             return message
-        known = self._known.get(message)
-        return self._learn(message) if known is None else known
+        return self._pending.get(message) or self._known.get(message) or self._compute(message)
 
     def example(self, message: str) -> str:
         """Return a message as an example of its template, cut to its bound."""
         return cut_message(message, self._longest)
 
     def learn(self, messages: Iterable[str]) -> Iterator[None]:
-        """Remember the templates of messages, in short steps: yields after each."""
-        until = time.perf_counter() + _STEP
+        """Remember the templates of messages until `forget`, in short steps: yields after each."""
+        pending, until = self._pending, time.perf_counter() + _STEP
         for message in messages:
-            self.template_of(message)
+            pending[message] = self.template_of(message)
             if time.perf_counter() >= until:
                 yield
                 until = time.perf_counter() + _STEP
 
-    def _learn(self, message: str) -> FixedText:
-        template = FixedText(cut_message(self._call(message), self._longest))
-        # The oldest half goes, and not all: else each would be computed twice in a large batch.
-        if len(self._known) >= self._most_known:
-            self._known = dict(list(self._known.items())[self._most_known // 2 :])
-        self._known[message] = template
+    def forget(self) -> None:
+        """Remember only the messages that were new most recently."""
+        self._pending = {}
+
+    def _compute(self, message: str) -> FixedText:
+        text = self._call(message)
+        template = self._templates.get(text)
+        if template is None:
+            template = FixedText(cut_message(plain_text(text), self._longest))
+            _remember(self._templates, text, template)
+        _remember(self._known, message, template)
         return template
 
     def _call(self, message: str) -> str:
@@ -63,8 +68,15 @@ class Templating:
             return message  # the hook logs, and would be called for ever
         try:
             thread.is_inside = True
-            return plain_text(str(self._function(message)))
+            return str(self._function(message))
         except Exception:  # noqa: BLE001  # a hook must not keep a message from being counted
             return message
         finally:
             thread.is_inside = False
+
+
+def _remember(known: dict[str, FixedText], text: str, template: FixedText) -> None:
+    if len(known) >= _MOST_KNOWN:
+        for oldest in list(known)[: _MOST_KNOWN // 2]:
+            known.pop(oldest, None)  # another thread may have removed it
+    known[text] = template
