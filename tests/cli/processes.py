@@ -16,10 +16,11 @@ DEADLINE = 60
 
 
 def environment(url: str | None) -> dict[str, str]:
-    """Return this process's environment, with `url` as the only setting that changes output."""
+    """Return this process's environment, in UTC, with `url` as the one setting for output."""
     ours = ("LOGCOMMON_URL", "LOGCOMMON_TRACEBACK")
     unwanted = (*ours, "COLUMNS", "FORCE_COLOR", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+    kept["TZ"] = "UTC"
     return kept if url is None else kept | {"LOGCOMMON_URL": url}
 
 

@@ -57,8 +57,9 @@ def test_without_a_command_there_is_help(run_command: RunCommand) -> None:
         ("top", "-n", "0"),
         ("top", "--hour", "yesterday"),
         ("top", "x" * 300),
-        ("ingest",),
+        ("ingest", "--format", "nonsense"),
         ("ingest", "--name", ""),
+        ("ingest", "--severity", "x" * 300),
         ("ingest", "--name", "x", "--follow", "-", "setup.log"),
         ("demo", "--tasks", "0"),
     ],
@@ -184,7 +185,7 @@ def test_a_reader_that_goes_away_is_no_error(
 ) -> None:
     """`| head -1` shows neither an error nor a traceback."""
     lines = b"".join(b"%d %s\n" % (number, b"x" * 200) for number in range(2000))
-    run_command("ingest", "--raw", "--name", "long", stdin=lines)
+    run_command("ingest", "--format", "lines", "--raw", "--name", "long", stdin=lines)
     process = start_command("top", "long", "-n", 2000)
     assert process.stdout is not None
     assert process.stderr is not None

@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from backports import zstd
 from redis.asyncio import Redis
 
 from cli.processes import Finished, Process, RunCommand, StartCommand
 from support.layout import read_counts, total
 from support.until import until
+
+INGEST = ("ingest", "--format", "lines", "--raw")
 
 
 async def _until_total(client: Redis, expected: int) -> None:
@@ -49,9 +52,7 @@ def _end(process: Process, number: int) -> Finished:
 
 async def test_a_line_is_a_message(run_command: RunCommand, valkey: Redis) -> None:
     """A blank line and a last line without an end count; bytes not in UTF-8 are replaced."""
-    finished = run_command(
-        "ingest", "--raw", "--name", "app", stdin=b"a\r\n\na\ncaf\xe9 \x1b[1m\nb"
-    )
+    finished = run_command(*INGEST, "--name", "app", stdin=b"a\r\n\na\ncaf\xe9 \x1b[1m\nb")
     assert finished.returncode == 0
     assert finished.stdout == ""
     assert finished.stderr == (
@@ -67,7 +68,7 @@ async def test_files_and_standard_input(
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"{name}\n")
     arguments = (tmp_path / "one", "-", tmp_path / "two", "--name", "app", "--severity", "ERROR")
-    assert run_command("ingest", "--raw", *arguments, stdin=b"stdin").returncode == 0
+    assert run_command(*INGEST, *arguments, stdin=b"stdin").returncode == 0
     entries = await valkey.lrange("recent:app:error", 0, -1)
     assert [entry.split()[-1] for entry in entries] == [b"two", b"stdin", b"one"]
 
@@ -78,7 +79,7 @@ async def test_an_unreadable_file_is_found_before_anything_is_counted(
     """An unreadable file exits with code 5 before anything is counted, so it can be run again."""
     (tmp_path / "one").write_text("one\n")
     for unreadable in (tmp_path / "missing", tmp_path):
-        finished = run_command("ingest", "--raw", tmp_path / "one", unreadable, "--name", "app")
+        finished = run_command(*INGEST, tmp_path / "one", unreadable, "--name", "app")
         assert finished.returncode == 5
         assert finished.stderr.startswith(f"logcommon: error: can't read {unreadable}: ")
         assert finished.stderr.count("\n") == 1
@@ -90,7 +91,7 @@ async def test_many_distinct_lines_do_not_overflow_the_client(
 ) -> None:
     """Only the limit of the set in Redis makes lines `<other>`, and the summary says how many."""
     lines = b"".join(b"%d\n" % number for number in range(30_000))
-    finished = run_command("ingest", "--raw", "--name", "app", stdin=lines)
+    finished = run_command(*INGEST, "--name", "app", stdin=lines)
     assert "30,000 lines to app (info): 20,000 of them as <other>, 0 dropped" in finished.stderr
     assert await total(valkey, "app") == 30_000
 
@@ -98,10 +99,10 @@ async def test_many_distinct_lines_do_not_overflow_the_client(
 async def test_lines_that_are_refused_are_an_error(run_command: RunCommand, valkey: Redis) -> None:
     """Lines that could not be counted are reported, with exit code 1."""
     await valkey.set("common:app:info", "not a sorted set")
-    finished = run_command("ingest", "--raw", "--name", "app", stdin=b"a\nb\n")
+    finished = run_command(*INGEST, "--name", "app", stdin=b"a\nb\n")
     assert finished.returncode == 1
     assert "2 lines to app (info): 0 of them as <other>, 2 dropped" in finished.stderr
-    assert "logcommon: error: not every line was counted" in finished.stderr
+    assert "logcommon: error: not every message was counted" in finished.stderr
 
 
 async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: P
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("old\n" * 10)
     two.write_text("old\n")
-    process = start_command("ingest", "--raw", "--follow", one, two, "--name", "app")
+    process = start_command(*INGEST, "--follow", one, two, "--name", "app")
     await _until_total(valkey, 11)
     with one.open("a") as file:
         file.write("new\nbegun")
@@ -136,7 +137,7 @@ async def test_following(start_command: StartCommand, valkey: Redis, tmp_path: P
 
 async def test_following_standard_input(run_command: RunCommand, valkey: Redis) -> None:
     """It is read to its end, as `--follow` can change nothing about it."""
-    finished = run_command("ingest", "--raw", "--follow", "--name", "app", stdin=b"a\nb")
+    finished = run_command(*INGEST, "--follow", "--name", "app", stdin=b"a\nb")
     assert finished.returncode == 0
     assert await _counts(valkey) == {"a": 1, "b": 1}
 
@@ -146,7 +147,7 @@ async def test_following_ends_with_an_unfinished_line(
 ) -> None:
     """Ctrl-C ends following with exit code 0, after counting everything that was read."""
     (tmp_path / "log").write_text("a\nb\nwithout end")
-    process = start_command("ingest", "--raw", "--follow", tmp_path / "log", "--name", "app")
+    process = start_command(*INGEST, "--follow", tmp_path / "log", "--name", "app")
     await _until_total(valkey, 2)
     finished = _end(process, signal.SIGINT)
     assert finished.returncode == 0
@@ -161,7 +162,7 @@ async def test_a_signal_ends_reading(
     start_command: StartCommand, valkey: Redis, number: signal.Signals
 ) -> None:
     """Lines that were read are counted, even an unfinished one; the exit code names the signal."""
-    process = start_command("ingest", "--raw", "--name", "app")
+    process = start_command(*INGEST, "--name", "app")
     assert process.stdin is not None
     process.stdin.write(b"a\nb\nbegun")
     process.stdin.flush()
@@ -178,7 +179,7 @@ async def test_a_pipe_that_nobody_writes_to_can_be_left(
     """A named pipe is opened without waiting for its writer, so a signal can end the command."""
     (tmp_path / "log").write_text("a\n")
     os.mkfifo(tmp_path / "pipe")
-    process = start_command("ingest", "--raw", tmp_path / "log", tmp_path / "pipe", "--name", "app")
+    process = start_command(*INGEST, tmp_path / "log", tmp_path / "pipe", "--name", "app")
     await _until_total(valkey, 1)
     assert _end(process, signal.SIGTERM).returncode == 128 + signal.SIGTERM
 
@@ -189,7 +190,7 @@ async def test_progress_is_shown_on_a_terminal(
     """If the size is known, a terminal shows progress before the summary."""
     (tmp_path / "log").write_bytes(b"a line of a log\n" * 200_000)
     terminal, stderr = pty.openpty()
-    process = start_command("ingest", "--raw", tmp_path / "log", "--name", "app", stderr=stderr)
+    process = start_command(*INGEST, tmp_path / "log", "--name", "app", stderr=stderr)
     os.close(stderr)
     output = b"".join(_chunks(terminal))
     process.wait()
@@ -209,6 +210,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
+    "zstd": zstd.compress,
 }
 
 
@@ -221,7 +223,7 @@ async def test_a_compressed_file(
     (tmp_path / "log").write_bytes(data)
     (tmp_path / "plain.gz").write_bytes(b"a\n")
     finished = run_command(
-        "ingest", "--raw", tmp_path / "log", "-", tmp_path / "plain.gz", "--name", "app", stdin=data
+        *INGEST, tmp_path / "log", "-", tmp_path / "plain.gz", "--name", "app", stdin=data
     )
     assert (finished.returncode, finished.stdout) == (0, "")
     assert "400,001 lines" in finished.stderr
@@ -238,9 +240,7 @@ async def test_a_compressed_file_that_is_cut_off(
     data = b"".join(COMPRESSORS[kind](part) for part in (b"first\n", text))[:-20]
     (tmp_path / "log").write_bytes(data)
     file = "-" if on_stdin else tmp_path / "log"
-    finished = run_command(
-        "ingest", "--raw", file, "--name", "app", stdin=data if on_stdin else b""
-    )
+    finished = run_command(*INGEST, file, "--name", "app", stdin=data if on_stdin else b"")
     assert finished.returncode == 5
     report, error = finished.stderr.splitlines()
     counted = await total(valkey, "app")
@@ -260,7 +260,7 @@ async def test_a_compressed_file_is_not_followed(
     (tmp_path / "log").write_bytes(gzip.compress(b"a\n"))
     (tmp_path / "plain").write_bytes(b"a\n")
     files = (tmp_path / "plain", tmp_path / "log")
-    finished = run_command("ingest", "--raw", "--follow", *files, "--name", "app")
+    finished = run_command(*INGEST, "--follow", *files, "--name", "app")
     assert finished.returncode == 5
     assert "compressed with gzip and can't be followed; read it without --f" in finished.stderr
     assert await valkey.dbsize() == 0
@@ -273,7 +273,7 @@ async def test_the_progress_of_a_compressed_file(
     lines = b"".join(b"line %d\n" % number for number in range(30_000))
     (tmp_path / "log").write_bytes(gzip.compress(lines))
     terminal, stderr = pty.openpty()
-    process = start_command("ingest", "--raw", tmp_path / "log", "--name", "app", stderr=stderr)
+    process = start_command(*INGEST, tmp_path / "log", "--name", "app", stderr=stderr)
     os.close(stderr)
     output = b"".join(_chunks(terminal))
     process.wait()
@@ -287,7 +287,7 @@ async def test_what_was_begun_counts_although_it_might_be_compressed(
     start_command: StartCommand, valkey: Redis
 ) -> None:
     """A signal does not lose bytes that were held back to recognize compressed data."""
-    process = start_command("ingest", "--raw", "--name", "app")
+    process = start_command(*INGEST, "--name", "app")
     assert process.stdin is not None
     process.stdin.write(b"BZh")
     process.stdin.flush()
@@ -307,9 +307,9 @@ def _unread(pipe: IO[bytes] | None) -> bool:
 async def test_secrets_are_redacted(run_command: RunCommand, valkey: Redis, tmp_path: Path) -> None:
     """With --redact no secret reaches Redis; without it lines are unchanged."""
     line = b"login with password=hunter2\n"
-    assert run_command("ingest", "--raw", "--redact", "--name", "app", stdin=line).returncode == 0
+    assert run_command(*INGEST, "--redact", "--name", "app", stdin=line).returncode == 0
     assert await _counts(valkey) == {"login with password=<redacted>": 1}
-    run_command("ingest", "--raw", "--name", "app", stdin=line)
+    run_command(*INGEST, "--name", "app", stdin=line)
     assert (await _counts(valkey))["login with password=hunter2"] == 1
 
 
@@ -318,7 +318,7 @@ async def test_following_loses_no_line(
 ) -> None:
     """Counts are exact for a file that appears later and is rotated twice in either way."""
     path, written = tmp_path / "log", 0
-    process = start_command("ingest", "--raw", "--follow", path, "--name", "app")
+    process = start_command(*INGEST, "--follow", path, "--name", "app")
     assert process.stderr is not None
     assert process.stderr.readline().startswith(b"logcommon: waiting for ")
 
@@ -364,12 +364,7 @@ def test_the_embedded_server_keeps_the_data_between_commands(
 ) -> None:
     """Each command starts and stops the private server."""
     for _ in range(2):
-        assert (
-            run_command(
-                "ingest", "--raw", "--name", "app", stdin=b"a\n", url=embedded_url
-            ).returncode
-            == 0
-        )
+        assert run_command(*INGEST, "--name", "app", stdin=b"a\n", url=embedded_url).returncode == 0
     rows = json.loads(run_command("top", "app", "--json", url=embedded_url).stdout)
     assert sum(row["count"] for row in rows) in (1, 2)  # 1 where an hour turned in between
     rows = json.loads(run_command("recent", "app", "--json", url=embedded_url).stdout)
@@ -380,7 +375,7 @@ async def test_a_real_log(run_command: RunCommand, valkey: Redis, loghub: Path) 
     """All of two thousand lines of OpenSSH are counted, and found by every command that reads."""
     file = loghub / "OpenSSH" / "OpenSSH_2k.log"
     lines = file.read_bytes().splitlines()
-    finished = run_command("ingest", "--raw", file, "--name", "sshd")
+    finished = run_command(*INGEST, file, "--name", "sshd")
     assert "2,000 lines to sshd (info): 0 of them as <other>, 0 dropped" in finished.stderr
     (destination,) = json.loads(run_command("destinations", "--json").stdout)
     assert (destination["name"], destination["severity"]) == ("sshd", "info")
@@ -396,7 +391,7 @@ async def test_a_real_log(run_command: RunCommand, valkey: Redis, loghub: Path) 
 
 def test_ingesting_from_a_closed_pipe(start_command: StartCommand) -> None:
     """Empty input is not an error."""
-    process = start_command("ingest", "--raw", "--name", "app", stdin=subprocess.DEVNULL)
+    process = start_command(*INGEST, "--name", "app", stdin=subprocess.DEVNULL)
     _, stderr = process.communicate()
     assert process.returncode == 0
     assert b"0 lines" in stderr
@@ -408,5 +403,7 @@ async def test_lines_are_counted_as_templates(
     """Lines that differ in parameters only count as one, unless `--raw` is given."""
     log = tmp_path / "log"
     log.write_text("user 1 logged in\nuser 2 logged in\n")
-    assert run_command("ingest", log, "--name", "app").returncode == 0
+    finished = run_command("ingest", log, "--name", "app")
+    assert finished.returncode == 0
+    assert finished.stderr.startswith("logcommon: log: each line is a message\n")
     assert await _counts(valkey) == {"user <num> logged in": 2}

@@ -1,5 +1,6 @@
 """Decompresses chunks of bytes. No I/O."""
 
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
@@ -47,7 +48,12 @@ def _xz() -> tuple[_Decompressor, type[Exception]]:
 
 
 def _zstd() -> tuple[_Decompressor, type[Exception]]:
-    raise ImportError
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+
+    return zstd.ZstdDecompressor(), zstd.ZstdError
 
 
 _FORMATS = (
@@ -75,7 +81,7 @@ def format_of(data: bytes) -> Format | None:
 
 
 class Expander:
-    """Decompresses gzip, bzip2 and xz, and passes on other bytes as they are.
+    """Decompresses gzip, bzip2, xz and zstd, and passes on other bytes as they are.
 
     Args:
         longest: The most bytes to yield at once: a little data may decompress to a lot.

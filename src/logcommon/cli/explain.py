@@ -5,7 +5,7 @@ from rich.table import Table
 
 from logcommon.cli.options import json_option
 from logcommon.cli.output import print_json, result_console, visible_text
-from logcommon.cli.tables import plain_table
+from logcommon.cli.tables import plain_table, print_titled
 from logcommon.messages.templates import Explanation, Templates
 
 
@@ -25,10 +25,10 @@ def explain(message: str, as_json: bool) -> None:  # noqa: FBT001
         return
 
     console = result_console()
-    console.print(visible_text(explanation.template), soft_wrap=True)
     if explanation.replacements:
-        console.print()
-        console.print(_table(explanation))
+        print_titled(console, explanation.template, _table(explanation))
+    else:
+        console.print(visible_text(explanation.template), soft_wrap=True)
 
 
 def _table(explanation: Explanation) -> Table:

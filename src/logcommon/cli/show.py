@@ -14,6 +14,7 @@ from logcommon.cli.options import (
     url_option,
 )
 from logcommon.cli.output import print_json, result_console, visible
+from logcommon.cli.recorder import HISTORY_HOURS
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import (
     common_table,
@@ -146,7 +147,7 @@ async def _recent(url: str, name: str | None, severity: str | None, count: int) 
 
 
 async def _destinations(url: str) -> dict[Destination, list[datetime]]:
-    async with connect(url) as log:
+    async with connect(url, history_hours=HISTORY_HOURS) as log:
         return await log.hours_by_destination()
 
 

@@ -22,6 +22,8 @@ _STYLES = {
 _BAR_WIDTH = 10
 _MERGED_SHOWN = 10
 _HOUR = timedelta(hours=1)
+_IN_HOURS, _IN_DAYS = 48, 730
+"""Ages below these are shown in hours, and in days."""
 
 
 def common_table(
@@ -114,7 +116,10 @@ def describe_age(hour: datetime, moment: datetime) -> str:
     age = hours_ago(hour, moment)
     if age < 0:
         return f"{-age} h ahead of this computer's clock"
-    return {0: "the current hour", 1: "the last hour"}.get(age, f"{age:,} hours ago")
+    if age < _IN_HOURS:
+        return {0: "the current hour", 1: "the last hour"}.get(age, f"{age} hours ago")
+    days = age // 24
+    return f"{days} days ago" if days < _IN_DAYS else f"{days // 365} years ago"
 
 
 def hours_ago(hour: datetime, moment: datetime) -> int:

@@ -64,6 +64,7 @@ _SEPARATOR = re.compile(r"""([,;|(){}\[\]<>"'=&]+)""")
 _PATH = re.compile(r"(?:(?:[A-Za-z]:)?[\\/]|\.{1,2}/|~/)(?=.)", re.DOTALL)
 _TWO_WORDS = re.compile(r"[A-Za-z]+/[A-Za-z]+")
 _CLASS = re.compile(r"(?:[A-Za-z_$][\w$]*\.)+[A-Z][A-Za-z_$]*")
+_CALL = re.compile(r"[A-Za-z_][\w.]*\(\)[:,.;]?")
 _PROTOCOL = re.compile(r"HTTP/\d(?:\.\d)?")
 _SIGN = re.compile(r"[\d@/\\]")
 
@@ -143,7 +144,7 @@ class Words:
         core = core.rstrip(_RIGHT)
         after = word[len(before) + len(core) :]
 
-        if not core:
+        if not core or ("()" in word and _CALL.fullmatch(word)):
             return word
         if len(word) > LONGEST_WORD:
             return before + self._put("*", core, found) + after

@@ -95,7 +95,7 @@ def top_query(destination: Destination, n: int, hour: Hour) -> Query[list[Common
 def examples_query(
     destination: Destination, templates: Sequence[str], hour: Hour
 ) -> Query[dict[str, str]]:
-    """Return the query for the examples of templates.
+    """Return the query for the examples of templates, from their hour if it has them.
 
     The hour may have turned since the templates were read, so all hashes are asked: an example is
     right in any hour.
@@ -105,14 +105,17 @@ def examples_query(
     hashes = map(examples_key, (keys.current, keys.last, keys.hour(hour)))
 
     def parse(replies: Sequence[Reply]) -> dict[str, str]:
+        values, found, current, last, archived = replies
+        state = _parse_state(keys, values, found)
+        best = current if hour == state.start else last if hour == state.previous else archived
         return {
             template: _text(text)
-            for texts in replies
+            for texts in (current, last, archived, best)
             for template, text in zip(templates, texts, strict=True)
             if text is not None
         }
 
-    return Query(tuple((b"HMGET", key, *members) for key in hashes), parse)
+    return Query((*_state_commands(keys), *((b"HMGET", key, *members) for key in hashes)), parse)
 
 
 def recent_query(destination: Destination, n: int) -> Query[list[RecentRow]]:
