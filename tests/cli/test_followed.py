@@ -80,6 +80,21 @@ async def test_a_new_file_that_cannot_be_read_is_reported_once(
     assert file.end() == []
 
 
+async def test_a_first_file_that_cannot_be_read_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As if it did not exist yet."""
+    path = tmp_path / "log"
+    file = FollowedFile(path)
+    path.mkdir()
+    assert await file.read() is None
+    assert "Is a directory; trying again" in capsys.readouterr().err
+    path.rmdir()
+    path.write_text("new\n")
+    assert await fresh_lines(file) == ["new"]
+    assert file.end() == []
+
+
 @pytest.mark.parametrize("gap", [10, 5000, 1_000_000])
 async def test_a_writer_that_goes_on_behind_a_gap(tmp_path: Path, gap: int) -> None:
     """The zeros that a writer leaves by not appending belong to no line."""

@@ -59,7 +59,11 @@ def test_times(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2026-13-01 00:00:00", "12345", "Feb 31 00:00:00"]
+    "text",
+    [
+        *("", "yesterday", "2026-13-01 00:00:00", "12345", "Feb 31 00:00:00"),
+        *("1969-12-31 23:00:00", "0001-01-01T00:00:00", "9999-12-31 23:30:00"),
+    ],
 )
 def test_what_is_no_time(text: str) -> None:
     """Other text, and times that don't exist, are not read."""

@@ -272,3 +272,47 @@ async def test_a_score_that_is_no_count_is_shown(run_command: RunCommand, valkey
     for hour in ("current", "last"):
         finished = run_command("top", "web", "--hour", hour)
         assert finished.returncode == 0
+
+
+async def _log_templates(url: str) -> None:
+    async with logcommon.connect(url, template=logcommon.template) as log:
+        for number, user in enumerate(("alice", "bob", "carol")):
+            await log.log_common("api", f"user {user} paid order {number}")
+
+
+async def test_templates_are_merged_unless_told_otherwise(
+    run_command: RunCommand, valkey_url: str
+) -> None:
+    """By default templates that differ in words are one row; `--details` shows which they were."""
+    await _log_templates(valkey_url)
+    (row,) = _json(run_command, "top", "api")
+    assert (row["count"], row["message"]) == (3, "user <*> paid order <num>")
+    assert row["example"].startswith("user ")
+    assert {each["message"] for each in row["merged"]} == {
+        f"user {user} paid order <num>" for user in ("alice", "bob", "carol")
+    }
+    assert len(_json(run_command, "top", "api", "--no-merge")) == 3
+
+    shown = run_command("top", "api", "--details").stdout
+    assert "e.g. user " in shown
+    assert "user bob paid order <num>" in shown
+
+
+def test_explaining_a_message(run_command: RunCommand) -> None:
+    """The template comes first, then what each placeholder stands for and why."""
+    lines = run_command("explain", "user 7 took 5 ms\x1b[2J").stdout.splitlines()
+    assert lines[0] == r"user <num> took <duration>\x1b[<*>"
+    assert [line.split()[:2] for line in lines[3:]] == [
+        ["<num>", "7"],
+        ["<num>", "5"],
+        ["<*>", "2J"],
+        ["<duration>", "<num>"],
+    ]
+    assert all(line == line.rstrip() for line in lines)
+
+    assert run_command("explain", "nothing \x07 here").stdout == "nothing \\x07 here\n"
+    finished = run_command("explain", "user 7", "--json")
+    assert json.loads(finished.stdout) == {
+        "template": "user <num>",
+        "replacements": [{"text": "7", "placeholder": "<num>", "rule": "a number"}],
+    }

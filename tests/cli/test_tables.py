@@ -12,6 +12,7 @@ from rich.table import Table
 
 from logcommon.cli.tables import (
     common_table,
+    describe_age,
     describe_hour,
     destination_table,
     hours_ago,
@@ -51,6 +52,42 @@ def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
     assert max(map(cell_len, lines)) <= width
     assert "1,234,567" in text
     assert "21:10:58" in text
+
+
+def test_details_follow_their_message() -> None:
+    """An example, the templates that were merged, and how many of them are not shown."""
+    console = _console(80)
+    names = [CommonRow(1, f"user {name} left", DESTINATION) for name in "abcdefghijkl"]
+    rows = [
+        CommonRow(12, "user <*> left", DESTINATION, "user a left", tuple(names)),
+        CommonRow(3, "seen <num>", DESTINATION, NASTY),
+    ]
+    table = common_table(console, rows, with_name=True, with_details=True)
+    print_titled(console, "api", table)
+    lines = [line.split() for line in _text(console).splitlines()[3:]]
+
+    assert lines[0][-3:] == ["user", "<*>", "left"]
+    assert lines[1] == ["e.g.", "user", "a", "left"]
+    assert lines[2:12] == [["1", "user", name, "left"] for name in "abcdefghij"]
+    assert lines[12] == ["and", "2", "more"]
+    assert lines[14][:2] == ["e.g.", "\\x1b[2J[red]\\u202e[/red]"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        (0, "the current hour"),
+        (1, "the last hour"),
+        (47, "47 hours ago"),
+        (48, "2 days ago"),
+        (729 * 24, "729 days ago"),
+        (730 * 24, "2 years ago"),
+        (-2, "2 h ahead of this computer's clock"),
+    ],
+)
+def test_ages_in_words(hours: int, words: str) -> None:
+    """An age is in hours, days or years, whichever can be grasped."""
+    assert describe_age(THIS_HOUR - timedelta(hours=hours), NOW) == words
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:

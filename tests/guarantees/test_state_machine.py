@@ -104,7 +104,9 @@ class Histories(RuleBasedStateMachine):
 
     def _started(self, clock: HandClock) -> Producer:
         network = Network(self.server)
-        log = logcommon.connect(network.client(), clock=clock, commit_timeout=2, drain_timeout=20)
+        log = logcommon.connect(
+            network.client(), clock=clock, commit_timeout=2, drain_timeout=20, template=str.lower
+        )
         self._run(log.__aenter__())
         self.producers.append(Producer(len(self.producers), clock, network, log))
         return self.producers[-1]
@@ -127,7 +129,7 @@ class Histories(RuleBasedStateMachine):
         """Log with skewed clocks while the network is about to break."""
         for slot, skew, name, letter in calls:
             entry = self._entry(slot, skew, name, letter)
-            self.running[slot].log.log_common_nowait(name, entry.message)
+            self.running[slot].log.log_common_nowait(name, self._spelled(entry))
         for slot, kinds in faults.items():
             self.running[slot].network.faults = deque(kinds)
 
@@ -138,7 +140,7 @@ class Histories(RuleBasedStateMachine):
         producer = self.running[slot]
         producer.network.faults = deque(faults)
         entry = self._entry(slot, skew, name, letter)
-        self._run(producer.log.log_common(name, entry.message))
+        self._run(producer.log.log_common(name, self._spelled(entry)))
         producer.written[entry] = producer.put[entry]
 
     def _entry(self, slot: int, skew: int, name: str, letter: str) -> Entry:
@@ -148,6 +150,11 @@ class Histories(RuleBasedStateMachine):
         entry = Entry(name, producer.clock.hour, f"{letter} {producer.number}")
         producer.put[entry] += 1
         return entry
+
+    def _spelled(self, entry: Entry) -> str:
+        """Return one of the messages that have this template."""
+        is_odd = sum(producer.put[entry] for producer in self.producers) % 2
+        return entry.message.upper() if is_odd else entry.message
 
     @rule(slots=st.sampled_from([(0,), (1,), (0, 1)]))
     def flush(self, slots: tuple[int, ...]) -> None:
@@ -182,7 +189,7 @@ class Histories(RuleBasedStateMachine):
     def kill(self, slot: int, skew: int, name: str, letter: str, last: Fault | None) -> None:
         """End a producer that has logged and can reach the server once more or not at all."""
         entry = self._entry(slot, skew, name, letter)
-        self.running[slot].log.log_common_nowait(name, entry.message)
+        self.running[slot].log.log_common_nowait(name, self._spelled(entry))
         self.running[slot].network.end(last)
         self._replaced(slot)
 

@@ -91,3 +91,9 @@ def test_long_templates(length: int) -> None:
     end = " word" * length
     found = merged(*(f"opened for {user}{end}" for user in USERS))
     assert found == {f"opened for <*>{end}"}
+
+
+def test_punctuation_that_not_all_have_is_part_of_the_parameter() -> None:
+    """A parameter keeps the brackets around it only if all have them."""
+    names = ("[alice]", "bob", "carol.")
+    assert merged(*(f"session opened for {name}" for name in names)) == {"session opened for <*>"}

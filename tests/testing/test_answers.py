@@ -185,3 +185,19 @@ def test_a_fakeredis_that_is_broken_is_not_said_to_be_missing(
     monkeypatch.setitem(sys.modules, "fakeredis.aioredis", None)
     with pytest.raises(ModuleNotFoundError, match=r"fakeredis\.aioredis"):
         fake_client()
+
+
+async def test_templates_are_merged_as_in_production() -> None:
+    """A capture counts templates, and `top` merges them as a reader of Redis does."""
+    with capture() as captured:
+        async with logcommon.connect(NOWHERE, template=logcommon.template) as log:
+            for number, user in enumerate(("alice", "bob", "carol")):
+                log.log_common_nowait("shop", f"user {user} paid order {number}")
+            one, two, three = await log.top("shop")
+            assert {row.message for row in (one, two, three)} == {
+                message for _, _, message in captured.counts
+            }
+            for merge in (True, None):
+                (row,) = await log.top("shop", merge=merge)
+                assert (row.count, row.message) == (3, "user <*> paid order <num>")
+                assert len(row.merged) == 3

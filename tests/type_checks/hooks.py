@@ -33,6 +33,15 @@ logcommon.connect(URL, redact=returns_nothing)  # type: ignore[arg-type]
 logcommon.connect(URL, redact=takes_bytes)  # type: ignore[arg-type]
 logcommon.connect(URL, clock=lambda: "now")  # type: ignore[arg-type, return-value]
 
+assert_type(logcommon.template("user 7"), str)
+assert_type(logcommon.merge_templates({"user alice": 2}), dict[str, str])
+assert_type(logcommon.Templates(off=["num"], own={"order": "ORD-.*"}, pinned=("a",))("m"), str)
+
+logcommon.connect(URL, template=logcommon.template)
+logcommon.connect(URL, template=logcommon.Templates(off={"num"}))
+logcommon.connect(URL, template=takes_bytes)  # type: ignore[arg-type]
+logcommon.Templates(own={"order": 5})  # type: ignore[dict-item]
+
 logging.getLogger("api").addHandler(CommonLogHandler(URL, service="api", message=message_of))
 CommonLogHandler(logcommon.connect(URL), level="WARNING")
 CommonLogHandler(URL, message=redact)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -36,10 +37,10 @@ def fold_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer_module, "_FOLD_AT", 12)
 
 
-def filled(**settings: int) -> Buffer:
+def filled(**settings: Any) -> Buffer:
     """Return a buffer whose next put folds, with entries of two hours and one destination more."""
     clock = HandClock()
-    buffer = Buffer(Settings(clock=clock, **settings))  # type: ignore[arg-type]
+    buffer = Buffer(Settings(clock=clock, **settings))
     for number in range(buffer._fold_at - 1):
         clock.turn(number == 5)
         buffer.put("api", str(number % 6), "info")
@@ -73,9 +74,11 @@ WORK = (put, drain, close)
 
 
 @pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("settings", [{}, {"max_pending": 4}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"max_pending": 4}, {"max_pending": 4, "template": "template {}".format}]
+)
 def test_an_exception_at_any_line_loses_and_doubles_nothing(
-    work: Callable[[Buffer, list[Batch]], None], settings: dict[str, int]
+    work: Callable[[Buffer, list[Batch]], None], settings: dict[str, Any]
 ) -> None:
     """Whichever line a signal handler raises at, each accepted call is counted, and just once."""
     for line in itertools.count():

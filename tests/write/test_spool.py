@@ -80,6 +80,21 @@ def test_a_spool_gives_back_what_it_was_given(path: Path) -> None:
     again.close()
 
 
+def test_a_spool_keeps_examples(path: Path) -> None:
+    """The examples of templates come back with their batches."""
+    spool = Spool(path)
+    spool.open()
+    kept = batch(1, "user <num>")
+    kept.examples = {group: {"user <num>": "user 7"} for group in kept.counts}
+    spool.store([kept, batch(2)])
+    spool.close()
+    again = Spool(path)
+    again.open()
+    assert again.found == [kept, batch(2)]
+    assert [each.examples for each in again.found] == [kept.examples, {}]
+    again.close()
+
+
 def test_what_is_settled_leaves_the_spool(path: Path) -> None:
     """Settled batches go, by `store` as well as by `remove`; numbers go on from the last."""
     spool = Spool(path)

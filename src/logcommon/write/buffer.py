@@ -189,7 +189,7 @@ class Buffer:
         """
         if self._templating is not None:
             self._fold_all()
-            yield from self._pending.learn_templates()
+            yield from self._templating.learn(self._pending.messages())
 
     def move(self, batch_size: int, onto: MutableSequence[Batch]) -> None:
         """Move what was sealed to the end of `onto`, a deque or a list.

@@ -139,12 +139,12 @@ class Pending:
             partial(setattr, self, "_closed", closed and not reopen),
         )
 
-    def learn_templates(self) -> Iterator[None]:
-        """Compute the templates of what is pending in short steps, so that moving is fast."""
-        if self._templating is not None:
-            counts = [*(sealed.counts for sealed in self._sealed), self._counts]
-            messages = [list(each) for found in counts for each in list(found.values())]
-            yield from self._templating.learn(chain.from_iterable(messages))
+    def messages(self) -> list[str]:
+        """Return the distinct messages of each group, those that are sealed first."""
+        counts = [*(sealed.counts for sealed in self._sealed), self._counts]
+        # Each copy is one step: other threads go on counting.
+        copies = (list(found) for each in counts for found in list(each.values()))
+        return list(chain.from_iterable(copies))
 
     def seal(self, *, close: bool) -> bool:
         """Put the counts aside for `move`; with `close`, drop what is folded from now on.
