@@ -19,6 +19,7 @@ from logcommon.cli.tables import (
     print_titled,
     recent_table,
 )
+from logcommon.messages.words import KINDS
 from logcommon.model import CommonRow, Destination, RecentRow
 
 NOW = datetime(2026, 11, 23, 21, 10, 58, tzinfo=UTC)
@@ -71,6 +72,15 @@ def test_details_follow_their_message() -> None:
     assert lines[2:12] == [["1", "user", name, "left"] for name in "abcdefghij"]
     assert lines[12] == ["and", "2", "more"]
     assert lines[14][:2] == ["e.g.", "\\x1b[2J[red]\\u202e[/red]"]
+
+
+def test_placeholders_are_text() -> None:
+    """A terminal shows every placeholder as it is stored; none is taken for markup."""
+    console = _console(200)
+    placeholders = " ".join(f"<{kind}>" for kind in KINDS)
+    rows = [CommonRow(1, f"[{placeholders}]", DESTINATION)]
+    console.print(common_table(console, rows, with_name=False))
+    assert f"[{placeholders}]" in _text(console)
 
 
 @pytest.mark.parametrize(
