@@ -62,6 +62,7 @@ def test_details_follow_their_message() -> None:
     rows = [
         CommonRow(12, "user <*> left", DESTINATION, "user a left", tuple(names)),
         CommonRow(3, "seen <num>", DESTINATION, NASTY),
+        CommonRow(1, "hello", DESTINATION),
     ]
     table = common_table(console, rows, with_name=True, with_details=True)
     print_titled(console, "api", table)
@@ -72,6 +73,7 @@ def test_details_follow_their_message() -> None:
     assert lines[2:12] == [["1", "user", name, "left"] for name in "abcdefghij"]
     assert lines[12] == ["and", "2", "more"]
     assert lines[14][:2] == ["e.g.", "\\x1b[2J[red]\\u202e[/red]"]
+    assert lines[-1][-1] == "hello"
 
 
 def test_placeholders_are_text() -> None:

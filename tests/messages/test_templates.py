@@ -47,6 +47,9 @@ from logcommon.messages.templates import LONGEST
         ("flags a=b=c,d=e x=,y=3 z=(,", "flags a=<*>,d=<*> x=,y=<*> z=(,"),
         ('said "user <num>" again', 'said "user <num>" again'),
         ("jk2_init() found a.b2c(): x2(3)", "jk2_init() found a.b2c(): <*>(<num>)"),
+        ("db.example.org:5432 is down, b.py:7 too", "<*> is down, b.py:<num> too"),
+        ("java.net.ConnectException:5 x", "java.net.ConnectException:<num> x"),
+        ("Card_B43::sync: on; std::x=5", "Card_B43::sync: on; std::x=<*>"),
         ("deleting blk_1 blk_-2 blk_3", "deleting <*>"),
         ("ports 80, 443, 8080 open", "ports <num> open"),
         ("peer 10.0.0.1 (db-1.example.org)", "peer <ip> (<*>)"),
@@ -96,6 +99,7 @@ messages = st.one_of(
 
 
 @given(messages)
+@example("':' :0")
 @example("()" * 3)
 def test_a_template_is_its_own_template(message: str) -> None:
     """A message that was replaced already, by another service, is counted as the same."""

@@ -53,7 +53,7 @@ _PROTOCOL = re.compile(r"HTTP(?:/\d(?:\.\d)?)?[\"']?")
 _QUOTED = re.compile(
     r"""(?<![^\s(\[{=,:])(?P<mark>["'`])"""
     r"""(?![\s"'`]|(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) )(?P<text>[^"'`\n]{1,256})(?<!\s)"""
-    r"""(?P=mark)(?![^\s,.;!?)\]}])(?!\s*:)"""
+    r"""(?P=mark)(?![^\s,.;!?)\]}])(?!\s+:(?:\s|$))"""
 )
 _ASSIGNED = re.compile(r"(?<=[\w\])])( = | ?= )[^\s=,;<]*[^\s=,;.:!?)\]}<](?=[,;.:!?)\]}]*(?: |$))")
 _EMPTY = re.compile(r"(?<= )\(\)(?= |$)")

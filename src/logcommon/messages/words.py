@@ -65,6 +65,7 @@ _PATH = re.compile(r"(?:(?:[A-Za-z]:)?[\\/]|\.{1,2}/|~/)(?=.)", re.DOTALL)
 _TWO_WORDS = re.compile(r"[A-Za-z]+/[A-Za-z]+")
 _CLASS = re.compile(r"(?:[A-Za-z_$][\w$]*\.)+[A-Z][A-Za-z_$]*")
 _CALL = re.compile(r"[A-Za-z_][\w.]*\(\)[:,.;]?")
+_IN_CODE = re.compile(r"~?[A-Za-z_]\w*(?:::~?[A-Za-z_]\w*)+(?=[:=(\[]|$)")
 _PROTOCOL = re.compile(r"HTTP/\d(?:\.\d)?")
 _SIGN = re.compile(r"[\d@/\\]")
 
@@ -161,10 +162,14 @@ class Words:
         if _PATH.match(part):
             return self._put("path", part, found)
 
+        if "::" in part and (name := _IN_CODE.match(part)):
+            return name[0] + self._part(part[name.end() :], found)
         if key := _KEY.match(part):
             rest = part[key.end() :]
             if key[2] == "=":
                 return key[0] + self._value(rest, found)
+            if rest.isdecimal() and key[1].count(".") >= 2 and not _CLASS.fullmatch(key[1]):
+                return self._put("*", part, found)  # a host and a port
             return key[0] + self._word(rest, found)
         if _SEPARATOR.search(part):
             return self._separated(part, found)
