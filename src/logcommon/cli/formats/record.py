@@ -15,7 +15,7 @@ _NAMES = {
     for severity, others in _SEVERITIES.items()
     for spelling in (severity, *others)
 }
-SEVERITY_WORDS = tuple(sorted(_NAMES, key=len, reverse=True))
+SEVERITY_WORDS: tuple[str, ...] = tuple(sorted(_NAMES, key=len, reverse=True))
 """The words that say how severe a line is, in lower case; the longest first."""
 
 
