@@ -1,19 +1,13 @@
 """Reads common and recent logs, of one destination or of several in one round trip."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, islice
-from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from logcommon.exceptions import (
-    ClusterUnsupportedError,
     InvalidArgumentError,
-    ServerRefusedError,
 )
 from logcommon.messages.words import has_placeholder
 from logcommon.model import (
@@ -25,6 +19,7 @@ from logcommon.model import (
     hour_of,
     hour_start,
 )
+from logcommon.read.executor import Answers, QueryExecutor
 from logcommon.read.overview import (
     matching,
     merge_common,
@@ -36,7 +31,6 @@ from logcommon.read.overview import (
 )
 from logcommon.read.queries import (
     HeldHours,
-    Query,
     examples_query,
     hours_query,
     recent_query,
@@ -44,23 +38,14 @@ from logcommon.read.queries import (
     top_query,
 )
 from logcommon.runtime.threads import run_in_thread
-from logcommon.runtime.warnings import RateLimitedWarnings
-from logcommon.schema.commands import EXEC, MULTI, Reply
 from logcommon.schema.rotation import HourState
-from logcommon.server.connection import exchange, pooled_connection
-from logcommon.server.errors import translate
 from logcommon.settings import Settings
-
-_AT_ONCE = 16
-"""Queries in one write. Few round trips, but replies short enough not to block the event loop."""
 
 _MOST_MERGED = 10_000
 """The most templates of a destination that are merged: as many as a set has by default."""
 
 _MOST_READS = 4
 """The most times that hours are read: once to learn the state, then until it stays the same."""
-
-_T = TypeVar("_T")
 
 
 class Reader:
@@ -75,9 +60,8 @@ class Reader:
     """
 
     def __init__(self, client: Redis, settings: Settings) -> None:
-        self._client = client
+        self._executor = QueryExecutor(client)
         self._settings = settings
-        self._warnings = RateLimitedWarnings()
 
     @property
     def settings(self) -> Settings:
@@ -102,13 +86,15 @@ class Reader:
 
         destinations = await self._select(name, severity)
         read = n if merge is False else max(n, _MOST_MERGED)
-        answers = await self._ask({each: top_query(each, read, wanted) for each in destinations})
+        answers = await self._executor.ask(
+            {each: top_query(each, read, wanted) for each in destinations}
+        )
         found: list[list[CommonRow]] = list(answers.found.values())
         if merge is not False:
             found = [await self._merged(rows, always=merge is True) for rows in found]
 
         rows = merge_common(found, n)
-        self._report(answers.refused, rows)
+        self._executor.report(answers.refused, rows)
         return await self._with_examples(rows, wanted)
 
     async def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
@@ -116,30 +102,28 @@ class Reader:
         require_count(n)
 
         destinations = await self._select(name, severity)
-        answers = await self._ask({each: recent_query(each, n) for each in destinations})
+        answers = await self._executor.ask({each: recent_query(each, n) for each in destinations})
         rows = merge_recent(answers.found.values(), n)
-        self._report(answers.refused, rows)
+        self._executor.report(answers.refused, rows)
         return rows
 
     async def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
         """Return the hours that have counts, newest first, as their first moments in UTC."""
         answers = await self._ask_hours(await self._select(name, severity))
         hours = merge_hours(held.hours for held in answers.found.values())
-        self._report(answers.refused, hours)
+        self._executor.report(answers.refused, hours)
         return hours
 
     async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         """Return the hours of every registered destination, in the order of destinations."""
         answers = await self._ask_hours(await self.destinations())
         hours = {destination: held.hours for destination, held in answers.found.items()}
-        self._report(answers.refused, hours)
+        self._executor.report(answers.refused, hours)
         return hours
 
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to through this package, in order."""
-        query = registry_query()
-        (replies,) = await self._execute([query])
-        return _parse(query, replies)
+        return await self._executor.ask_one(registry_query())
 
     async def _merged(self, rows: list[CommonRow], *, always: bool) -> list[CommonRow]:
         if not always and not any(has_placeholder(row.message) for row in rows):
@@ -158,9 +142,8 @@ class Reader:
             return rows
 
         queries = {each: examples_query(each, texts, hour) for each, texts in known.items()}
-        answers = await self._ask(queries)
-        for destination, error in answers.refused.items():
-            self._warnings.warn(f"examples {destination}", f"examples were left out: {error}")
+        answers = await self._executor.ask(queries)
+        self._executor.warn_of("examples were", answers.refused)
         return [with_example(row, answers.found.get(row.destination, {})) for row in rows]
 
     async def _select(self, name: str | None, severity: Severity | None) -> list[Destination]:
@@ -169,12 +152,12 @@ class Reader:
             named |= matching(await self.destinations(), name, severity)
         return sorted(named)
 
-    async def _ask_hours(self, destinations: Iterable[Destination]) -> "_Answers[HeldHours]":
-        answers: _Answers[HeldHours] = _Answers()
+    async def _ask_hours(self, destinations: Iterable[Destination]) -> Answers[HeldHours]:
+        answers: Answers[HeldHours] = Answers()
         assumed = dict.fromkeys(destinations, HourState(None, None))
 
         for _ in range(_MOST_READS):
-            last = await self._ask(
+            last = await self._executor.ask(
                 {
                     each: hours_query(each, state, self._settings.history_hours)
                     for each, state in assumed.items()
@@ -186,61 +169,6 @@ class Reader:
                 each: held.state for each, held in last.found.items() if held.state != assumed[each]
             }
         return answers
-
-    async def _ask(self, queries: Mapping[Destination, Query[_T]]) -> "_Answers[_T]":
-        answers: _Answers[_T] = _Answers()
-        asked = list(queries.items())
-
-        for start in range(0, len(asked), _AT_ONCE):
-            at_once = asked[start : start + _AT_ONCE]
-            executed = await self._execute([query for _, query in at_once])
-            for (destination, query), replies in zip(at_once, executed, strict=True):
-                try:
-                    answers.found[destination] = _parse(query, replies)
-                except ClusterUnsupportedError:
-                    raise
-                except ServerRefusedError as error:
-                    answers.refused[destination] = error
-        return answers
-
-    async def _execute(self, queries: Sequence[Query[Any]]) -> list[list[Reply]]:
-        """Execute each query as a transaction, all in one write, and return the replies to each."""
-        transactions = [(MULTI, *query.commands, EXEC) for query in queries]
-        try:
-            async with pooled_connection(self._client) as connection:
-                replies = iter(await exchange(connection, list(chain(*transactions))))
-        except (RedisError, OSError) as error:
-            raise translate(error) from None
-        return [list(islice(replies, len(each))) for each in transactions]
-
-    def _report(
-        self, refused: Mapping[Destination, ServerRefusedError], rows: Iterable[object]
-    ) -> None:
-        """Warn of destinations that were left out; raise if that leaves nothing."""
-        if refused and not rows:
-            raise next(iter(refused.values()))
-        for destination, error in refused.items():
-            self._warnings.warn(f"read {destination}", f"a destination was left out: {error}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answers(Generic[_T]):
-    found: dict[Destination, _T] = field(default_factory=dict)
-    refused: dict[Destination, ServerRefusedError] = field(default_factory=dict)
-
-    def add(self, later: "_Answers[_T]") -> None:
-        self.found.update(later.found)
-        self.refused.update(later.refused)
-
-
-def _parse(query: Query[_T], replies: Sequence[Reply]) -> _T:
-    """Return the parsed replies to a transaction; raise if Redis refused a command."""
-    # EXEC is refused only if a command before it was, and that is the one to name.
-    results: Sequence[Reply] = replies[-1] if isinstance(replies[-1], list) else replies[1:]
-    for command, result in zip((*query.commands, EXEC), results, strict=False):
-        if isinstance(result, ResponseError):
-            raise translate(result, command)
-    return query.parse(results)
 
 
 def require_count(n: int) -> None:
