@@ -21,26 +21,40 @@ from logcommon.functions import log_common, log_recent
 from logcommon.messages.merging import merge_templates
 from logcommon.messages.redaction import redact_secrets
 from logcommon.messages.templates import Templates, template
-from logcommon.model import OTHER, CommonRow, Destination, RecentRow
+from logcommon.model import (
+    OTHER,
+    Change,
+    CommonRow,
+    Comparison,
+    Destination,
+    Mark,
+    RecentRow,
+    Series,
+    Window,
+)
 from logcommon.settings import Settings
 from logcommon.stats import Stats
 
 __all__ = [
     "OTHER",
     "BackgroundLog",
+    "Change",
     "ClientClosedError",
     "ClusterUnsupportedError",
     "CommitTimeoutError",
     "CommonLog",
     "CommonRow",
+    "Comparison",
     "Destination",
     "EmbeddedServerError",
     "InvalidArgumentError",
     "LogCommonError",
     "LoginRefusedError",
+    "Mark",
     "NotWrittenError",
     "OutcomeUnknownError",
     "RecentRow",
+    "Series",
     "ServerRefusedError",
     "ServerUnavailableError",
     "Settings",
@@ -48,6 +62,7 @@ __all__ = [
     "Stats",
     "SyncUseError",
     "Templates",
+    "Window",
     "background",
     "connect",
     "log_common",

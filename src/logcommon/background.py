@@ -16,7 +16,17 @@ from logcommon.exceptions import (
     LogCommonError,
     NotWrittenError,
 )
-from logcommon.model import RECENT_LENGTH, CommonRow, Destination, RecentRow, Severity
+from logcommon.model import (
+    RECENT_LENGTH,
+    CommonRow,
+    Comparison,
+    Destination,
+    Mark,
+    RecentRow,
+    Series,
+    Severity,
+)
+from logcommon.read.windows import Before
 from logcommon.runtime import ending, fork
 from logcommon.runtime.keeper import Completion, Keeper
 from logcommon.runtime.keepers import Keepers
@@ -165,6 +175,38 @@ class BackgroundLog:
     ) -> list[CommonRow]:
         """Return the `n` most common messages of an hour, as `CommonLog.top` does."""
         return self._call_in_thread(lambda: self._log.top(name, severity, n, hour, merge=merge))
+
+    def compare(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        n: int = 20,
+        *,
+        after: datetime | None = None,
+        before: Before = None,
+        since: str | datetime | None = None,
+        merge: bool | None = None,
+    ) -> Comparison:
+        """Return the `n` largest changes, as `CommonLog.compare` does."""
+        return self._call_in_thread(
+            lambda: self._log.compare(
+                name, severity, n, after=after, before=before, since=since, merge=merge
+            )
+        )
+
+    def series(
+        self, message: str, name: str | None, severity: Severity | None = logging.INFO
+    ) -> Series:
+        """Return how often a message was counted hour by hour, as `CommonLog.series` does."""
+        return self._call_in_thread(lambda: self._log.series(message, name, severity))
+
+    def mark(self, text: str) -> Mark:
+        """Note that something happens now, as `CommonLog.mark` does."""
+        return self._call_in_thread(lambda: self._log.mark(text))
+
+    def marks(self) -> list[Mark]:
+        """Return the marks that were noted, as `CommonLog.marks` does."""
+        return self._call_in_thread(self._log.marks)
 
     def recent(
         self,

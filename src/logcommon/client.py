@@ -13,16 +13,21 @@ from typing import NoReturn, Self
 
 from redis.asyncio import Redis
 
-from logcommon.exceptions import ClientClosedError, SyncUseError
+from logcommon.exceptions import ClientClosedError, InvalidArgumentError, SyncUseError
+from logcommon.marks import Marks
 from logcommon.model import (
     RECENT_LENGTH,
     Clock,
     CommonRow,
+    Comparison,
     Destination,
+    Mark,
     RecentRow,
+    Series,
     Severity,
 )
 from logcommon.read.reader import Reader
+from logcommon.read.windows import Before, time_of_mark, windows_of, windows_since
 from logcommon.runtime import fork
 from logcommon.runtime.atomic import Step, read_atomically
 from logcommon.runtime.threads import run_in_thread, wait_shielded
@@ -366,6 +371,90 @@ class CommonLog:
         session = self._require_session()
         return await session.read(session.reader.top(name, severity, n, hour, merge=merge))
 
+    async def compare(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        n: int = 20,
+        *,
+        after: datetime | None = None,
+        before: Before = None,
+        since: str | datetime | None = None,
+        merge: bool | None = None,
+    ) -> Comparison:
+        """Return the `n` largest changes between two windows of hours, the most certain first.
+
+        Rates are compared: the current hour counts for as long as it has lasted. Changes are ranked
+        by the factor by which a rate went up or down *at least*, given chance and how much the
+        traffic varies from hour to hour; see `logcommon.read.compare`. Of each hour the 1,000 most
+        common messages of a destination are compared.
+
+        Args:
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
+            n: The most changes to return.
+            after: Any moment of the hour to look at; None for the current hour so far.
+            before: What to compare it with: any moment of another hour, `yesterday` for the same
+                hour of the day before, `history` for all kept hours before; None for the newest
+                hour before in which the service has logged anything.
+            since: In place of both: the text of a mark, or a moment. The whole hours after that of
+                the moment are compared with as many before it. Until an hour has begun after it,
+                its own hour is taken for what came after.
+            merge: Whether to merge templates that differ only in word parameters; None to merge if
+                there are templates.
+
+        Raises:
+            InvalidArgumentError: An argument can't be used, or there is no such mark.
+            ClientClosedError: The client is not open.
+            ServerUnavailableError: Redis can't be reached.
+            ServerRefusedError: Redis refused a command, and nothing else was found.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
+
+        """
+        session = self._require_session()
+        if since is None:
+            windows = partial(windows_of, after=after, before=before)
+        elif after is not None or before is not None:
+            raise InvalidArgumentError("give since, or after and before")
+        else:
+            windows = partial(windows_since, since=await self._moment_of(since))
+        comparing = session.reader.compare(name, severity, n, windows, merge=merge)
+        return await session.read(comparing)
+
+    async def series(
+        self, message: str, name: str | None, severity: Severity | None = logging.INFO
+    ) -> Series:
+        """Return how often a message was counted in each of the kept hours.
+
+        Several destinations are added up. Arguments and errors are as for `top`.
+        """
+        session = self._require_session()
+        return await session.read(session.reader.series(message, name, severity))
+
+    async def mark(self, text: str) -> Mark:
+        """Note that something happens now, such as a deploy, so that `compare` can look back at it.
+
+        Marks belong to no service. The newest hundred are kept.
+
+        Args:
+            text: One line, of up to 256 characters, such as a version.
+
+        Raises:
+            InvalidArgumentError: The text can't be used.
+            ClientClosedError: The client is not open.
+            ServerUnavailableError: Redis can't be reached; the mark may have been noted.
+            ServerRefusedError: Redis refused a command.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
+
+        """
+        session = self._require_session()
+        return await session.read(Marks(session.client, self._settings.clock).add(text))
+
+    async def marks(self) -> list[Mark]:
+        """Return the marks that were noted, the newest first; raises as `top` does."""
+        session = self._require_session()
+        return await session.read(Marks(session.client, self._settings.clock).newest())
+
     async def recent(
         self,
         name: str | None,
@@ -399,6 +488,9 @@ class CommonLog:
         """Return the hours that have counts, of every destination; raises as `top` does."""
         session = self._require_session()
         return await session.read(session.reader.hours_by_destination())
+
+    async def _moment_of(self, since: str | datetime) -> datetime:
+        return time_of_mark(since, await self.marks()) if isinstance(since, str) else since
 
     def _require_session(self) -> Session:
         session = self._session

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from logcommon.exceptions import InvalidArgumentError
 
@@ -102,6 +102,89 @@ class RecentRow:
     time: datetime | None
     message: str
     destination: Destination
+
+
+ChangeKind: TypeAlias = Literal["new", "back", "rising", "falling", "gone", "steady"]
+"""How a message has changed: `new` was not counted in any kept hour before, `back` was, but not in
+the window before, and `gone` is not counted any more. `rising` and `falling` are certain, `steady`
+means that there is no change beyond chance and the usual variation of the traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The hours of one side of a comparison."""
+
+    hours: tuple[datetime, ...]
+    """Their first moments, in UTC, the newest first."""
+    seconds: float
+    """How long they are together; of the current hour only what has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A message whose rate is compared between two windows."""
+
+    kind: ChangeKind
+    message: str
+    destination: Destination
+    before: int
+    """How often it was counted in the window before."""
+    after: int
+    """How often it was counted in the window after."""
+    rate_before: float
+    """Calls an hour."""
+    rate_after: float
+    """Calls an hour."""
+    at_least: float
+    """The factor by which the rate went up or down at least, as far as one can tell; 1 if it may
+    be the same."""
+    first_seen: datetime
+    """The first of the kept hours in which it was counted."""
+    last_seen: datetime
+    """The last hour in which it was counted."""
+    example: str | None = None
+    """If the message is a template: one of the messages that were counted as it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What has changed, the largest certain changes first, and what was compared."""
+
+    changes: tuple[Change, ...]
+    after: Window
+    before: Window
+    other_after: int = 0
+    """Calls counted as `<other>` in the window after: a message among them may seem gone."""
+    other_before: int = 0
+    """Calls counted as `<other>` in the window before: a message among them may seem new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How often a message was counted, hour by hour."""
+
+    message: str
+    counts: dict[datetime, int]
+    """By the first moment of the hour, in UTC, the oldest first; of all kept hours in which
+    anything was counted."""
+
+    @property
+    def first_seen(self) -> datetime | None:
+        """The first of the kept hours in which it was counted, None if there is none."""
+        return next((hour for hour, count in self.counts.items() if count), None)
+
+    @property
+    def last_seen(self) -> datetime | None:
+        """The last hour in which it was counted, None if there is none."""
+        return next((hour for hour, count in reversed(self.counts.items()) if count), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A note that something has happened, such as a deploy."""
+
+    time: datetime
+    text: str
 
 
 class RecentEntry(NamedTuple):

@@ -23,23 +23,29 @@ import contextlib
 import heapq
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
 from logcommon.client import CommonLog, connect
+from logcommon.marks import Marks
 from logcommon.messages.words import has_placeholder
 from logcommon.model import (
     RECENT_LENGTH,
     CommonRow,
+    Comparison,
     Destination,
+    Hour,
+    Mark,
     RecentRow,
+    Series,
     Severity,
     encode_message,
     hour_of,
     hour_start,
 )
+from logcommon.read.compare import Windows, best_of, change_of, comparison_of, rank
 from logcommon.read.overview import (
     matching,
     merge_common,
@@ -47,7 +53,8 @@ from logcommon.read.overview import (
     merge_rows,
     named_destinations,
 )
-from logcommon.read.reader import Reader, hour_containing, require_count
+from logcommon.read.reader import Reader, require_count
+from logcommon.read.windows import hour_containing
 from logcommon.settings import Settings
 from logcommon.write.batch import BATCH_SIZE, Batch, Entry
 from logcommon.write.buffer import Buffer
@@ -114,6 +121,8 @@ class Captured:
 
     def __init__(self) -> None:
         self._buffers: dict[Buffer, Buffer] = {}
+        self.marks: list[Mark] = []
+        """What was marked, the newest first."""
         self.log: CommonLog = connect()
         """A client for code that takes one, as in `CommonLogHandler(captured.log)`. For a client
         with settings, pass what `connect` returns instead."""
@@ -147,8 +156,9 @@ class Captured:
         }
 
     def clear(self) -> None:
-        """Forget what was logged so far."""
+        """Forget what was logged and marked so far."""
         self._buffers.clear()
+        self.marks.clear()
 
     def counts_by_hour(self) -> dict[tuple[Destination, int], Counter[str]]:
         """Return the counts by destination and hour, with messages as Redis would store them."""
@@ -240,6 +250,46 @@ class _CapturedReader:
     def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         return {each: self.hours(*each) for each in self.destinations()}
 
+    def compare(
+        self,
+        name: str | None,
+        severity: Severity | None,
+        n: int,
+        windows: Callable[[Collection[Hour], float], Windows],
+        *,
+        merge: bool | None,
+    ) -> Comparison:
+        require_count(n)
+        hourly = self._hourly(name, None)
+        chosen = windows(set().union(*hourly.values()), self._settings.clock())
+        selected = {each: hourly[each] for each in matching(hourly, name, severity)}
+        rankings = {each: rank(counts, chosen, merge=merge) for each, counts in selected.items()}
+
+        changes = []
+        for destination, found in best_of(rankings, n):
+            members = rankings[destination].members(found.message)
+            counts = hourly[destination]
+            seen = [hour for hour in counts if any(map(counts[hour].get, members))]
+            changes.append(change_of(found, destination, chosen, seen))
+        return comparison_of(changes, chosen, rankings.values())
+
+    def series(self, message: str, name: str | None, severity: Severity | None) -> Series:
+        counts: Counter[Hour] = Counter()
+        for hourly in self._hourly(name, severity).values():
+            for hour, messages in hourly.items():
+                counts[hour] += messages[message]
+        return Series(message, {hour_start(hour): counts[hour] for hour in sorted(counts)})
+
+    def _hourly(
+        self, name: str | None, severity: Severity | None
+    ) -> dict[Destination, dict[Hour, Counter[str]]]:
+        selected = self._select(name, severity)
+        hourly: dict[Destination, dict[Hour, Counter[str]]] = {}
+        for (destination, hour), messages in self._captured.counts_by_hour().items():
+            if destination in selected:
+                hourly.setdefault(destination, {})[hour] = messages
+        return hourly
+
     def destinations(self) -> list[Destination]:
         counted = {destination for destination, _ in self._captured.counts_by_hour()}
         return sorted(counted | self._captured.newest_entries().keys())
@@ -262,7 +312,16 @@ _CAPTURES: list[Captured] = []
 
 _LOCK = threading.Lock()
 _ACCEPTING = ("put", "put_recent")
-_READING = ("top", "recent", "hours", "hours_by_destination", "destinations")
+_READING = (
+    "top",
+    "recent",
+    "hours",
+    "hours_by_destination",
+    "destinations",
+    "compare",
+    "series",
+)
+_MARKING = ("add", "newest")
 _ORIGINALS: dict[tuple[type, str], Callable[..., Any]] = {}
 
 
@@ -270,6 +329,7 @@ def _patch() -> None:
     for patched, names, replacement in (
         (Buffer, _ACCEPTING, _accepting),
         (Reader, _READING, _reading),
+        (Marks, _MARKING, _marking),
     ):
         for name in names:
             original = _ORIGINALS[patched, name] = vars(patched)[name]
@@ -300,3 +360,16 @@ def _reading(original: Callable[..., Any], name: str) -> Callable[..., Any]:
         return getattr(captured, name)(*arguments, **options)
 
     return read
+
+
+def _marking(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    async def note(marks: Marks, *arguments: Any) -> Any:
+        captures = _CAPTURES[-1:]
+        if not captures:
+            return await original(marks, *arguments)
+        if name == "newest":
+            return captures[0].marks
+        captures[0].marks.insert(0, marks.make(*arguments))
+        return captures[0].marks[0]
+
+    return note

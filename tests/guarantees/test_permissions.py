@@ -64,6 +64,7 @@ async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
         await valkey.execute_command("CLIENT", "KILL", "USER", "tested")
         await log.log_common("api", "a 1")
         await log.log_recent("api", "seen")
+        await log.mark("v1")
         await logcommon.log_common(conn, "api", TEMPLATE, clock=clock)
         await logcommon.log_recent(conn, "api", "seen", clock=clock)
         model[clock.hour][TEMPLATE] += 2
@@ -82,6 +83,9 @@ async def read_everything(log: logcommon.CommonLog) -> None:
     for hour in hours:
         assert (await log.top("api", hour=hour))[0].message == TEMPLATE
     assert (await log.recent("api"))[0].message == "seen"
+    assert (await log.compare("api", before="history")).changes
+    assert (await log.series(TEMPLATE, "api")).last_seen
+    assert [mark.text for mark in await log.marks()] == ["v1"]
 
 
 async def test_the_client_runs_under_the_documented_permissions(

@@ -1,4 +1,4 @@
-"""The terminal: `logcommon demo`, `ingest`, `top`, `recent` and `destinations`."""
+"""The terminal: `logcommon demo`, `ingest`, `top`, `compare` and more."""
 
 import sys
 
@@ -9,11 +9,11 @@ def main() -> None:
         # Imported here, so that this can say what to install if the extra `cli` is missing.
         from logcommon.cli.app import run
     except ModuleNotFoundError as missing:
-        if missing.name not in ("click", "rich"):
+        package = str(missing.name).partition(".")[0]
+        if package not in ("click", "rich"):
             raise
         sys.stderr.write(
-            f"logcommon: error: {missing.name} is not installed: "
-            "pip install 'click>=8.2' 'rich>=14'\n"
+            f"logcommon: error: {package} is not installed: pip install 'click>=8.2' 'rich>=14'\n"
         )
         sys.exit(1)
     sys.exit(run())

@@ -10,6 +10,7 @@ from io import TextIOWrapper
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from logcommon.cli.changes import compare, mark, marks
 from logcommon.cli.demo import demo
 from logcommon.cli.explain import explain as explain_message
 from logcommon.cli.failures import ExitCode, exit_code, explain
@@ -56,7 +57,10 @@ def cli() -> None:
     """
 
 
-for _command in (demo, ingest, top, recent, destinations, explain_message):
+for _command in (
+    *(demo, ingest, top, recent, compare, mark, marks, destinations),
+    explain_message,
+):
     cli.add_command(_command)
 
 

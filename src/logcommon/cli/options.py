@@ -76,6 +76,13 @@ severity_option: _Option = click.option(
     "--severity", help="Only this severity: debug, info, warning, error, critical or any other."
 )
 
+merge_option: _Option = click.option(
+    "--merge/--no-merge",
+    default=None,
+    help="Merge templates that differ only in words, such as names. The default is to do so if the "
+    "messages are templates.",
+)
+
 hour_option: _Option = click.option(
     "--hour",
     type=HourType(),

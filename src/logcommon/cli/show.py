@@ -10,6 +10,7 @@ from logcommon.cli.options import (
     count_option,
     hour_option,
     json_option,
+    merge_option,
     severity_option,
     url_option,
 )
@@ -34,12 +35,7 @@ _NAMES_SHOWN = 5
 @severity_option
 @count_option(10)
 @hour_option
-@click.option(
-    "--merge/--no-merge",
-    default=None,
-    help="Merge templates that differ only in words, such as names. The default is to do so if the "
-    "messages are templates.",
-)
+@merge_option
 @click.option("--details", is_flag=True, help="Show an example, and what was merged.")
 @json_option
 @url_option
@@ -62,10 +58,10 @@ def top(
     if as_json:
         print_json([_common_json(shown, row) for row in rows])
     elif shown is None or not rows:
-        _say_nothing_found(name, severity, shown)
+        say_nothing_found(name, severity, shown)
     else:
         console = result_console()
-        title = f"{_whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
+        title = f"{whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
         table = common_table(console, rows, with_name=name is None, with_details=details)
         print_titled(console, title, table)
 
@@ -93,10 +89,10 @@ def recent(
     if as_json:
         print_json([_recent_json(row) for row in rows])
     elif not rows:
-        _say_nothing_found(name, severity, None)
+        say_nothing_found(name, severity, None)
     else:
         console = result_console()
-        title = f"{_whose(name, severity)}: newest first, times in UTC"
+        title = f"{whose(name, severity)}: newest first, times in UTC"
         table = recent_table(console, rows, datetime.now(UTC), with_name=name is None)
         print_titled(console, title, table)
 
@@ -114,7 +110,7 @@ def destinations(
     if as_json:
         print_json([_destination_json(*each) for each in held.items()])
     elif not held:
-        _say_nothing_found(None, None, None)
+        say_nothing_found(None, None, None)
     else:
         table = destination_table(held, datetime.now(UTC))
         print_titled(result_console(), "Destinations", table)
@@ -134,7 +130,7 @@ async def _top(
         hour = hour or next(iter(await log.hours(name, severity)), None)
         rows = [] if hour is None else await log.top(name, severity, count, hour, merge=merge)
         if not rows:
-            await _require_known(log, name, severity)
+            await require_known(log, name, severity)
         return hour, rows
 
 
@@ -142,7 +138,7 @@ async def _recent(url: str, name: str | None, severity: str | None, count: int) 
     async with connect(url) as log:
         rows = await log.recent(name, severity, count)
         if not rows:
-            await _require_known(log, name, severity)
+            await require_known(log, name, severity)
         return rows
 
 
@@ -151,7 +147,7 @@ async def _destinations(url: str) -> dict[Destination, list[datetime]]:
         return await log.hours_by_destination()
 
 
-async def _require_known(log: CommonLog, name: str | None, severity: str | None) -> None:
+async def require_known(log: CommonLog, name: str | None, severity: str | None) -> None:
     """Raise UnknownNameError if nothing was ever logged under the name that was given."""
     names = {each.name for each in await log.destinations()}
     if name is None or name in names:
@@ -173,22 +169,24 @@ def _unknown(name: str, names: Iterable[str]) -> str:
     )
 
 
-def _whose(name: str | None, severity: str | None) -> str:
+def whose(name: str | None, severity: str | None) -> str:
+    """Return the beginning of a title: which services and severities it is about."""
     parts = ("All services" if name is None else name, severity and severity_name(severity))
     return " · ".join(filter(None, parts))
 
 
-def _say_nothing_found(name: str | None, severity: str | None, hour: datetime | None) -> None:
+def say_nothing_found(name: str | None, severity: str | None, hour: datetime | None) -> None:
+    """Print that nothing was logged, and what to begin with if that is of everything."""
     when = "" if hour is None else f" in {describe_hour(hour, datetime.now(UTC))}"
     hint = " Begin with: logcommon demo" if (name, severity, hour) == (None, None, None) else ""
-    text = f"{_whose(name, severity)}: nothing was logged{when}.{hint}"
+    text = f"{whose(name, severity)}: nothing was logged{when}.{hint}"
     result_console().print(visible(text), soft_wrap=True)
 
 
 def _common_json(hour: datetime | None, row: CommonRow) -> dict[str, object]:
     return {
         **row.destination._asdict(),
-        "hour": _iso(hour),
+        "hour": iso(hour),
         "count": row.count,
         "message": row.message,
         "example": row.example,
@@ -197,12 +195,13 @@ def _common_json(hour: datetime | None, row: CommonRow) -> dict[str, object]:
 
 
 def _recent_json(row: RecentRow) -> dict[str, object]:
-    return {**row.destination._asdict(), "time": _iso(row.time), "message": row.message}
+    return {**row.destination._asdict(), "time": iso(row.time), "message": row.message}
 
 
 def _destination_json(destination: Destination, hours: list[datetime]) -> dict[str, object]:
-    return {**destination._asdict(), "hours": [_iso(hour) for hour in hours]}
+    return {**destination._asdict(), "hours": [iso(hour) for hour in hours]}
 
 
-def _iso(moment: datetime | None) -> str | None:
+def iso(moment: datetime | None) -> str | None:
+    """Return a moment as JSON documents have it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

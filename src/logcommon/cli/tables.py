@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from logcommon.cli.output import WHOLE_LINES, visible_text
-from logcommon.model import CommonRow, Destination, RecentRow
+from logcommon.model import Change, CommonRow, Destination, RecentRow, Window
 
 _STYLES = {
     "debug": "dim",
@@ -19,8 +19,18 @@ _STYLES = {
     "error": "red",
     "critical": "bold red",
 }
+_CHANGE_STYLES = {
+    "new": "bold magenta",
+    "back": "magenta",
+    "rising": "red",
+    "falling": "green",
+    "gone": "cyan",
+    "steady": "dim",
+}
 _BAR_WIDTH = 10
 _MERGED_SHOWN = 10
+_IN_TENTHS = 10
+"""Rates below this are shown with a decimal."""
 _HOUR = timedelta(hours=1)
 _IN_HOURS, _IN_DAYS = 48, 730
 """Ages below these are shown in hours, and in days."""
@@ -60,6 +70,41 @@ def _details(console: Console, row: CommonRow) -> Iterator[tuple[Text, Text]]:
         yield Text(f"{each.count:,}", style="dim"), _message(console, each.message)
     if len(row.merged) > _MERGED_SHOWN:
         yield Text(), Text(f"and {len(row.merged) - _MERGED_SHOWN:,} more", style="dim")
+
+
+def change_table(
+    console: Console, rows: Sequence[Change], *, with_name: bool, with_details: bool = False
+) -> Table:
+    """Return a table of changes, in the order given; with details, an example follows each."""
+    right = (Column(each, justify="right") for each in ("at least", "before/h", "now/h"))
+    table = _table(Column("change"), *right)
+    _add_columns(table, "severity", *(["service"] if with_name else []), "message")
+
+    for row in rows:
+        table.add_row(
+            Text(row.kind, style=_CHANGE_STYLES[row.kind]),
+            f"{row.at_least:,.1f}×" if row.at_least > 1 else "",  # noqa: RUF001  # as printed
+            _rate(row.rate_before),
+            _rate(row.rate_after),
+            _severity(row.destination),
+            *([visible_text(row.destination.name)] if with_name else []),
+            _message(console, row.message),
+        )
+        if with_details and row.example is not None:
+            example = Text.assemble("e.g. ", _message(console, row.example), style="dim")
+            table.add_row(*[""] * (5 + with_name), example)
+    return table
+
+
+def describe_window(window: Window, moment: datetime) -> str:
+    """Return a window of a comparison in words, as what it is compared with."""
+    newest, oldest = window.hours[0], window.hours[-1]
+    if newest != oldest:
+        end = newest + _HOUR
+        return f"{len(window.hours)} hours from {oldest:%Y-%m-%d %H}:00 to {end:%Y-%m-%d %H}:00 UTC"
+    passed = round(window.seconds / 60)
+    part = f", {passed} of 60 minutes" if passed < 60 else ""
+    return describe_hour(newest, moment) + part
 
 
 def recent_table(
@@ -176,6 +221,10 @@ def _add_columns(table: Table, *headers: str) -> None:
 def _bar(console: Console, share: float) -> Text:
     mark = "-" if console.options.ascii_only else "━"
     return Text(mark * max(1, round(share * _BAR_WIDTH)), style="magenta")
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.1f}" if 0 < rate < _IN_TENTHS else f"{rate:,.0f}"
 
 
 def _severity(destination: Destination) -> Text:

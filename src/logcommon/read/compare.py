@@ -15,7 +15,17 @@ from typing import NamedTuple, TypeAlias
 
 from logcommon.messages.merging import merge_templates
 from logcommon.messages.words import has_placeholder
-from logcommon.model import Hour
+from logcommon.model import (
+    HOUR_SECONDS,
+    OTHER,
+    Change,
+    ChangeKind,
+    Comparison,
+    Destination,
+    Hour,
+    Window,
+    hour_start,
+)
 
 Counts: TypeAlias = Mapping[str, int]
 
@@ -24,6 +34,8 @@ _DEVIATIONS = 2.0
 
 _USUAL_DISPERSION = 0.125
 """If there is too little history: rates that vary by a third from hour to hour."""
+MOST_FOR_DISPERSION = 100
+"""The most common messages, which tell how much the traffic varies."""
 _FEWEST_HOURS = 3
 _FEWEST_CALLS = 5
 """Calls an hour, on average, from which the dispersion of a message can be estimated."""
@@ -59,6 +71,22 @@ class Difference(NamedTuple):
     def at_least(self) -> float:
         """The factor by which the rate has changed at least, up or down; 1 if that is uncertain."""
         return math.exp(max(self.bound, 0.0))
+
+
+class Ranking(NamedTuple):
+    """How the messages of a destination have changed."""
+
+    found: list[Difference]
+    """The largest certain changes first."""
+    groups: dict[str, str]
+    """The merged template that each message belongs to, or itself."""
+    other_after: int
+    other_before: int
+    """Calls that were counted as `<other>`."""
+
+    def members(self, message: str) -> list[str]:
+        """Return the messages that were merged into one."""
+        return [each for each, group in self.groups.items() if group == message]
 
 
 def differences(
@@ -116,28 +144,107 @@ def pooled(counts: Iterable[Counts]) -> Counter[str]:
     return total
 
 
-def merged_messages(
-    messages: Counts, *, merge: bool | None, unmerged: Collection[str] = ()
-) -> dict[str, str]:
-    """Return for each message the merged template that it belongs to, or itself.
+def rank(hourly: Mapping[Hour, Counts], windows: Windows, *, merge: bool | None) -> Ranking:
+    """Return how the messages of a destination have changed.
 
     Args:
-        messages: How often each occurred, in both windows together.
-        merge: Whether to merge; None to do so if there are templates.
-        unmerged: Messages that are always themselves.
+        hourly: The counts of both windows, and of other hours those of the common messages.
+        windows: What to compare.
+        merge: Whether templates are merged that differ only in words; None if there are any.
 
     """
+    # Another program may have stored a score below 0.
+    after, before = (
+        +pooled(hourly.get(hour, {}) for hour in hours) for hours in (windows.after, windows.before)
+    )
+    others = after.pop(OTHER, 0), before.pop(OTHER, 0)
+    messages = after + before
+    groups = _groups(messages, merge=merge)
+
+    whole = [hour for hour in hourly if hour not in windows.after]
+    common = [message for message, _ in messages.most_common(MOST_FOR_DISPERSION)]
+    dispersion = dispersion_of(
+        [hourly[hour].get(message, 0) for hour in whole] for message in common
+    )
+    found = differences(_summed(groups, after), _summed(groups, before), windows, dispersion)
+    return Ranking(found, groups, *others)
+
+
+def best_of(
+    rankings: Mapping[Destination, Ranking], n: int
+) -> list[tuple[Destination, Difference]]:
+    """Return the `n` largest certain changes of several destinations, the largest first."""
+    found = [(each, one) for each, ranking in rankings.items() for one in ranking.found[:n]]
+    return sorted(found, key=lambda pair: -pair[1].bound)[:n]
+
+
+def comparison_of(
+    changes: Iterable[Change], windows: Windows, rankings: Collection[Ranking]
+) -> Comparison:
+    """Return changes together with what was compared."""
+    return Comparison(
+        tuple(changes),
+        _window(windows.after, windows.after_hours),
+        _window(windows.before, windows.before_hours),
+        sum(each.other_after for each in rankings),
+        sum(each.other_before for each in rankings),
+    )
+
+
+def _window(hours: Collection[Hour], length: float) -> Window:
+    return Window(tuple(map(hour_start, sorted(hours, reverse=True))), length * HOUR_SECONDS)
+
+
+def change_of(
+    found: Difference,
+    destination: Destination,
+    windows: Windows,
+    seen: Collection[Hour],
+    example: str | None = None,
+) -> Change:
+    """Return a difference as users see it.
+
+    Args:
+        found: The difference.
+        destination: Where the message was counted.
+        windows: What was compared.
+        seen: All hours in which it was counted.
+        example: One of the messages that were counted as it.
+
+    """
+    return Change(
+        kind=_kind(found, was_seen=min(seen) < min(windows.after)),
+        message=found.message,
+        destination=destination,
+        before=found.before,
+        after=found.after,
+        rate_before=found.before / windows.before_hours,
+        rate_after=found.after / windows.after_hours,
+        at_least=found.at_least,
+        first_seen=hour_start(min(seen)),
+        last_seen=hour_start(max(seen)),
+        example=example,
+    )
+
+
+def _kind(found: Difference, *, was_seen: bool) -> ChangeKind:
+    if found.after and not found.before:
+        return "back" if was_seen else "new"
+    if found.bound <= 0:
+        return "steady"
+    if not found.after:
+        return "gone"
+    return "rising" if found.log_ratio > 0 else "falling"
+
+
+def _groups(messages: Counts, *, merge: bool | None) -> dict[str, str]:
     if merge is None:
         merge = any(map(has_placeholder, messages))
-    if not merge:
-        return {message: message for message in messages}
-    merging = {message: count for message, count in messages.items() if message not in unmerged}
-    return {message: message for message in messages} | merge_templates(merging)
+    return merge_templates(messages) if merge else {message: message for message in messages}
 
 
-def summed_by(groups: Mapping[str, str], counts: Counts) -> Counter[str]:
-    """Return the counts of the groups that messages belong to."""
+def _summed(groups: Mapping[str, str], counts: Counts) -> Counter[str]:
     total: Counter[str] = Counter()
     for message, count in counts.items():
-        total[groups.get(message, message)] += count
+        total[groups[message]] += count
     return total

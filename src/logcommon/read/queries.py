@@ -6,7 +6,7 @@ Other programs may write to the same keys in ways of their own, so nothing here 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from logcommon.exceptions import ServerRefusedError
@@ -15,6 +15,7 @@ from logcommon.model import (
     CommonRow,
     Destination,
     Hour,
+    Mark,
     RecentRow,
     encode_message,
     hour_start,
@@ -22,6 +23,7 @@ from logcommon.model import (
 )
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import (
+    MARKS,
     REGISTRY,
     DestinationKeys,
     destination_keys,
@@ -68,28 +70,51 @@ def registry_query() -> Query[list[Destination]]:
 
 def top_query(destination: Destination, n: int, hour: Hour) -> Query[list[CommonRow]]:
     """Return the query for the `n` most common messages of an hour, most common first."""
-    keys = destination_keys(destination)
-    sets = (keys.current, keys.last, keys.hour(hour))
-    ranges = ((b"ZREVRANGE", key, 0, n - 1, b"WITHSCORES") for key in sets)
+    counts = counts_query(destination, n, [hour])
 
     def parse(replies: Sequence[Reply]) -> list[CommonRow]:
-        values, found, current, last, archived = replies
-        state = _parse_state(keys, values, found)
+        (messages,) = counts.parse(replies).values()
+        return [CommonRow(count, message, destination) for message, count in messages]
 
-        # Only `:start` and `:pstart` say which hours the first two sets hold.
-        if hour == state.start:
-            members = current
-        elif hour == state.previous:
-            members = last
-        else:
-            members = archived
+    return Query(counts.commands, parse)
 
-        return [
-            CommonRow(_parse_count(score), _text(member), destination)
-            for member, score in _pairs(members)
-        ]
 
+def counts_query(
+    destination: Destination, n: int, hours: Sequence[Hour]
+) -> Query[dict[Hour, list[tuple[str, int]]]]:
+    """Return the query for the `n` most common messages of each hour, most common first."""
+    keys = destination_keys(destination)
+
+    def parse(replies: Sequence[Reply]) -> dict[Hour, list[tuple[str, int]]]:
+        sets = _sets_of_hours(keys, hours, replies)
+        return {
+            hour: [(_text(member), _parse_count(score)) for member, score in _pairs(members)]
+            for hour, members in sets.items()
+        }
+
+    ranges = ((b"ZREVRANGE", key, 0, n - 1, b"WITHSCORES") for key in _keys_of_hours(keys, hours))
     return Query((*_state_commands(keys), *ranges), parse)
+
+
+def scores_query(
+    destination: Destination, messages: Sequence[str], hours: Sequence[Hour]
+) -> Query[dict[Hour, dict[str, int]]]:
+    """Return the query for the counts of some messages in each hour, 0 if they have none."""
+    keys = destination_keys(destination)
+    members = [encode_message(message) for message in messages]
+
+    def parse(replies: Sequence[Reply]) -> dict[Hour, dict[str, int]]:
+        sets = _sets_of_hours(keys, hours, replies)
+        return {
+            hour: {
+                message: 0 if score is None else _parse_count(float(score))
+                for message, score in zip(messages, scores, strict=True)
+            }
+            for hour, scores in sets.items()
+        }
+
+    scores = ((b"ZMSCORE", key, *members) for key in _keys_of_hours(keys, hours))
+    return Query((*_state_commands(keys), *scores), parse)
 
 
 def examples_query(
@@ -102,15 +127,13 @@ def examples_query(
     """
     keys = destination_keys(destination)
     members = [encode_message(template) for template in templates]
-    hashes = map(examples_key, (keys.current, keys.last, keys.hour(hour)))
+    hashes = map(examples_key, _keys_of_hours(keys, [hour]))
 
     def parse(replies: Sequence[Reply]) -> dict[str, str]:
-        values, found, current, last, archived = replies
-        state = _parse_state(keys, values, found)
-        best = current if hour == state.start else last if hour == state.previous else archived
+        best = _sets_of_hours(keys, [hour], replies)[hour]
         return {
             template: _text(text)
-            for texts in (current, last, archived, best)
+            for texts in (*replies[2:], best)
             for template, text in zip(templates, texts, strict=True)
             if text is not None
         }
@@ -127,6 +150,24 @@ def recent_query(destination: Destination, n: int) -> Query[list[RecentRow]]:
         return [RecentRow(*parse_recent(_text(entry)), destination) for entry in entries]
 
     return Query(((b"LRANGE", keys.recent, 0, n - 1),), parse)
+
+
+def marks_query() -> Query[list[Mark]]:
+    """Return the query for all marks, newest first."""
+
+    def parse(replies: Sequence[Reply]) -> list[Mark]:
+        (entries,) = replies
+        return list(filter(None, map(_parse_mark, map(_text, entries))))
+
+    return Query(((b"LRANGE", MARKS, 0, -1),), parse)
+
+
+def _parse_mark(entry: str) -> Mark | None:
+    time, _, text = entry.partition(" ")
+    try:
+        return Mark(datetime.fromisoformat(time).astimezone(UTC), text)
+    except (ValueError, OverflowError):
+        return None
 
 
 def hours_query(
@@ -158,6 +199,24 @@ def _older_hours(state: HourState, history_hours: int) -> Sequence[Hour]:
         return ()
     oldest = max(state.previous - history_hours, FIRST_HOUR)
     return range(state.previous - 1, oldest - 1, -1)
+
+
+def _keys_of_hours(keys: DestinationKeys, hours: Iterable[Hour]) -> tuple[bytes, ...]:
+    return (keys.current, keys.last, *map(keys.hour, hours))
+
+
+def _sets_of_hours(
+    keys: DestinationKeys, hours: Sequence[Hour], replies: Sequence[Reply]
+) -> dict[Hour, Reply]:
+    """Return the reply about each hour, to commands about each of `_keys_of_hours`."""
+    values, found, current, last, *archived = replies
+    # Only `:start` and `:pstart` say which hours the first two sets hold.
+    state = _parse_state(keys, values, found)
+    sets = dict(zip(hours, archived, strict=True))
+    return {
+        hour: current if hour == state.start else last if hour == state.previous else reply
+        for hour, reply in sets.items()
+    }
 
 
 def _state_commands(keys: DestinationKeys) -> tuple[Command, Command]:

@@ -1,7 +1,8 @@
 """Reads common and recent logs, of one destination or of several in one round trip."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
 from functools import partial
 
 from redis.asyncio import Redis
@@ -12,13 +13,17 @@ from logcommon.exceptions import (
 from logcommon.messages.words import has_placeholder
 from logcommon.model import (
     CommonRow,
+    Comparison,
     Destination,
     Hour,
     RecentRow,
+    Series,
     Severity,
     hour_of,
     hour_start,
 )
+from logcommon.read.compare import Windows
+from logcommon.read.comparer import Comparer
 from logcommon.read.executor import Answers, QueryExecutor
 from logcommon.read.overview import (
     matching,
@@ -35,8 +40,10 @@ from logcommon.read.queries import (
     hours_query,
     recent_query,
     registry_query,
+    scores_query,
     top_query,
 )
+from logcommon.read.windows import hour_containing
 from logcommon.runtime.threads import run_in_thread
 from logcommon.schema.rotation import HourState
 from logcommon.settings import Settings
@@ -121,6 +128,46 @@ class Reader:
         self._executor.report(answers.refused, hours)
         return hours
 
+    async def compare(
+        self,
+        name: str | None,
+        severity: Severity | None,
+        n: int,
+        windows: Callable[[Collection[Hour], float], Windows],
+        *,
+        merge: bool | None,
+    ) -> Comparison:
+        """Return the `n` changes that are largest for certain.
+
+        `windows` returns what to compare, given the active hours and the time now.
+        """
+        require_count(n)
+        wanted = named_destinations(name, severity)
+        known = matching(await self.destinations(), name, None)
+        answers = await self._ask_hours(sorted(wanted | known))
+
+        held = {each: set(map(_hour, found.hours)) for each, found in answers.found.items()}
+        self._executor.report(answers.refused, held)
+        chosen = windows(set().union(*held.values()), self._settings.clock())
+        selected = {each: held[each] for each in matching(held, name, severity)}
+        return await Comparer(self._executor, selected, chosen).compare(n, merge=merge)
+
+    async def series(self, message: str, name: str | None, severity: Severity | None) -> Series:
+        """Return how often a message was counted in each of the kept hours."""
+        answers = await self._ask_hours(await self._select(name, severity))
+        queries = {
+            each: scores_query(each, [message], list(map(_hour, found.hours)))
+            for each, found in answers.found.items()
+        }
+        scores = await self._executor.ask(queries)
+
+        counts: Counter[Hour] = Counter()
+        for hourly in scores.found.values():
+            for hour, found in hourly.items():
+                counts[hour] += found[message]
+        self._executor.report(answers.refused | scores.refused, counts)
+        return Series(message, {hour_start(hour): counts[hour] for hour in sorted(counts)})
+
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to through this package, in order."""
         return await self._executor.ask_one(registry_query())
@@ -177,15 +224,5 @@ def require_count(n: int) -> None:
         raise InvalidArgumentError(f"n must be a whole number of at least 1, not {n!r}")
 
 
-def hour_containing(moment: datetime) -> Hour:
-    """Return the hour of a moment; a naive one is in UTC.
-
-    Raises:
-        InvalidArgumentError: It is not a datetime, or out of range in UTC.
-
-    """
-    if not isinstance(moment, datetime):
-        raise InvalidArgumentError(f"hour must be a datetime, not {type(moment).__name__}")
-    hour = hour_of((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    hour_start(hour)  # raises for one that is out of range in UTC
-    return hour
+def _hour(start: datetime) -> Hour:
+    return hour_of(start.timestamp())

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, TypeAlias
 
-from logcommon.model import RECENT_LENGTH, Destination, encode_message, recent_text
-from logcommon.schema.keys import REGISTRY, DestinationKeys, destination_keys, examples_key
+from logcommon.model import RECENT_LENGTH, Destination, Mark, encode_message, recent_text
+from logcommon.schema.keys import MARKS, REGISTRY, DestinationKeys, destination_keys, examples_key
 
 Command: TypeAlias = tuple[bytes | int, ...]
 """A Redis command with its arguments."""
 
 Reply: TypeAlias = Any
 """What Redis answers: bytes, a number, None, a list of these, or a ResponseError."""
+
+MOST_MARKS = 100
 
 MULTI: Command = (b"MULTI",)
 EXEC: Command = (b"EXEC",)
@@ -26,6 +28,12 @@ def set_examples(key: bytes, examples: Mapping[str, str]) -> Command:
     """Return the command that sets an example for each of these templates in the set `key`."""
     texts = chain.from_iterable(examples.items())
     return (b"HSET", examples_key(key), *map(encode_message, texts))
+
+
+def push_mark(mark: Mark) -> tuple[Command, Command]:
+    """Return the commands that note a mark and keep the newest."""
+    entry = f"{mark.time.isoformat(timespec='microseconds')} {mark.text}"
+    return (b"LPUSH", MARKS, encode_message(entry)), (b"LTRIM", MARKS, 0, MOST_MARKS - 1)
 
 
 def push_recent(

@@ -12,6 +12,9 @@ from logcommon.model import Destination, Hour, hour_text
 REGISTRY = b"logcommon:destinations"
 """SET: every `NAME:SEVERITY` that was logged to, so that readers need not scan the key space."""
 
+MARKS = b"logcommon:marks"
+"""LIST: the newest marks, newest first: `2026-11-25T10:00:00.000000+00:00 text`."""
+
 _COMMON = b"common:"
 _RECENT = b"recent:"
 

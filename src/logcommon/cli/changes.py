@@ -1,0 +1,203 @@
+"""The commands about changes: `compare`, `mark` and `marks`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from logcommon.cli.options import (
+    count_option,
+    hour_option,
+    json_option,
+    merge_option,
+    resolve_hour,
+    severity_option,
+    url_option,
+)
+from logcommon.cli.output import note, print_json, result_console, visible
+from logcommon.cli.show import iso, require_known, say_nothing_found, whose
+from logcommon.cli.signals import run_or_raise
+from logcommon.cli.tables import change_table, describe_window, plain_table, print_titled
+from logcommon.client import CommonLog, connect
+from logcommon.model import Change, Comparison, Mark, Window
+from logcommon.read.windows import Before
+
+_BEFORE: Mapping[str, Before] = {"yesterday": "yesterday", "history": "history"}
+
+_OTHER_SHARE = 0.01
+"""The share of calls counted as `<other>` from which it is worth a warning."""
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--since",
+    metavar="MARK|HOUR|yesterday|history",
+    help="Compare what was before and after a mark or an hour, or compare with the same hour of "
+    "the day before, or with all kept hours. The default is the hour before.",
+)
+@severity_option
+@count_option(20)
+@hour_option
+@click.option("--all", "with_steady", is_flag=True, help="Show what has not changed as well.")
+@click.option("--details", is_flag=True, help="Show an example of each template.")
+@merge_option
+@json_option
+@url_option
+def compare(
+    name: str | None,
+    since: str | None,
+    severity: str | None,
+    count: int,
+    hour: datetime | None,
+    with_steady: bool,  # noqa: FBT001
+    details: bool,  # noqa: FBT001
+    merge: bool | None,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    url: str,
+) -> None:
+    r"""Show what has changed: messages that are new, back, rising, falling or gone.
+
+    Rates are compared, so an hour that is not over is no problem. Changes are ranked by the factor
+    by which a rate went up or down at least, given chance and the usual variation of the traffic.
+    Without NAME, the messages of all services are compared.
+
+    \b
+    Examples:
+      logcommon compare shop
+      logcommon compare shop --since v1.4.2 --severity error
+      logcommon compare --since yesterday
+    """
+    if since is not None and since not in _BEFORE and hour is not None:
+        raise click.UsageError("--hour can't be used with a mark or an hour as --since")
+    found = run_or_raise(_compare(url, name, severity, count, hour, since, merge=merge))
+    changes = [each for each in found.changes if with_steady or each.kind != "steady"]
+
+    if as_json:
+        print_json(_comparison_json(found, changes))
+        return
+    if not found.changes:
+        say_nothing_found(name, severity, None)
+        return
+    moment = datetime.now(UTC)
+    title = (
+        f"{whose(name, severity)}: {describe_window(found.after, moment)}, "
+        f"compared with {describe_window(found.before, moment)}"
+    )
+    console = result_console()
+    if changes:
+        table = change_table(console, changes, with_name=name is None, with_details=details)
+        print_titled(console, title, table)
+    else:
+        console.print(visible(f"{title}: nothing has changed."), soft_wrap=True)
+    _warn_of_other(found)
+
+
+@click.command()
+@click.argument("text")
+@url_option
+def mark(text: str, url: str) -> None:
+    r"""Note that something happens now, such as a deploy.
+
+    `logcommon compare --since TEXT` then compares what was before and after it. The newest hundred
+    marks are kept.
+
+    \b
+    Example:
+      logcommon mark v1.4.2
+    """
+    noted = run_or_raise(_mark(url, text))
+    note(f"marked {noted.text!r} at {noted.time:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@click.command()
+@json_option
+@url_option
+def marks(
+    as_json: bool,  # noqa: FBT001
+    url: str,
+) -> None:
+    """Show what was marked, newest first."""
+    found = run_or_raise(_marks(url))
+    if as_json:
+        print_json([{"time": each.time.isoformat(), "text": each.text} for each in found])
+    elif not found:
+        result_console().print("Nothing was marked. Begin with: logcommon mark TEXT")
+    else:
+        table = plain_table("time (UTC)", "mark")
+        for each in found:
+            table.add_row(f"{each.time:%Y-%m-%d %H:%M:%S}", visible(each.text))
+        print_titled(result_console(), "Marks", table)
+
+
+async def _compare(
+    url: str,
+    name: str | None,
+    severity: str | None,
+    count: int,
+    hour: datetime | None,
+    since: str | None,
+    *,
+    merge: bool | None,
+) -> Comparison:
+    async with connect(url) as log:
+        if since is not None and since not in _BEFORE:
+            found = await log.compare(
+                name, severity, count, since=await _moment(log, since), merge=merge
+            )
+        else:
+            hour = hour or next(iter(await log.hours(name, severity)), None)
+            before = _BEFORE.get(since or "")
+            found = await log.compare(name, severity, count, after=hour, before=before, merge=merge)
+        if not found.changes:
+            await require_known(log, name, severity)
+        return found
+
+
+async def _moment(log: CommonLog, since: str) -> str | datetime:
+    """Return the hour that a text names, or else the text, which may be a mark."""
+    if since in {each.text for each in await log.marks()}:
+        return since
+    try:
+        return resolve_hour(since, datetime.now(UTC))
+    except (ValueError, OverflowError):
+        return since
+
+
+async def _mark(url: str, text: str) -> Mark:
+    async with connect(url) as log:
+        return await log.mark(text)
+
+
+async def _marks(url: str) -> list[Mark]:
+    async with connect(url) as log:
+        return await log.marks()
+
+
+def _warn_of_other(found: Comparison) -> None:
+    calls = sum(each.before + each.after for each in found.changes)
+    others = found.other_after + found.other_before
+    if others > _OTHER_SHARE * (calls + others):
+        note(f"{others:,} calls were counted as <other>: a message among them may seem new or gone")
+
+
+def _comparison_json(found: Comparison, changes: list[Change]) -> dict[str, object]:
+    return {
+        "after": _window_json(found.after),
+        "before": _window_json(found.before),
+        "other_after": found.other_after,
+        "other_before": found.other_before,
+        "changes": [_change_json(each) for each in changes],
+    }
+
+
+def _window_json(window: Window) -> dict[str, object]:
+    return {"hours": [iso(hour) for hour in window.hours], "seconds": window.seconds}
+
+
+def _change_json(change: Change) -> dict[str, object]:
+    fields = asdict(change)
+    fields.update(change.destination._asdict())
+    del fields["destination"]
+    return fields | {"first_seen": iso(change.first_seen), "last_seen": iso(change.last_seen)}
