@@ -386,7 +386,7 @@ class CommonLog:
 
         Rates are compared: the current hour counts for as long as it has lasted. Changes are ranked
         by the factor by which a rate went up or down *at least*, given chance and how much the
-        traffic varies from hour to hour; see `logcommon.read.compare`. Of each hour the 1,000 most
+        traffic varies from hour to hour; see `logcommon.read.compare`. Of each hour the 500 most
         common messages of a destination are compared.
 
         Args:

@@ -10,7 +10,7 @@ Tang and Schucany, 2008).
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from statistics import mean, median, variance
+from statistics import fmean, median
 from typing import NamedTuple, TypeAlias
 
 from logcommon.messages.merging import merge_templates
@@ -129,11 +129,18 @@ def dispersion_of(hourly: Iterable[Sequence[int]]) -> float:
 
     """
     found = [
-        (variance(counts) - mean(counts)) / mean(counts) ** 2
+        _dispersion(counts)
         for counts in hourly
-        if len(counts) >= _FEWEST_HOURS and mean(counts) >= _FEWEST_CALLS
+        if len(counts) >= _FEWEST_HOURS and fmean(counts) >= _FEWEST_CALLS
     ]
     return max(0.0, median(found)) if found else _USUAL_DISPERSION
+
+
+def _dispersion(counts: Sequence[int]) -> float:
+    # Not by `statistics.variance`, which computes with fractions: it would take half of the time.
+    mean = fmean(counts)
+    variance = sum((count - mean) ** 2 for count in counts) / (len(counts) - 1)
+    return (variance - mean) / mean**2
 
 
 def pooled(counts: Iterable[Counts]) -> Counter[str]:

@@ -24,9 +24,9 @@ from logcommon.read.executor import QueryExecutor
 from logcommon.read.queries import counts_query, examples_query, scores_query
 from logcommon.runtime.threads import run_in_thread
 
-_MOST_READ = 4_000
+_MOST_READ = 3_000
 """Messages of all hours of both windows together that are read of a destination."""
-_MOST_OF_HOUR = 1_000
+_MOST_OF_HOUR = 500
 _MOST_MEMBERS = 50
 """Templates of a merged one whose history is read."""
 
