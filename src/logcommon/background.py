@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -199,6 +199,10 @@ class BackgroundLog:
     ) -> Series:
         """Return how often a message was counted hour by hour, as `CommonLog.series` does."""
         return self._call_in_thread(lambda: self._log.series(message, name, severity))
+
+    def histories(self, rows: Sequence[CommonRow]) -> list[Series]:
+        """Return how often each row's message was counted, as `CommonLog.histories` does."""
+        return self._call_in_thread(lambda: self._log.histories(rows))
 
     def mark(self, text: str) -> Mark:
         """Note that something happens now, as `CommonLog.mark` does."""

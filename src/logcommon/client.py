@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -430,6 +430,15 @@ class CommonLog:
         """
         session = self._require_session()
         return await session.read(session.reader.series(message, name, severity))
+
+    async def histories(self, rows: Sequence[CommonRow]) -> list[Series]:
+        """Return for each row of `top` how often its message was counted in each kept hour.
+
+        What was merged into a row is added up. Raises as `top` does, but what can't be read is left
+        out with a warning.
+        """
+        session = self._require_session()
+        return await session.read(session.reader.histories(rows))
 
     async def mark(self, text: str) -> Mark:
         """Note that something happens now, such as a deploy, so that `compare` can look back at it.

@@ -23,7 +23,7 @@ import contextlib
 import heapq
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -47,6 +47,7 @@ from logcommon.model import (
 )
 from logcommon.read.compare import Windows, best_of, change_of, comparison_of, rank
 from logcommon.read.overview import (
+    history_of,
     matching,
     merge_common,
     merge_recent,
@@ -280,6 +281,10 @@ class _CapturedReader:
                 counts[hour] += messages[message]
         return Series(message, {hour_start(hour): counts[hour] for hour in sorted(counts)})
 
+    def histories(self, rows: Sequence[CommonRow]) -> list[Series]:
+        hourly = self._hourly(None, None)
+        return [history_of(row, hourly.get(row.destination, {})) for row in rows]
+
     def _hourly(
         self, name: str | None, severity: Severity | None
     ) -> dict[Destination, dict[Hour, Counter[str]]]:
@@ -320,6 +325,7 @@ _READING = (
     "destinations",
     "compare",
     "series",
+    "histories",
 )
 _MARKING = ("add", "newest")
 _ORIGINALS: dict[tuple[type, str], Callable[..., Any]] = {}

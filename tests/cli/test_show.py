@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 
 import logcommon
 from cli.processes import RunCommand
+from support.clock import HandClock
 
 NASTY = "\x1b[2Jgone \u202e[red]markup[/red]\x7f caf\u00e9"
 AN_HOUR = 3600
@@ -85,7 +87,7 @@ async def test_tables_in_a_pipe_are_not_padded(
         assert max(map(len, lines)) <= columns
     else:
         header, rule = lines[1:3]
-        assert len(rule) == len(header) < 80
+        assert len(rule) == len(header) < 90
         assert command == "destinations" or any("long end" in line for line in lines)
 
 
@@ -111,11 +113,17 @@ async def test_top_as_json(run_command: RunCommand, valkey_url: str) -> None:
     await _log(valkey_url)
     first, second = _json(run_command, "top", "-n", 2)
     assert first.pop("hour").endswith(":00:00Z")
+    assert 3 / 60 <= first.pop("per_minute") <= 3
+    assert first.pop("at_least") >= 1
     assert first == {
         "name": "api",
         "severity": "info",
         "count": 3,
         "message": "often",
+        "share": 0.5,
+        "bytes": 15,
+        "change": "new",
+        "history": [*[0] * 23, 3],
         "example": None,
         "merged": [],
     }
@@ -316,3 +324,31 @@ def test_explaining_a_message(run_command: RunCommand) -> None:
         "template": "user <num>",
         "replacements": [{"text": "7", "placeholder": "<num>", "rule": "a number"}],
     }
+
+
+async def test_top_by_bytes(run_command: RunCommand, valkey_url: str) -> None:
+    """Sorted by what their lines take, one long message comes before many short ones."""
+    async with logcommon.connect(valkey_url) as log:
+        for message in ("short", "short", "a much longer line " * 9):
+            await log.log_common("api", message)
+    rows = _json(run_command, "top", "api", "--by", "bytes")
+    assert [(row["count"], row["bytes"]) for row in rows] == [(1, 171), (2, 10)]
+    assert " 171 B" in run_command("top", "api", "--by", "bytes").stdout
+    assert _json(run_command, "top", "api")[0]["message"] == "short"
+
+
+async def test_top_shows_how_a_message_has_developed(
+    run_command: RunCommand, valkey_url: str
+) -> None:
+    """Of an older hour as well: its change since the hour before, and the counts up to it."""
+    for hours_ago, count in ((3, 5), (2, 900), (1, 1)):
+        clock = HandClock()
+        clock.now = time.time() - hours_ago * AN_HOUR
+        async with logcommon.connect(valkey_url, clock=clock) as log:
+            for _ in range(count):
+                log.log_common_nowait("api", "m")
+    newest, *_ = _json(run_command, "destinations")[0]["hours"]
+    older = f"{datetime.fromisoformat(newest) - timedelta(hours=1):%Y-%m-%dT%H}"
+    (row,) = _json(run_command, "top", "api", "--hour", older)
+    assert (row["count"], row["change"], row["per_minute"]) == (900, "rising", 15)
+    assert row["history"] == [*[0] * 22, 5, 900]

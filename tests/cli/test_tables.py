@@ -55,27 +55,6 @@ def test_tables_keep_within_the_terminal(width: int, message: str) -> None:
     assert "21:10:58" in text
 
 
-def test_details_follow_their_message() -> None:
-    """An example, the templates that were merged, and how many of them are not shown."""
-    console = _console(80)
-    names = [CommonRow(1, f"user {name} left", DESTINATION) for name in "abcdefghijkl"]
-    rows = [
-        CommonRow(12, "user <*> left", DESTINATION, "user a left", tuple(names)),
-        CommonRow(3, "seen <num>", DESTINATION, NASTY),
-        CommonRow(1, "hello", DESTINATION),
-    ]
-    table = common_table(console, rows, with_name=True, with_details=True)
-    print_titled(console, "api", table)
-    lines = [line.split() for line in _text(console).splitlines()[3:]]
-
-    assert lines[0][-3:] == ["user", "<*>", "left"]
-    assert lines[1] == ["e.g.", "user", "a", "left"]
-    assert lines[2:12] == [["1", "user", name, "left"] for name in "abcdefghij"]
-    assert lines[12] == ["and", "2", "more"]
-    assert lines[14][:2] == ["e.g.", "\\x1b[2J[red]\\u202e[/red]"]
-    assert lines[-1][-1] == "hello"
-
-
 def test_placeholders_are_text() -> None:
     """A terminal shows every placeholder as it is stored; none is taken for markup."""
     console = _console(200)

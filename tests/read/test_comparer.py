@@ -224,6 +224,21 @@ async def test_a_message_hour_by_hour(log: CommonLog, clock: HandClock) -> None:
     assert (never.first_seen, never.last_seen, set(never.counts.values())) == (None, None, {0})
 
 
+async def test_the_histories_of_rows(log: CommonLog, clock: HandClock) -> None:
+    """Each row of `top` has its counts by hour, with what was merged into it."""
+    for hour in range(2):
+        for name in ("alice", "bob", "carol"):
+            for _ in range(1 + hour):
+                await log.log_common("api", f"user {name} paid order 17")
+            await put(log, "api", other=1)
+        clock.turn()
+    rows = await log.top("api", hour=hour_start(NOON + 1), merge=True)
+    series = await log.histories(rows)
+    assert [list(each.counts.values()) for each in series] == [[3, 6], [3, 3]]
+    assert [each.message for each in series] == ["user <*> paid order <num>", "other"]
+    assert await log.histories([]) == []
+
+
 def test_a_client_in_the_background_compares_as_well(valkey_url: str) -> None:
     """Its methods take the same arguments, and wait for the answer."""
     log = background(valkey_url)
@@ -234,6 +249,8 @@ def test_a_client_in_the_background_compares_as_well(valkey_url: str) -> None:
     assert [each.message for each in log.compare("api").changes] == ["a"]
     assert [each.message for each in log.compare(since="v1").changes] == ["a"]
     assert sum(log.series("a", "api").counts.values()) == 1
+    (history,) = log.histories(log.top("api"))
+    assert list(history.counts.values()) == [1]
     log.close()
 
 

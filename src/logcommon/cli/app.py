@@ -16,8 +16,9 @@ from logcommon.cli.explain import explain as explain_message
 from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
 from logcommon.cli.output import discard_output, note, show_warnings
-from logcommon.cli.show import destinations, recent, top
+from logcommon.cli.show import destinations, recent
 from logcommon.cli.signals import SignalledError, raise_on_signals
+from logcommon.cli.top import top
 
 _EPILOG = """\
 \b

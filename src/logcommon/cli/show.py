@@ -1,4 +1,4 @@
-"""The commands that read: `top`, `recent` and `destinations`."""
+"""The commands `recent` and `destinations`, and what commands that read have in common."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -8,9 +8,7 @@ import click
 from logcommon.cli.failures import UnknownNameError
 from logcommon.cli.options import (
     count_option,
-    hour_option,
     json_option,
-    merge_option,
     severity_option,
     url_option,
 )
@@ -18,52 +16,15 @@ from logcommon.cli.output import print_json, result_console, visible
 from logcommon.cli.recorder import HISTORY_HOURS
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import (
-    common_table,
     describe_hour,
     destination_table,
     print_titled,
     recent_table,
 )
 from logcommon.client import CommonLog, connect
-from logcommon.model import CommonRow, Destination, RecentRow, severity_name
+from logcommon.model import Destination, RecentRow, severity_name
 
 _NAMES_SHOWN = 5
-
-
-@click.command()
-@click.argument("name", required=False)
-@severity_option
-@count_option(10)
-@hour_option
-@merge_option
-@click.option("--details", is_flag=True, help="Show an example, and what was merged.")
-@json_option
-@url_option
-def top(
-    name: str | None,
-    severity: str | None,
-    count: int,
-    hour: datetime | None,
-    merge: bool | None,  # noqa: FBT001
-    details: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
-    url: str,
-) -> None:
-    """Show the most common messages of an hour.
-
-    Without NAME, the messages of all services are ranked together.
-    """
-    shown, rows = run_or_raise(_top(url, name, severity, count, hour, merge=merge))
-
-    if as_json:
-        print_json([_common_json(shown, row) for row in rows])
-    elif shown is None or not rows:
-        say_nothing_found(name, severity, shown)
-    else:
-        console = result_console()
-        title = f"{whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
-        table = common_table(console, rows, with_name=name is None, with_details=details)
-        print_titled(console, title, table)
 
 
 @click.command()
@@ -116,24 +77,6 @@ def destinations(
         print_titled(result_console(), "Destinations", table)
 
 
-async def _top(
-    url: str,
-    name: str | None,
-    severity: str | None,
-    count: int,
-    hour: datetime | None,
-    *,
-    merge: bool | None,
-) -> tuple[datetime | None, list[CommonRow]]:
-    """Return the hour that is shown, by default the newest with counts, and its rows."""
-    async with connect(url) as log:
-        hour = hour or next(iter(await log.hours(name, severity)), None)
-        rows = [] if hour is None else await log.top(name, severity, count, hour, merge=merge)
-        if not rows:
-            await require_known(log, name, severity)
-        return hour, rows
-
-
 async def _recent(url: str, name: str | None, severity: str | None, count: int) -> list[RecentRow]:
     async with connect(url) as log:
         rows = await log.recent(name, severity, count)
@@ -181,17 +124,6 @@ def say_nothing_found(name: str | None, severity: str | None, hour: datetime | N
     hint = " Begin with: logcommon demo" if (name, severity, hour) == (None, None, None) else ""
     text = f"{whose(name, severity)}: nothing was logged{when}.{hint}"
     result_console().print(visible(text), soft_wrap=True)
-
-
-def _common_json(hour: datetime | None, row: CommonRow) -> dict[str, object]:
-    return {
-        **row.destination._asdict(),
-        "hour": iso(hour),
-        "count": row.count,
-        "message": row.message,
-        "example": row.example,
-        "merged": [{"count": each.count, "message": each.message} for each in row.merged],
-    }
 
 
 def _recent_json(row: RecentRow) -> dict[str, object]:

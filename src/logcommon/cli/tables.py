@@ -19,7 +19,7 @@ _STYLES = {
     "error": "red",
     "critical": "bold red",
 }
-_CHANGE_STYLES = {
+CHANGE_STYLES = {
     "new": "bold magenta",
     "back": "magenta",
     "rising": "red",
@@ -36,15 +36,10 @@ _IN_HOURS, _IN_DAYS = 48, 730
 """Ages below these are shown in hours, and in days."""
 
 
-def common_table(
-    console: Console, rows: Sequence[CommonRow], *, with_name: bool, with_details: bool = False
-) -> Table:
-    """Return a table of common messages; each bar is relative to the most common message.
-
-    With details, an example and what was merged follow each message.
-    """
-    table = _table(Column("count", justify="right"), Column("", width=_BAR_WIDTH))
-    _add_columns(table, "severity", *(["service"] if with_name else []), "message")
+def common_table(console: Console, rows: Sequence[CommonRow], *, with_name: bool) -> Table:
+    """Return a table of common messages; each bar is relative to the most common message."""
+    table = new_table(Column("count", justify="right"), Column("", width=_BAR_WIDTH))
+    add_columns(table, "severity", *(["service"] if with_name else []), "message")
 
     # Another program may have stored a score of 0 or below.
     most = max([1, *(row.count for row in rows)])
@@ -52,22 +47,19 @@ def common_table(
         table.add_row(
             f"{row.count:,}",
             _bar(console, row.count / most),
-            _severity(row.destination),
+            severity_text(row.destination),
             *([visible_text(row.destination.name)] if with_name else []),
-            _message(console, row.message),
+            message_text(console, row.message),
         )
-        if with_details:
-            for count, text in _details(console, row):
-                table.add_row(count, "", "", *([""] if with_name else []), text)
     return table
 
 
-def _details(console: Console, row: CommonRow) -> Iterator[tuple[Text, Text]]:
+def details_of(console: Console, row: CommonRow) -> Iterator[tuple[Text, Text]]:
     """Yield the lines below a message: its example, and what was merged into it."""
     if row.example is not None:
-        yield Text(), Text.assemble("e.g. ", _message(console, row.example), style="dim")
+        yield Text(), Text.assemble("e.g. ", message_text(console, row.example), style="dim")
     for each in row.merged[:_MERGED_SHOWN]:
-        yield Text(f"{each.count:,}", style="dim"), _message(console, each.message)
+        yield Text(f"{each.count:,}", style="dim"), message_text(console, each.message)
     if len(row.merged) > _MERGED_SHOWN:
         yield Text(), Text(f"and {len(row.merged) - _MERGED_SHOWN:,} more", style="dim")
 
@@ -77,21 +69,21 @@ def change_table(
 ) -> Table:
     """Return a table of changes, in the order given; with details, an example follows each."""
     right = (Column(each, justify="right") for each in ("at least", "before/h", "now/h"))
-    table = _table(Column("change"), *right)
-    _add_columns(table, "severity", *(["service"] if with_name else []), "message")
+    table = new_table(Column("change"), *right)
+    add_columns(table, "severity", *(["service"] if with_name else []), "message")
 
     for row in rows:
         table.add_row(
-            Text(row.kind, style=_CHANGE_STYLES[row.kind]),
+            Text(row.kind, style=CHANGE_STYLES[row.kind]),
             f"{row.at_least:,.1f}×" if row.at_least > 1 else "",  # noqa: RUF001  # as printed
             _rate(row.rate_before),
             _rate(row.rate_after),
-            _severity(row.destination),
+            severity_text(row.destination),
             *([visible_text(row.destination.name)] if with_name else []),
-            _message(console, row.message),
+            message_text(console, row.message),
         )
         if with_details and row.example is not None:
-            example = Text.assemble("e.g. ", _message(console, row.example), style="dim")
+            example = Text.assemble("e.g. ", message_text(console, row.example), style="dim")
             table.add_row(*[""] * (5 + with_name), example)
     return table
 
@@ -111,8 +103,8 @@ def recent_table(
     console: Console, rows: Sequence[RecentRow], moment: datetime, *, with_name: bool
 ) -> Table:
     """Return a table of recent messages, in the order given; `moment` is the time now."""
-    table = _table(Column("time"))
-    _add_columns(table, "severity", *(["service"] if with_name else []), "message")
+    table = new_table(Column("time"))
+    add_columns(table, "severity", *(["service"] if with_name else []), "message")
 
     times = [row.time for row in rows if row.time is not None]
     are_of_today = all(time.date() == moment.date() for time in times)
@@ -120,29 +112,29 @@ def recent_table(
     for row in rows:
         table.add_row(
             "" if row.time is None else row.time.strftime(style),
-            _severity(row.destination),
+            severity_text(row.destination),
             *([visible_text(row.destination.name)] if with_name else []),
-            _message(console, row.message),
+            message_text(console, row.message),
         )
     return table
 
 
 def plain_table(*headers: str) -> Table:
     """Return an empty table with these headers."""
-    table = _table()
-    _add_columns(table, *headers)
+    table = new_table()
+    add_columns(table, *headers)
     return table
 
 
 def destination_table(held: Mapping[Destination, Sequence[datetime]], moment: datetime) -> Table:
     """Return a table of destinations and their hours, newest first; `moment` is the time now."""
-    table = _table()
-    _add_columns(table, "service", "severity", "newest hour", "hours kept")
+    table = new_table()
+    add_columns(table, "service", "severity", "newest hour", "hours kept")
 
     for destination, hours in held.items():
         table.add_row(
             visible_text(destination.name),
-            _severity(destination),
+            severity_text(destination),
             describe_age(hours[0], moment) if hours else "no counts",
             f"{len(hours):,}",
         )
@@ -199,7 +191,8 @@ def _stripped(line: list[Segment]) -> list[Segment]:
     return line
 
 
-def _table(*columns: Column) -> Table:
+def new_table(*columns: Column) -> Table:
+    """Return an empty table whose rows stay on one line, in the style of all tables."""
     for column in columns:
         column.no_wrap = True
     return Table(
@@ -213,7 +206,8 @@ def _table(*columns: Column) -> Table:
     )
 
 
-def _add_columns(table: Table, *headers: str) -> None:
+def add_columns(table: Table, *headers: str) -> None:
+    """Add columns of text, which give way if a terminal is narrow."""
     for header in headers:
         table.add_column(header, overflow="fold")
 
@@ -227,13 +221,15 @@ def _rate(rate: float) -> str:
     return f"{rate:,.1f}" if 0 < rate < _IN_TENTHS else f"{rate:,.0f}"
 
 
-def _severity(destination: Destination) -> Text:
+def severity_text(destination: Destination) -> Text:
+    """Return a severity in its colour."""
     text = visible_text(destination.severity)
     text.stylize(_STYLES.get(destination.severity, ""))
     return text
 
 
-def _message(console: Console, message: str) -> Text:
+def message_text(console: Console, message: str) -> Text:
+    """Return a message as it is shown: visible, and short enough for two lines."""
     if not message:
         return Text("(empty)", style="dim italic")
     # A message may have a thousand characters; two lines are enough to recognize it.

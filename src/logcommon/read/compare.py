@@ -234,6 +234,27 @@ def change_of(
     )
 
 
+def change_in(
+    history: Mapping[Hour, int], message: str, destination: Destination, windows: Windows
+) -> Change | None:
+    """Return how one message has changed, judged by its own history; None if it wasn't counted.
+
+    Args:
+        history: Its counts in all kept hours.
+        message: The message.
+        destination: Where it was counted.
+        windows: What to compare.
+
+    """
+    after, before = (sum(history.get(hour, 0) for hour in hours) for hours in windows[:2])
+    seen = [hour for hour, count in history.items() if count > 0]
+    if after + before <= 0 or not seen:
+        return None
+    whole = [count for hour, count in history.items() if hour not in windows.after]
+    (found,) = differences({message: after}, {message: before}, windows, dispersion_of([whole]))
+    return change_of(found, destination, windows, seen)
+
+
 def _kind(found: Difference, *, was_seen: bool) -> ChangeKind:
     if found.after and not found.before:
         return "back" if was_seen else "new"

@@ -10,8 +10,11 @@ from logcommon.model import (
     STANDARD_SEVERITIES,
     CommonRow,
     Destination,
+    Hour,
     RecentRow,
+    Series,
     Severity,
+    hour_start,
     severity_name,
 )
 
@@ -71,6 +74,23 @@ def with_example(row: CommonRow, examples: Mapping[str, str]) -> CommonRow:
     """Return a row with the example of its template, or of the first of those merged into it."""
     example = examples.get(row.merged[0].message if row.merged else row.message)
     return row if example is None else replace(row, example=example)
+
+
+def texts_of(row: CommonRow) -> list[str]:
+    """Return the messages that a row counts: its own, or those that were merged into it."""
+    return [each.message for each in row.merged] or [row.message]
+
+
+def history_of(row: CommonRow, hourly: Mapping[Hour, Mapping[str, int]]) -> Series:
+    """Return how often a row's message was counted in each hour."""
+    texts = texts_of(row)
+    return Series(
+        row.message,
+        {
+            hour_start(hour): sum(hourly[hour].get(text, 0) for text in texts)
+            for hour in sorted(hourly)
+        },
+    )
 
 
 def merge_recent(found: Iterable[Sequence[RecentRow]], n: int) -> list[RecentRow]:

@@ -1,7 +1,7 @@
 """Reads common and recent logs, of one destination or of several in one round trip."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -26,12 +26,14 @@ from logcommon.read.compare import Windows
 from logcommon.read.comparer import Comparer
 from logcommon.read.executor import Answers, QueryExecutor
 from logcommon.read.overview import (
+    history_of,
     matching,
     merge_common,
     merge_hours,
     merge_recent,
     merge_rows,
     named_destinations,
+    texts_of,
     with_example,
 )
 from logcommon.read.queries import (
@@ -167,6 +169,20 @@ class Reader:
                 counts[hour] += found[message]
         self._executor.report(answers.refused | scores.refused, counts)
         return Series(message, {hour_start(hour): counts[hour] for hour in sorted(counts)})
+
+    async def histories(self, rows: Sequence[CommonRow]) -> list[Series]:
+        """Return how often each row's message was counted in each of the kept hours."""
+        messages: dict[Destination, list[str]] = {}
+        for row in rows:
+            messages.setdefault(row.destination, []).extend(texts_of(row))
+        held = await self._ask_hours(messages)
+        queries = {
+            each: scores_query(each, messages[each], list(map(_hour, found.hours)))
+            for each, found in held.found.items()
+        }
+        scores = await self._executor.ask(queries)
+        self._executor.warn_of("the history was", held.refused | scores.refused)
+        return [history_of(row, scores.found.get(row.destination, {})) for row in rows]
 
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to through this package, in order."""

@@ -1,0 +1,141 @@
+"""The command `top`: the most common messages of an hour, and how they have developed."""
+
+from datetime import UTC, datetime
+
+import click
+
+from logcommon.cli.options import (
+    count_option,
+    hour_option,
+    json_option,
+    merge_option,
+    severity_option,
+    url_option,
+)
+from logcommon.cli.output import print_json, result_console
+from logcommon.cli.show import iso, require_known, say_nothing_found, whose
+from logcommon.cli.signals import run_or_raise
+from logcommon.cli.tables import describe_hour, print_titled
+from logcommon.cli.top_table import TopRow, top_table
+from logcommon.client import connect
+from logcommon.model import CommonRow, Series, hour_of
+from logcommon.read.compare import change_in
+from logcommon.read.windows import windows_of
+
+_ALL = 10_000
+"""Rows that are read, to know their share and to sort them by bytes."""
+
+_HOURS_SHOWN = 24
+
+
+@click.command()
+@click.argument("name", required=False)
+@severity_option
+@count_option(10)
+@hour_option
+@click.option(
+    "--by",
+    type=click.Choice(["count", "bytes"]),
+    default="count",
+    show_default=True,
+    help="Sort by how often messages are logged, or by how many bytes their lines take.",
+)
+@click.option("--details", is_flag=True, help="Show an example, and what was merged.")
+@merge_option
+@json_option
+@url_option
+def top(
+    name: str | None,
+    severity: str | None,
+    count: int,
+    hour: datetime | None,
+    by: str,
+    details: bool,  # noqa: FBT001
+    merge: bool | None,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    url: str,
+) -> None:
+    r"""Show the most common messages of an hour.
+
+    With each come its share of all calls, its rate, its change compared with the hour before, and
+    the last 24 hours. Without NAME, the messages of all services are ranked together.
+
+    \b
+    Examples:
+      logcommon top shop
+      logcommon top shop --severity error --hour last
+      logcommon top --by bytes -n 20
+    """
+    shown, rows = run_or_raise(_top(url, name, severity, count, hour, by=by, merge=merge))
+
+    if as_json:
+        print_json([_json(shown, each) for each in rows])
+    elif shown is None or not rows:
+        say_nothing_found(name, severity, shown)
+    else:
+        console = result_console()
+        title = f"{whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
+        table = top_table(
+            console, rows, with_name=name is None, with_size=by == "bytes", with_details=details
+        )
+        print_titled(console, title, table)
+
+
+async def _top(
+    url: str,
+    name: str | None,
+    severity: str | None,
+    count: int,
+    hour: datetime | None,
+    *,
+    by: str,
+    merge: bool | None,
+) -> tuple[datetime | None, list[TopRow]]:
+    """Return the hour that is shown, by default the newest with counts, and its rows."""
+    async with connect(url) as log:
+        hour = hour or next(iter(await log.hours(name, severity)), None)
+        rows = [] if hour is None else await log.top(name, severity, _ALL, hour, merge=merge)
+        if hour is None or not rows:
+            await require_known(log, name, severity)
+            return hour, []
+
+        total = sum(row.count for row in rows)
+        if by == "bytes":
+            rows.sort(key=lambda row: -row.count * len(row.message.encode("utf-8", "replace")))
+        histories = await log.histories(rows[:count])
+        now = log.settings.clock()
+        return hour, [
+            _described(row, history, hour, total, now)
+            for row, history in zip(rows, histories, strict=False)
+        ]
+
+
+def _described(row: CommonRow, history: Series, hour: datetime, total: int, now: float) -> TopRow:
+    windows = windows_of([hour_of(each.timestamp()) for each in history.counts], now, hour, None)
+    by_hour = {hour_of(each.timestamp()): count for each, count in history.counts.items()}
+    newest = hour_of(hour.timestamp())
+    return TopRow(
+        row,
+        share=row.count / max(total, 1),
+        per_minute=row.count / windows.after_hours / 60,
+        change=change_in(by_hour, row.message, row.destination, windows),
+        history=tuple(by_hour.get(newest - age, 0) for age in range(_HOURS_SHOWN - 1, -1, -1)),
+    )
+
+
+def _json(hour: datetime | None, each: TopRow) -> dict[str, object]:
+    row, change = each.row, each.change
+    return {
+        **row.destination._asdict(),
+        "hour": iso(hour),
+        "count": row.count,
+        "message": row.message,
+        "share": each.share,
+        "per_minute": each.per_minute,
+        "bytes": each.size,
+        "change": None if change is None else change.kind,
+        "at_least": None if change is None else change.at_least,
+        "history": list(each.history),
+        "example": row.example,
+        "merged": [{"count": each.count, "message": each.message} for each in row.merged],
+    }
