@@ -10,12 +10,13 @@ import pytest
 
 import logcommon
 from cli.processes import RunCommand
+from support.clock import HandClock
 
 HOUR = 3600
 
 
-async def _log(url: str) -> None:
-    """Log an hour, the one after it, and this one, in which some messages have changed."""
+async def _log(url: str, until: int = 0) -> None:
+    """Log three hours, the last of them `until` hours ago; some messages have changed in it."""
     moment = [0.0]
     async with logcommon.connect(url, clock=lambda: moment[0], template=logcommon.template) as log:
         for hours_ago, counts in (
@@ -23,7 +24,7 @@ async def _log(url: str) -> None:
             (1, {"steady": 400, "rising": 10, "gone": 400}),
             (0, {"steady": 400, "rising": 9_000, "order 17 is new": 90}),
         ):
-            moment[0] = time.time() - hours_ago * HOUR
+            moment[0] = time.time() - (hours_ago + until) * HOUR
             for message, count in counts.items():
                 for _ in range(count):
                     log.log_common_nowait("shop", message)
@@ -55,11 +56,12 @@ async def test_what_has_changed_since_the_last_hour(
 
 async def test_all_services_and_what_is_steady(run_command: RunCommand, valkey_url: str) -> None:
     """Without a name services are a column, whose names never act on the terminal."""
-    await _log(valkey_url)
-    finished = run_command("compare", "--all", "--since", "history")
+    await _log(valkey_url, until=1)
+    hour = f"{datetime.fromtimestamp(time.time() - HOUR, UTC):%Y-%m-%dT%H}"
+    finished = run_command("compare", "--all", "--since", "history", "--hour", hour)
     assert "compared with 2 hours from " in finished.stdout
     assert re.search(r"^new .* error +\\x1b\[2J +elsewhere$", finished.stdout, re.MULTILINE)
-    assert re.search(r"^steady|^falling", finished.stdout, re.MULTILINE)
+    assert re.search(r"^steady .* info +shop +steady$", finished.stdout, re.MULTILINE)
 
 
 async def test_changes_as_json(run_command: RunCommand, valkey_url: str) -> None:
@@ -106,15 +108,17 @@ def test_nothing_was_logged(run_command: RunCommand) -> None:
 
 async def test_nothing_has_changed(run_command: RunCommand, valkey_url: str) -> None:
     """The command says so, under the same title."""
-    async with logcommon.connect(valkey_url) as log:
-        await log.log_common("shop", "m", "info")
-    hour = f"{datetime.now(UTC):%Y-%m-%dT%H}"
+    for hours_ago in (2, 1):
+        clock = HandClock()
+        clock.now = time.time() - hours_ago * HOUR
+        async with logcommon.connect(valkey_url, clock=clock) as log:
+            await log.log_common("shop", "m", "info")
+
+    hour = f"{datetime.fromtimestamp(clock.now, UTC):%Y-%m-%dT%H}"
+    shown = run_command("compare", "shop", "--hour", hour).stdout
+    assert shown.endswith(": nothing has changed.\n")
     shown = run_command("compare", "shop", "--hour", hour, "--severity", "error").stdout
     assert shown.startswith("shop · error: nothing was logged")
-    async with logcommon.connect(valkey_url, clock=lambda: time.time() - HOUR) as log:
-        await log.log_common("shop", "m", "info")
-    shown = run_command("compare", "shop").stdout
-    assert shown.endswith(": nothing has changed.\n")
 
 
 async def test_calls_that_cannot_be_compared(run_command: RunCommand, valkey_url: str) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis.asyncio import Redis
 
 import logcommon
+from logcommon.marks import Marks
 from logcommon.read.reader import Reader
 from logcommon.testing import Captured, capture
 from support.clock import HandClock
@@ -184,3 +186,17 @@ async def test_a_read_may_begin_while_the_capture_ends(valkey_url: str) -> None:
         assert log._session is not None
         (row,) = await top(log._session.reader, "shop", "info", 10, None)
         assert row.message == "in Redis"
+
+
+async def test_a_mark_may_begin_while_the_capture_ends(valkey_url: str) -> None:
+    """It is noted in Redis then, and clearing a capture forgets only what that captured."""
+    async with logcommon.connect(valkey_url) as log:
+        with capture() as captured:
+            add = Marks.add
+            await log.mark("captured")
+            assert [mark.text for mark in captured.marks] == ["captured"]
+            captured.clear()
+
+        assert log._session is not None
+        await add(Marks(log._session.client, time.time), "in Redis")
+        assert [mark.text for mark in await log.marks()] == ["in Redis"]
