@@ -36,6 +36,12 @@ async def log(
 
 async def put(log: CommonLog, name: str, severity: str = "info", **counts: int) -> None:
     """Log messages so many times each."""
+    await put_all(log, name, counts, severity)
+
+
+async def put_all(
+    log: CommonLog, name: str, counts: dict[str, int], severity: str = "info"
+) -> None:
     for message, count in counts.items():
         for _ in range(count):
             log.log_common_nowait(name, message, severity)
@@ -173,6 +179,38 @@ async def test_templates_have_examples(valkey: Redis, clock: HandClock) -> None:
             f"user {name} paid order 17" for name in ("alice", "bob", "carol")
         }
         assert len((await log.compare("api", merge=False)).changes) == 3
+
+
+async def test_other_rules_are_no_wave_of_new_messages(valkey: Redis, clock: HandClock) -> None:
+    """A template of older rules is compared as the one that its example has today."""
+
+    def older(message: str) -> str:
+        return message.replace("17", "<*>")
+
+    for template, orders in ((older, 500), (logcommon.template, 900)):
+        async with logcommon.connect(valkey, clock=clock, template=template) as log:
+            await put_all(log, "api", {"order 17": orders, "plain": 100})
+            found = await log.compare("api")
+            clock.turn()
+    changes = {change.message: change for change in found.changes}
+    assert changes.keys() == {"order <num>", "plain"}
+    order = changes["order <num>"]
+    assert (order.before, order.after, order.example) == (500, 900, "order 17")
+    assert order.first_seen == hour_start(NOON)
+
+
+async def test_rules_that_raise_rename_nothing(valkey: Redis, clock: HandClock) -> None:
+    """A hook that fails leaves the templates of older rules as they are."""
+
+    def broken(message: str) -> str:
+        raise ValueError(message)
+
+    async with logcommon.connect(valkey, clock=clock, template=logcommon.template) as log:
+        await put_all(log, "api", {"order 17": 5})
+        clock.turn()
+    async with logcommon.connect(valkey, clock=clock, template=broken) as log:
+        await put_all(log, "api", {"<num> orders": 5})
+        assert len((await log.compare("api")).changes) == 2
 
 
 async def test_of_large_sets_only_the_most_common_are_read(

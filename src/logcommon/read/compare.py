@@ -9,7 +9,7 @@ Tang and Schucany, 2008).
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import NamedTuple, TypeAlias
 
@@ -28,6 +28,8 @@ from logcommon.model import (
 )
 
 Counts: TypeAlias = Mapping[str, int]
+
+_NO_NAMES: Mapping[str, str] = {}
 
 _DEVIATIONS = 2.0
 """Standard errors below the estimate that the lower bound is: few steady messages exceed it."""
@@ -151,13 +153,42 @@ def pooled(counts: Iterable[Counts]) -> Counter[str]:
     return total
 
 
-def rank(hourly: Mapping[Hour, Counts], windows: Windows, *, merge: bool | None) -> Ranking:
+def renamed(
+    examples: Mapping[str, str], template: Callable[[str], str], known: Collection[str]
+) -> dict[str, str]:
+    """Return which templates are other ones today, because the rules have changed.
+
+    Args:
+        examples: Templates that are not counted any more, each with a message that was.
+        template: The rules of today.
+        known: The templates that are counted now.
+
+    """
+    found = {}
+    for old, message in examples.items():
+        try:
+            new = template(message)
+        except Exception:  # noqa: BLE001, S112  # the hook is the application's
+            continue
+        if new != old and new in known:
+            found[old] = new
+    return found
+
+
+def rank(
+    hourly: Mapping[Hour, Counts],
+    windows: Windows,
+    *,
+    merge: bool | None,
+    names: Mapping[str, str] = _NO_NAMES,
+) -> Ranking:
     """Return how the messages of a destination have changed.
 
     Args:
         hourly: The counts of both windows, and of other hours those of the common messages.
         windows: What to compare.
         merge: Whether templates are merged that differ only in words; None if there are any.
+        names: The templates of today of those that are other ones today.
 
     """
     # Another program may have stored a score below 0.
@@ -166,7 +197,7 @@ def rank(hourly: Mapping[Hour, Counts], windows: Windows, *, merge: bool | None)
     )
     others = after.pop(OTHER, 0), before.pop(OTHER, 0)
     messages = after + before
-    groups = _groups(messages, merge=merge)
+    groups = _groups(messages, names, merge=merge)
 
     whole = [hour for hour in hourly if hour not in windows.after]
     common = [message for message, _ in messages.most_common(MOST_FOR_DISPERSION)]
@@ -265,10 +296,15 @@ def _kind(found: Difference, *, was_seen: bool) -> ChangeKind:
     return "rising" if found.log_ratio > 0 else "falling"
 
 
-def _groups(messages: Counts, *, merge: bool | None) -> dict[str, str]:
+def _groups(messages: Counts, names: Mapping[str, str], *, merge: bool | None) -> dict[str, str]:
+    today: Counter[str] = Counter()
+    for message, count in messages.items():
+        today[names.get(message, message)] += count
+
     if merge is None:
-        merge = any(map(has_placeholder, messages))
-    return merge_templates(messages) if merge else {message: message for message in messages}
+        merge = any(map(has_placeholder, today))
+    groups = merge_templates(today) if merge else {message: message for message in today}
+    return {message: groups[names.get(message, message)] for message in messages}
 
 
 def _summed(groups: Mapping[str, str], counts: Counts) -> Counter[str]:

@@ -3,7 +3,7 @@
 Of each set only the most common messages are read: rarer ones can't have changed for certain.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from logcommon.read.compare import (
     comparison_of,
     pooled,
     rank,
+    renamed,
 )
 from logcommon.read.executor import QueryExecutor
 from logcommon.read.queries import counts_query, examples_query, scores_query
@@ -40,6 +41,7 @@ class Comparer:
         executor: Executes the queries.
         held: The hours that each destination has counts of.
         windows: What to compare.
+        template: The rules of today, to recognize templates of older rules by their examples.
 
     """
 
@@ -48,19 +50,24 @@ class Comparer:
         executor: QueryExecutor,
         held: Mapping[Destination, Collection[Hour]],
         windows: Windows,
+        template: Callable[[str], str],
     ) -> None:
         self._executor = executor
         self._held = held
         self._windows = windows
+        self._template = template
         self._hourly: dict[Destination, _Hourly] = {}
 
     async def compare(self, n: int, *, merge: bool | None) -> Comparison:
         """Return the `n` changes that are largest for certain."""
         await self._read_windows()
         await self._read_history()
+        names = await self._names()
         rankings = {
-            destination: await run_in_thread(partial(rank, hourly, self._windows, merge=merge))
-            for destination, hourly in self._hourly.items()
+            each: await run_in_thread(
+                partial(rank, hourly, self._windows, merge=merge, names=names.get(each, {}))
+            )
+            for each, hourly in self._hourly.items()
         }
 
         changes = await self._changes(best_of(rankings, n), rankings)
@@ -108,6 +115,24 @@ class Comparer:
         both = {*self._windows.after, *self._windows.before}
         return [hour for hour in self._held[destination] if (hour in both) == in_windows]
 
+    async def _names(self) -> dict[Destination, dict[str, str]]:
+        """Return the templates of today of those that are not counted any more."""
+        gone: dict[Destination, list[str]] = {}
+        known: dict[Destination, set[str]] = {}
+        for destination, hourly in self._hourly.items():
+            after, before = (
+                set(filter(has_placeholder, pooled(hourly.get(hour, {}) for hour in hours)))
+                for hours in (self._windows.after, self._windows.before)
+            )
+            known[destination] = after - before
+            if known[destination]:
+                gone[destination] = sorted(before - after)
+        examples = await self._examples(gone, max(self._windows.before))
+        return {
+            each: await run_in_thread(partial(renamed, found, self._template, known[each]))
+            for each, found in examples.items()
+        }
+
     async def _changes(
         self,
         best: Sequence[tuple[Destination, Difference]],
@@ -126,7 +151,7 @@ class Comparer:
                 for each, messages in by_destination.items()
             }
         )
-        examples = await self._examples(by_destination)
+        examples = await self._examples(by_destination, max(self._windows.after))
 
         changes = []
         for (destination, found), messages in members.items():
@@ -141,11 +166,11 @@ class Comparer:
         return changes
 
     async def _examples(
-        self, messages: Mapping[Destination, Sequence[str]]
+        self, messages: Mapping[Destination, Sequence[str]], hour: Hour
     ) -> dict[Destination, dict[str, str]]:
-        newest = max(self._windows.after)
+        """Return examples of those of the messages that are templates, from an hour at best."""
         queries = {
-            each: examples_query(each, templates, newest)
+            each: examples_query(each, templates, hour)
             for each, texts in messages.items()
             if (templates := list(filter(has_placeholder, texts)))
         }

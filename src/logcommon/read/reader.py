@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from logcommon.exceptions import (
     InvalidArgumentError,
 )
+from logcommon.messages.templates import template
 from logcommon.messages.words import has_placeholder
 from logcommon.model import (
     CommonRow,
@@ -152,7 +153,8 @@ class Reader:
         self._executor.report(answers.refused, held)
         chosen = windows(set().union(*held.values()), self._settings.clock())
         selected = {each: held[each] for each in matching(held, name, severity)}
-        return await Comparer(self._executor, selected, chosen).compare(n, merge=merge)
+        rules = self._settings.template or template
+        return await Comparer(self._executor, selected, chosen, rules).compare(n, merge=merge)
 
     async def series(self, message: str, name: str | None, severity: Severity | None) -> Series:
         """Return how often a message was counted in each of the kept hours."""
