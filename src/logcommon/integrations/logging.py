@@ -9,20 +9,27 @@ logging.warning("user %s is over the limit", "bob")  # counted as "user %s is ov
 ```
 """
 
+import atexit
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from logcommon.client import CommonLog
 from logcommon.integrations._recorder import Recorder
+from logcommon.integrations._repeats import Repeated, Repeats
 from logcommon.messages.origin import origin_of
+from logcommon.messages.templates import template
 from logcommon.model import FixedText, Severity
 
 _STANDARD_LEVELS = frozenset(
     {logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL}
 )
 _MOST_NAMES = 10_000
+_SUMMARY = "logcommon_summary"
+"""The attribute of records that sum up others."""
 
 _ACCESS_LOG = "uvicorn.access"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -149,6 +156,98 @@ def _is_configuring() -> bool:
     """
     is_owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
     return bool(is_owned and is_owned())
+
+
+class RepeatFilter(logging.Filter):
+    """Keeps a storm of equal messages out of a log: the first few pass, then one line sums up.
+
+    The line is like `node <num> does not answer … repeated 12,431 times in 60 s`. It comes with the
+    first record after the interval, of whatever kind, or at the end of the process. Records are
+    equal if their logger, level and template are; exceptions, if their type and place are. This
+    needs no server, and works in any thread.
+
+    Args:
+        handler: Gets the summaries, and should be the one that the filter is added to. None to log
+            them to the logger of the record, for a filter in `dictConfig`: then all its handlers
+            get them.
+        first: Equal records that pass in each interval.
+        interval: Seconds.
+        most: Kinds of records that are remembered. If there are more, the summary of the one that
+            began first comes early.
+        template: Returns the template of a message without arguments.
+        monotonic: Returns seconds.
+
+    Raises:
+        InvalidArgumentError: A number is too small.
+
+    """
+
+    def __init__(
+        self,
+        handler: logging.Handler | None = None,
+        *,
+        first: int = 5,
+        interval: float = 60.0,
+        most: int = 10_000,
+        template: Callable[[str], str] = template,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._handler = handler
+        self._template = template
+        self._repeats: Repeats[logging.LogRecord] = Repeats(first, interval, most, monotonic)
+        atexit.register(_sum_up, weakref.ref(self))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record passes; never raises."""
+        if hasattr(record, _SUMMARY):
+            return True
+        try:
+            kind = (record.name, record.levelno, self._text(record))
+            passes, ended = self._repeats.see(kind, record)
+        except Exception:  # noqa: BLE001  # a hook of the application, or an odd record
+            return True
+        self._log(ended)
+        return passes
+
+    def sum_up(self) -> None:
+        """Log what was suppressed so far, and begin anew."""
+        self._log(self._repeats.end_all())
+
+    def _text(self, record: logging.LogRecord) -> str:
+        message = _message(record)
+        return message if message.__class__ is FixedText else self._template(message)
+
+    def _log(self, ended: Iterable[Repeated[logging.LogRecord]]) -> None:
+        for repeated in ended:
+            with contextlib.suppress(Exception):
+                summary = self._summary(*repeated)
+                if self._handler is None:
+                    logging.getLogger(summary.name).handle(summary)
+                elif summary.levelno >= self._handler.level:
+                    self._handler.handle(summary)
+
+    def _summary(self, record: logging.LogRecord, times: int) -> logging.LogRecord:
+        text, unit = self._text(record), "time" if times == 1 else "times"
+        fields = {
+            "name": record.name,
+            "levelno": record.levelno,
+            "levelname": record.levelname,
+            "pathname": record.pathname,
+            "filename": record.filename,
+            "module": record.module,
+            "lineno": record.lineno,
+            "funcName": record.funcName,
+            "msg": "%s … repeated %s %s in %g s",
+            "args": (text, f"{times:,}", unit, self._repeats.interval),
+            _SUMMARY: True,
+        }
+        return logging.makeLogRecord(fields)
+
+
+def _sum_up(reference: "weakref.ref[RepeatFilter]") -> None:
+    if (repeats := reference()) is not None:
+        repeats.sum_up()
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -15,15 +15,20 @@ structlog.get_logger().info("over the limit", user="bob")  # counted as "over th
 """
 
 import sys
+import time
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from logcommon.client import CommonLog
 from logcommon.integrations._extras import require_extra
 from logcommon.integrations._recorder import Recorder
+from logcommon.integrations._repeats import Repeats
 from logcommon.messages.origin import origin_of
+from logcommon.messages.templates import template
 from logcommon.model import FixedText
 
 with require_extra("structlog>=25"):
+    from structlog import DropEvent
     from structlog.typing import EventDict, WrappedLogger
 
 _SEVERITIES = {
@@ -128,3 +133,57 @@ def _severity(method_name: str, level: object) -> str:
     # The application may bind a `level` that is not a severity.
     known = _SEVERITIES.get(level.lower()) if isinstance(level, str) else None
     return known or _SEVERITIES.get(method_name, method_name)
+
+
+class RepeatProcessor:
+    """Keeps a storm of equal events out of a log: the first few pass, the others are dropped.
+
+    Events are equal if their logger, level and the template of their `event` are. The next one of a
+    kind that passes after the interval has the number that was dropped, as `repeated=12431`. It
+    needs no server, and works in any thread. Put it first, or behind the processor that counts.
+
+    Args:
+        first: Equal events that pass in each interval.
+        interval: Seconds.
+        most: Kinds of events that are remembered. If there are more, the one that began first is
+            forgotten.
+        template: Returns the template of an event.
+        monotonic: Returns seconds.
+
+    Raises:
+        InvalidArgumentError: A number is too small.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        first: int = 5,
+        interval: float = 60.0,
+        most: int = 10_000,
+        template: Callable[[str], str] = template,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._template = template
+        self._repeats: Repeats[Hashable] = Repeats(first, interval, most, monotonic)
+        self._dropped: dict[Hashable, int] = {}
+        self._most = most
+
+    def __call__(self, logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
+        """Return an event that passes; raise DropEvent for one that does not."""
+        try:
+            level = _severity(method_name, event_dict.get("level"))
+            name = _logger_name(logger, event_dict)
+            kind = (name, level, self._template(str(event_dict.get("event"))))
+            passes, ended = self._repeats.see(kind, kind)
+        except Exception:  # noqa: BLE001  # a hook of the application, or an odd event
+            return event_dict
+
+        for record, times in ended:
+            if len(self._dropped) >= self._most:
+                self._dropped.pop(next(iter(self._dropped)), None)
+            self._dropped[record] = self._dropped.get(record, 0) + times
+        if not passes:
+            raise DropEvent
+        dropped = self._dropped.pop(kind, 0)
+        return {**event_dict, "repeated": dropped} if dropped else event_dict
