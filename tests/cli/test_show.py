@@ -1,5 +1,6 @@
 """The commands that read, as a person or a script uses them."""
 
+import csv
 import json
 import re
 import time
@@ -10,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 import logcommon
-from cli.processes import RunCommand
+from cli.processes import RunCommand, run
 from support.clock import HandClock
 
 NASTY = "\x1b[2Jgone \u202e[red]markup[/red]\x7f caf\u00e9"
@@ -352,3 +353,71 @@ async def test_top_shows_how_a_message_has_developed(
     (row,) = _json(run_command, "top", "api", "--hour", older)
     assert (row["count"], row["change"], row["per_minute"]) == (900, "rising", 15)
     assert row["history"] == [*[0] * 22, 5, 900]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "header"),
+    [
+        (("top",), "name,severity,hour,count,message,share,per_minute,bytes,change,at_least"),
+        (("recent",), "name,severity,time,message"),
+        (("destinations",), "name,severity"),
+        (("compare",), "kind,message,before,after,rate_before,rate_after,at_least,first_seen"),
+        (("marks",), "time,text"),
+        (("explain", "user 7"), "text,placeholder,rule"),
+    ],
+)
+async def test_rows_as_csv(
+    run_command: RunCommand, valkey_url: str, arguments: tuple[str, ...], header: str
+) -> None:
+    """Each row is a line under a header, with nothing that acts on a terminal."""
+    await _log(valkey_url)
+    run_command("mark", "v1")
+    lines = run_command(*arguments, "--csv").stdout.splitlines()
+    assert lines[0].startswith(header)
+    rows = list(csv.DictReader(lines))
+    assert rows
+    assert all(None not in row and None not in row.values() for row in rows)
+    assert "".join(lines).isprintable()
+
+
+def test_nothing_as_csv(run_command: RunCommand) -> None:
+    """Without rows there is no header either."""
+    finished = run_command("top", "--csv")
+    assert (finished.returncode, finished.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_a_shell(run_command: RunCommand, shell: str) -> None:
+    """It asks the program for what can follow."""
+    finished = run_command("completion", shell)
+    assert finished.returncode == 0
+    assert f"_LOGCOMMON_COMPLETE={shell}_complete" in finished.stdout
+
+
+def test_what_a_shell_completes() -> None:
+    """The names of commands and options."""
+    asking = {"_LOGCOMMON_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+    answer = run("logcommon", url=None, COMP_WORDS="logcommon com", **asking).stdout
+    assert answer.split() == ["plain,compare", "plain,completion"]
+    asking["COMP_CWORD"] = "2"
+    answer = run("logcommon", url=None, COMP_WORDS="logcommon top --j", **asking).stdout
+    assert answer.split() == ["plain,--json"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "top",
+        "recent",
+        "compare",
+        "mark",
+        "marks",
+        "destinations",
+        "explain",
+        "completion",
+        "ingest",
+    ],
+)
+def test_help_has_an_example(run_command: RunCommand, command: str) -> None:
+    """Each command shows how it is used."""
+    assert re.search(rf"Examples?:\n  .*logcommon {command}", run_command(command, "--help").stdout)

@@ -11,6 +11,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from logcommon.cli.changes import compare, mark, marks
+from logcommon.cli.completion import PROGRAM, completion
 from logcommon.cli.demo import demo
 from logcommon.cli.explain import explain as explain_message
 from logcommon.cli.failures import ExitCode, exit_code, explain
@@ -60,7 +61,7 @@ def cli() -> None:
 
 for _command in (
     *(demo, ingest, top, recent, compare, mark, marks, destinations),
-    explain_message,
+    *(explain_message, completion),
 ):
     cli.add_command(_command)
 
@@ -71,7 +72,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         raise_on_signals()
         _survive_narrow_encodings()
         show_warnings()
-        code = cli.main(arguments, prog_name="logcommon", standalone_mode=False)
+        code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt) as error:
         # Before a command begins, click turns a SignalledError into an Abort.

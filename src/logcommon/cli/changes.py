@@ -9,13 +9,13 @@ import click
 from logcommon.cli.options import (
     count_option,
     hour_option,
-    json_option,
     merge_option,
+    output_option,
     resolve_hour,
     severity_option,
     url_option,
 )
-from logcommon.cli.output import note, print_json, result_console, visible
+from logcommon.cli.output import note, print_json, print_rows, result_console, visible
 from logcommon.cli.show import iso, require_known, say_nothing_found, whose
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import change_table, describe_window, plain_table, print_titled
@@ -43,7 +43,7 @@ _OTHER_SHARE = 0.01
 @click.option("--all", "with_steady", is_flag=True, help="Show what has not changed as well.")
 @click.option("--details", is_flag=True, help="Show an example of each template.")
 @merge_option
-@json_option
+@output_option
 @url_option
 def compare(
     name: str | None,
@@ -54,10 +54,10 @@ def compare(
     with_steady: bool,  # noqa: FBT001
     details: bool,  # noqa: FBT001
     merge: bool | None,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    output: str | None,
     url: str,
 ) -> None:
-    r"""Show what has changed: messages that are new, back, rising, falling or gone.
+    """Show what has changed: messages that are new, back, rising, falling or gone.
 
     Rates are compared, so an hour that is not over is no problem. Changes are ranked by the factor
     by which a rate went up or down at least, given chance and the usual variation of the traffic.
@@ -68,14 +68,17 @@ def compare(
       logcommon compare shop
       logcommon compare shop --since v1.4.2 --severity error
       logcommon compare --since yesterday
-    """
+    """  # noqa: D301  # click's mark for lines to keep
     if since is not None and since not in _BEFORE and hour is not None:
         raise click.UsageError("--hour can't be used with a mark or an hour as --since")
     found = run_or_raise(_compare(url, name, severity, count, hour, since, merge=merge))
     changes = [each for each in found.changes if with_steady or each.kind != "steady"]
 
-    if as_json:
+    if output == "json":
         print_json(_comparison_json(found, changes))
+        return
+    if output:
+        print_rows(output, [_change_json(each) for each in changes])
         return
     if not found.changes:
         say_nothing_found(name, severity, None)
@@ -98,7 +101,7 @@ def compare(
 @click.argument("text")
 @url_option
 def mark(text: str, url: str) -> None:
-    r"""Note that something happens now, such as a deploy.
+    """Note that something happens now, such as a deploy.
 
     `logcommon compare --since TEXT` then compares what was before and after it. The newest hundred
     marks are kept.
@@ -106,22 +109,27 @@ def mark(text: str, url: str) -> None:
     \b
     Example:
       logcommon mark v1.4.2
-    """
+    """  # noqa: D301  # click's mark for lines to keep
     noted = run_or_raise(_mark(url, text))
     note(f"marked {noted.text!r} at {noted.time:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @click.command()
-@json_option
+@output_option
 @url_option
 def marks(
-    as_json: bool,  # noqa: FBT001
+    output: str | None,
     url: str,
 ) -> None:
-    """Show what was marked, newest first."""
+    """Show what was marked, newest first.
+
+    \b
+    Example:
+      logcommon marks
+    """  # noqa: D301  # click's mark for lines to keep
     found = run_or_raise(_marks(url))
-    if as_json:
-        print_json([{"time": each.time.isoformat(), "text": each.text} for each in found])
+    if output:
+        print_rows(output, [{"time": each.time.isoformat(), "text": each.text} for each in found])
     elif not found:
         result_console().print("Nothing was marked. Begin with: logcommon mark TEXT")
     else:

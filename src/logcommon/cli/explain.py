@@ -3,25 +3,29 @@
 import click
 from rich.table import Table
 
-from logcommon.cli.options import json_option
-from logcommon.cli.output import print_json, result_console, visible_text
+from logcommon.cli.options import output_option
+from logcommon.cli.output import print_json, print_rows, result_console, visible_text
 from logcommon.cli.tables import plain_table, print_titled
 from logcommon.messages.templates import Explanation, Templates
 
 
 @click.command()
 @click.argument("message")
-@json_option
-def explain(message: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show the template of MESSAGE, and which rule made each placeholder."""
+@output_option
+def explain(message: str, output: str | None) -> None:
+    """Show the template of MESSAGE, and which rule made each placeholder.
+
+    \b
+    Example:
+      logcommon explain 'user 17 left'
+    """  # noqa: D301  # click's mark for lines to keep
     explanation = Templates().explain(message)
-    if as_json:
-        print_json(
-            {
-                "template": explanation.template,
-                "replacements": [each._asdict() for each in explanation.replacements],
-            }
-        )
+    replacements = [each._asdict() for each in explanation.replacements]
+    if output == "json":
+        print_json({"template": explanation.template, "replacements": replacements})
+        return
+    if output:
+        print_rows(output, replacements)
         return
 
     console = result_console()

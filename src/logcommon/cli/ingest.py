@@ -99,7 +99,13 @@ def ingest(
     the lines says so; if it is not recognized, each line is a message of the current hour. Without
     FILE, or if FILE is -, standard input is read. Files compressed with gzip, bzip2, xz or zstd are
     decompressed. Bytes that are not UTF-8 become replacement characters.
-    """
+
+    \b
+    Examples:
+      logcommon ingest /var/log/syslog access.log.gz
+      journalctl -f | logcommon ingest
+      logcommon ingest app.log --name app --follow --redact
+    """  # noqa: D301  # click's mark for lines to keep
     Destination.of("any" if name is None else name, "any" if severity is None else severity)
     paths = list(files) or [STDIN]
     if follow and STDIN in paths:

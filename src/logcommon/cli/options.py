@@ -68,9 +68,13 @@ url_option: _Option = click.option(
     "embedded:DIRECTORY.",
 )
 
-json_option: _Option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document."
-)
+
+def output_option(command: _Command) -> _Command:
+    """Add the options `--json` and `--csv`, as one argument `output`: `json`, `csv` or None."""
+    for name, text in (("csv", "Print comma-separated values."), ("json", "Print JSON.")):
+        command = click.option(f"--{name}", "output", flag_value=name, help=text)(command)
+    return command
+
 
 severity_option: _Option = click.option(
     "--severity", help="Only this severity: debug, info, warning, error, critical or any other."

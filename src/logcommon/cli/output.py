@@ -5,12 +5,14 @@ reverse the line, line ends. Each is shown by its code, `\x1b`, `\u202e` or `\n`
 never acts on it.
 """
 
+import csv
 import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import StringIO
 from typing import TextIO
 
 import click
@@ -41,6 +43,26 @@ def print_json(rows: Sequence[dict[str, object]] | dict[str, object]) -> None:
     document = json.dumps(rows, indent=2)
     # DEL is the one ASCII control character that JSON does not escape.
     click.echo(document.replace("\x7f", "\\u007f"))
+
+
+def print_rows(output: str, rows: Sequence[dict[str, object]]) -> None:
+    """Print rows as JSON or, without what is nested in them, as CSV with a header."""
+    if output == "json":
+        print_json(rows)
+    elif rows:
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, _flat(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(_flat, rows))
+        click.echo(text.getvalue(), nl=False)
+
+
+def _flat(row: dict[str, object]) -> dict[str, object]:
+    return {
+        name: visible(value) if isinstance(value, str) else value
+        for name, value in row.items()
+        if not isinstance(value, list | dict)
+    }
 
 
 def note(text: str) -> None:

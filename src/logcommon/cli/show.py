@@ -8,11 +8,11 @@ import click
 from logcommon.cli.failures import UnknownNameError
 from logcommon.cli.options import (
     count_option,
-    json_option,
+    output_option,
     severity_option,
     url_option,
 )
-from logcommon.cli.output import print_json, result_console, visible
+from logcommon.cli.output import print_rows, result_console, visible
 from logcommon.cli.recorder import HISTORY_HOURS
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import (
@@ -31,24 +31,29 @@ _NAMES_SHOWN = 5
 @click.argument("name", required=False)
 @severity_option
 @count_option(20)
-@json_option
+@output_option
 @url_option
 def recent(
     name: str | None,
     severity: str | None,
     count: int,
-    as_json: bool,  # noqa: FBT001
+    output: str | None,
     url: str,
 ) -> None:
     """Show the newest messages, newest first.
 
     Without NAME, the messages of all services are shown together. Times are whole seconds, so the
     order within a second is unknown across severities and services.
-    """
+
+    \b
+    Examples:
+      logcommon recent shop
+      logcommon recent --severity error -n 50
+    """  # noqa: D301  # click's mark for lines to keep
     rows = run_or_raise(_recent(url, name, severity, count))
 
-    if as_json:
-        print_json([_recent_json(row) for row in rows])
+    if output:
+        print_rows(output, [_recent_json(row) for row in rows])
     elif not rows:
         say_nothing_found(name, severity, None)
     else:
@@ -59,17 +64,22 @@ def recent(
 
 
 @click.command()
-@json_option
+@output_option
 @url_option
 def destinations(
-    as_json: bool,  # noqa: FBT001
+    output: str | None,
     url: str,
 ) -> None:
-    """Show which services and severities were logged to."""
+    """Show which services and severities were logged to.
+
+    \b
+    Example:
+      logcommon destinations --json
+    """  # noqa: D301  # click's mark for lines to keep
     held = run_or_raise(_destinations(url))
 
-    if as_json:
-        print_json([_destination_json(*each) for each in held.items()])
+    if output:
+        print_rows(output, [_destination_json(*each) for each in held.items()])
     elif not held:
         say_nothing_found(None, None, None)
     else:

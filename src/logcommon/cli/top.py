@@ -7,12 +7,12 @@ import click
 from logcommon.cli.options import (
     count_option,
     hour_option,
-    json_option,
     merge_option,
+    output_option,
     severity_option,
     url_option,
 )
-from logcommon.cli.output import print_json, result_console
+from logcommon.cli.output import print_rows, result_console
 from logcommon.cli.show import iso, require_known, say_nothing_found, whose
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import describe_hour, print_titled
@@ -42,7 +42,7 @@ _HOURS_SHOWN = 24
 )
 @click.option("--details", is_flag=True, help="Show an example, and what was merged.")
 @merge_option
-@json_option
+@output_option
 @url_option
 def top(
     name: str | None,
@@ -52,10 +52,10 @@ def top(
     by: str,
     details: bool,  # noqa: FBT001
     merge: bool | None,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    output: str | None,
     url: str,
 ) -> None:
-    r"""Show the most common messages of an hour.
+    """Show the most common messages of an hour.
 
     With each come its share of all calls, its rate, its change compared with the hour before, and
     the last 24 hours. Without NAME, the messages of all services are ranked together.
@@ -65,11 +65,11 @@ def top(
       logcommon top shop
       logcommon top shop --severity error --hour last
       logcommon top --by bytes -n 20
-    """
+    """  # noqa: D301  # click's mark for lines to keep
     shown, rows = run_or_raise(_top(url, name, severity, count, hour, by=by, merge=merge))
 
-    if as_json:
-        print_json([_json(shown, each) for each in rows])
+    if output:
+        print_rows(output, [_json(shown, each) for each in rows])
     elif shown is None or not rows:
         say_nothing_found(name, severity, shown)
     else:
