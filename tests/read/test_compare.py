@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logcommon import template
 from logcommon.model import OTHER, Destination, hour_start
 from logcommon.read.compare import (
     Windows,
@@ -17,6 +18,7 @@ from logcommon.read.compare import (
     differences,
     dispersion_of,
     rank,
+    renamed,
 )
 
 API = Destination("api", "info")
@@ -139,6 +141,12 @@ def test_templates_are_merged_before_they_are_compared() -> None:
     assert (found.message, found.before, found.after) == ("hello to user <*>", 30, 30)
     assert len(ranking.members(found.message)) == 4
     assert len(rank(hourly, LAST_HOUR, merge=False).found) == 4
+
+
+def test_only_templates_that_are_counted_now_get_a_new_name() -> None:
+    """A template that the rules have not changed, or whose new one isn't counted, stays."""
+    examples = {"a <*>": "a 1", "b <num>": "b 1", "c <*>": "c 1"}
+    assert renamed(examples, template, {"a <num>", "b <num>"}) == {"a <*>": "a <num>"}
 
 
 def test_what_is_no_message_is_not_compared() -> None:
