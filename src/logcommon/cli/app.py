@@ -17,6 +17,7 @@ from logcommon.cli.explain import explain as explain_message
 from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
 from logcommon.cli.output import discard_output, note, show_warnings
+from logcommon.cli.report import report
 from logcommon.cli.show import destinations, recent
 from logcommon.cli.signals import SignalledError, raise_on_signals
 from logcommon.cli.top import top
@@ -61,7 +62,7 @@ def cli() -> None:
 
 for _command in (
     *(demo, ingest, top, recent, compare, mark, marks, destinations),
-    *(explain_message, completion),
+    *(report, explain_message, completion),
 ):
     cli.add_command(_command)
 

@@ -17,12 +17,12 @@ from logcommon.cli.show import iso, require_known, say_nothing_found, whose
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import describe_hour, print_titled
 from logcommon.cli.top_table import TopRow, top_table
-from logcommon.client import connect
+from logcommon.client import CommonLog, connect
 from logcommon.model import CommonRow, Series, hour_of
 from logcommon.read.compare import change_in
 from logcommon.read.windows import windows_of
 
-_ALL = 10_000
+ALL_ROWS = 10_000
 """Rows that are read, to know their share and to sort them by bytes."""
 
 _HOURS_SHOWN = 24
@@ -94,20 +94,29 @@ async def _top(
     """Return the hour that is shown, by default the newest with counts, and its rows."""
     async with connect(url) as log:
         hour = hour or next(iter(await log.hours(name, severity)), None)
-        rows = [] if hour is None else await log.top(name, severity, _ALL, hour, merge=merge)
+        rows = [] if hour is None else await log.top(name, severity, ALL_ROWS, hour, merge=merge)
         if hour is None or not rows:
             await require_known(log, name, severity)
             return hour, []
 
-        total = sum(row.count for row in rows)
-        if by == "bytes":
-            rows.sort(key=lambda row: -row.count * len(row.message.encode("utf-8", "replace")))
-        histories = await log.histories(rows[:count])
-        now = log.settings.clock()
-        return hour, [
-            _described(row, history, hour, total, now)
-            for row, history in zip(rows, histories, strict=False)
-        ]
+        return hour, await described(log, rows, hour, count, by=by)
+
+
+async def described(
+    log: CommonLog, rows: list[CommonRow], hour: datetime, count: int, *, by: str = "count"
+) -> list[TopRow]:
+    """Return the first rows, of all that an hour has, with what else is known of them."""
+    total = sum(row.count for row in rows)
+    if by == "bytes":
+        rows = sorted(
+            rows, key=lambda row: -row.count * len(row.message.encode("utf-8", "replace"))
+        )
+    histories = await log.histories(rows[:count])
+    now = log.settings.clock()
+    return [
+        _described(row, history, hour, total, now)
+        for row, history in zip(rows, histories, strict=False)
+    ]
 
 
 def _described(row: CommonRow, history: Series, hour: datetime, total: int, now: float) -> TopRow:

@@ -40,8 +40,13 @@ class TopRow:
 
     @property
     def size(self) -> int:
-        """Bytes that lines with this message take, without times and the like: a lower bound."""
-        return self.row.count * len(self.row.message.encode("utf-8", "replace"))
+        """Bytes that lines with this message take, about."""
+        return size_of(self.row)
+
+
+def size_of(row: CommonRow) -> int:
+    """Return the bytes that lines with a message take, without times and the like."""
+    return row.count * len(row.message.encode("utf-8", "replace"))
 
 
 def top_table(
