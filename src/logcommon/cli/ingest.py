@@ -1,6 +1,5 @@
 """The command `ingest`: counts the messages of log files."""
 
-import signal
 from pathlib import Path
 
 import click
@@ -17,7 +16,7 @@ from logcommon.cli.formats.record import LineFormat
 from logcommon.cli.options import url_option
 from logcommon.cli.output import note
 from logcommon.cli.recorder import HISTORY_HOURS, Recorder
-from logcommon.cli.signals import Stop, run
+from logcommon.cli.signals import Stop, end_code, run
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.messages.redaction import redact_secrets
@@ -152,13 +151,6 @@ async def _ingest(
     note(recorder.summary(log.stats))
     if log.stats.dropped:
         raise NotExactError(f"not every message was counted; last error: {log.stats.last_error}")
-    return _exit_code(stop.signal, follow=follow)
-
-
-def _exit_code(number: int | None, *, follow: bool) -> int:
-    """Return the exit code, given the number of the signal that ended the command, if one did."""
-    # Ctrl-C and SIGTERM are how following ends; a closed terminal is still an error.
-    is_end_of_following = follow and number != getattr(signal, "SIGHUP", None)
-    if number is None or is_end_of_following:
-        return ExitCode.OK
-    return ExitCode.SIGNALLED + number
+    if follow or stop.signal is None:
+        return end_code(stop.signal)
+    return ExitCode.SIGNALLED + stop.signal

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import anyio
 
+from logcommon.cli.failures import ExitCode
+
 _T = TypeVar("_T")
 
 _SIGNALS = [] if sys.platform == "win32" else [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -75,6 +77,16 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, _T]]) -> _T:
         was_stopped = any(stop.signal for stop in stops)
         for number in handled:
             signal.signal(number, signal.SIG_IGN if was_stopped else _raise)
+
+
+def end_code(number: int | None) -> int:
+    """Return the exit code of a command that goes on until a signal, given its number.
+
+    Ctrl-C and SIGTERM are how it ends; a closed terminal is still an error.
+    """
+    if number == getattr(signal, "SIGHUP", None) and number is not None:
+        return ExitCode.SIGNALLED + number
+    return ExitCode.OK
 
 
 def run_or_raise(main: Awaitable[_T]) -> _T:

@@ -1,9 +1,12 @@
 """The command `top`: the most common messages of an hour, and how they have developed."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import click
+from rich.table import Table
 
+from logcommon.cli.failures import ExitCode
 from logcommon.cli.options import (
     count_option,
     hour_option,
@@ -17,6 +20,7 @@ from logcommon.cli.show import iso, require_known, say_nothing_found, whose
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import describe_hour, print_titled
 from logcommon.cli.top_table import TopRow, top_table
+from logcommon.cli.watch import SHORTEST_INTERVAL, Hourly, watch
 from logcommon.client import CommonLog, connect
 from logcommon.model import CommonRow, Series, hour_of
 from logcommon.read.compare import change_in
@@ -41,6 +45,15 @@ _HOURS_SHOWN = 24
     help="Sort by how often messages are logged, or by how many bytes their lines take.",
 )
 @click.option("--details", is_flag=True, help="Show an example, and what was merged.")
+@click.option(
+    "--watch",
+    "interval",
+    is_flag=False,
+    flag_value=2.0,
+    type=click.FloatRange(min=SHORTEST_INTERVAL),
+    metavar="[SECONDS]",
+    help="Go on showing it until Ctrl-C, and look so often.  [without SECONDS: 2]",
+)
 @merge_option
 @output_option
 @url_option
@@ -51,10 +64,11 @@ def top(
     hour: datetime | None,
     by: str,
     details: bool,  # noqa: FBT001
+    interval: float | None,
     merge: bool | None,  # noqa: FBT001
     output: str | None,
     url: str,
-) -> None:
+) -> int:
     """Show the most common messages of an hour.
 
     With each come its share of all calls, its rate, its change compared with the hour before, and
@@ -65,24 +79,50 @@ def top(
       logcommon top shop
       logcommon top shop --severity error --hour last
       logcommon top --by bytes -n 20
+      logcommon top shop --watch
     """  # noqa: D301  # click's mark for lines to keep
-    shown, rows = run_or_raise(_top(url, name, severity, count, hour, by=by, merge=merge))
+    console = result_console()
 
+    async def read(log: CommonLog) -> Hourly:
+        return await _read(log, name, severity, count, hour, by=by, merge=merge)
+
+    def draw(shown: datetime, rows: Sequence[TopRow]) -> tuple[str, Table]:
+        title = f"{whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
+        with_size = by == "bytes"
+        return title, top_table(
+            console, rows, with_name=name is None, with_size=with_size, with_details=details
+        )
+
+    if interval is not None:
+        if output:
+            raise click.UsageError("--watch shows a table only")
+        return watch(console, url, interval, read, draw)
+
+    shown, rows = run_or_raise(_read_once(url, read, name, severity))
     if output:
         print_rows(output, [_json(shown, each) for each in rows])
     elif shown is None or not rows:
         say_nothing_found(name, severity, shown)
     else:
-        console = result_console()
-        title = f"{whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
-        table = top_table(
-            console, rows, with_name=name is None, with_size=by == "bytes", with_details=details
-        )
-        print_titled(console, title, table)
+        print_titled(console, *draw(shown, rows))
+    return ExitCode.OK
 
 
-async def _top(
+async def _read_once(
     url: str,
+    read: Callable[[CommonLog], Awaitable[Hourly]],
+    name: str | None,
+    severity: str | None,
+) -> Hourly:
+    async with connect(url) as log:
+        found = await read(log)
+        if not found.rows:
+            await require_known(log, name, severity)
+        return found
+
+
+async def _read(
+    log: CommonLog,
     name: str | None,
     severity: str | None,
     count: int,
@@ -90,16 +130,13 @@ async def _top(
     *,
     by: str,
     merge: bool | None,
-) -> tuple[datetime | None, list[TopRow]]:
+) -> Hourly:
     """Return the hour that is shown, by default the newest with counts, and its rows."""
-    async with connect(url) as log:
-        hour = hour or next(iter(await log.hours(name, severity)), None)
-        rows = [] if hour is None else await log.top(name, severity, ALL_ROWS, hour, merge=merge)
-        if hour is None or not rows:
-            await require_known(log, name, severity)
-            return hour, []
-
-        return hour, await described(log, rows, hour, count, by=by)
+    hour = hour or next(iter(await log.hours(name, severity)), None)
+    if hour is None:
+        return Hourly(None, [])
+    rows = await log.top(name, severity, ALL_ROWS, hour, merge=merge)
+    return Hourly(hour, await described(log, rows, hour, count, by=by))
 
 
 async def described(
