@@ -220,6 +220,17 @@ def test_numbers_that_cannot_be_used(kind: Any, options: dict[str, int]) -> None
         kind(**options)
 
 
+def test_an_interval_ends_with_the_next_record_of_its_kind() -> None:
+    """Even if many others are over as well, of which only a few are looked at."""
+    clock = HandClock()
+    repeats: Repeats[str] = Repeats(1, 30, 10, clock)
+    for kind in "aabbccdd":
+        repeats.see(kind, kind)
+    clock.now += 30
+    passes, ended = repeats.see("d", "d")
+    assert (passes, [each.record for each in ended]) == (True, ["a", "b", "d"])
+
+
 def test_threads_lose_no_record() -> None:
     """What passes and what is summed up is together what was seen, with many threads."""
     repeats: Repeats[int] = Repeats(3, 1e9, 4, lambda: 0.0)

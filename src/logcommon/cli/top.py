@@ -7,6 +7,7 @@ import click
 from rich.table import Table
 
 from logcommon.cli.failures import ExitCode
+from logcommon.cli.live import SHORTEST_INTERVAL, Hourly, watch
 from logcommon.cli.options import (
     count_option,
     hour_option,
@@ -20,7 +21,6 @@ from logcommon.cli.show import iso, require_known, say_nothing_found, whose
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import describe_hour, print_titled
 from logcommon.cli.top_table import TopRow, top_table
-from logcommon.cli.watch import SHORTEST_INTERVAL, Hourly, watch
 from logcommon.client import CommonLog, connect
 from logcommon.model import CommonRow, Series, hour_of
 from logcommon.read.compare import change_in
