@@ -1,10 +1,11 @@
 """`connect` and CommonLog: a writer and a reader with one lifetime."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,17 @@ from typing import NoReturn, Self
 
 from redis.asyncio import Redis
 
-from logcommon.exceptions import ClientClosedError, InvalidArgumentError, SyncUseError
+from logcommon.alerts import MOST_ALERTS, Claims, is_alarming
+from logcommon.exceptions import (
+    ClientClosedError,
+    InvalidArgumentError,
+    ServerUnavailableError,
+    SyncUseError,
+)
 from logcommon.marks import Marks
 from logcommon.model import (
     RECENT_LENGTH,
+    Change,
     Clock,
     CommonRow,
     Comparison,
@@ -25,6 +33,7 @@ from logcommon.model import (
     RecentRow,
     Series,
     Severity,
+    hour_of,
 )
 from logcommon.read.reader import Reader
 from logcommon.read.windows import Before, time_of_mark, windows_of, windows_since
@@ -420,6 +429,66 @@ class CommonLog:
             windows = partial(windows_since, since=await self._moment_of(since))
         comparing = session.reader.compare(name, severity, n, windows, merge=merge)
         return await session.read(comparing)
+
+    async def changes(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        *,
+        interval: float = 10.0,
+        at_least: float = 1.5,
+        least: int = 5,
+    ) -> AsyncIterator[Change]:
+        """Yield each message that is new, back or rising in the current hour, once an hour.
+
+        The current hour is compared with all kept hours; a service that has none yet is left out.
+        What one client has yielded, no other
+        yields again in that hour, and neither does this one after a restart: it is claimed in
+        Redis. A message that is both new and, later in the hour, rising is yielded twice.
+
+        While Redis can't be reached, it waits.
+
+        Args:
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
+            interval: Seconds between two looks.
+            at_least: The factor by which the rate of a message went up at least.
+            least: How often it was counted in this hour at least.
+
+        Raises:
+            InvalidArgumentError: An argument can't be used.
+            ClientClosedError: The client is not open, or was closed meanwhile.
+            ServerRefusedError: Redis refused a command.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
+
+        """
+        if interval <= 0 or at_least < 1 or least < 1:
+            raise InvalidArgumentError(
+                "interval must be more than 0 seconds, and at_least and least at least 1"
+            )
+        while True:
+            with contextlib.suppress(ServerUnavailableError):
+                for change in await self._new_alerts(name, severity, at_least, least):
+                    yield change
+            await asyncio.sleep(interval)
+
+    async def _new_alerts(
+        self, name: str | None, severity: Severity | None, at_least: float, least: int
+    ) -> list[Change]:
+        """Return the changes to look at that nobody has taken yet; then they are taken."""
+        session = self._require_session()
+        found = await self.compare(name, severity, MOST_ALERTS, before="history")
+        alarming = [each for each in found.changes if is_alarming(each, at_least, least)]
+        if not alarming:
+            return []
+
+        # All that a new service logs is new, and no news.
+        hour = found.after.hours[0]
+        held = await self.hours_by_destination()
+        known = {each.name for each, hours in held.items() if min(hours, default=hour) < hour}
+        alarming = [each for each in alarming if each.destination.name in known]
+        claims = Claims(session.client)
+        return await session.read(claims.take(hour_of(hour.timestamp()), alarming))
 
     async def series(
         self, message: str, name: str | None, severity: Severity | None = logging.INFO

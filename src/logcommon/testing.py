@@ -28,11 +28,13 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
+from logcommon.alerts import Claims, name_of_claim
 from logcommon.client import CommonLog, connect
 from logcommon.marks import Marks
 from logcommon.messages.words import has_placeholder
 from logcommon.model import (
     RECENT_LENGTH,
+    Change,
     CommonRow,
     Comparison,
     Destination,
@@ -122,6 +124,7 @@ class Captured:
 
     def __init__(self) -> None:
         self._buffers: dict[Buffer, Buffer] = {}
+        self._claimed: set[tuple[Hour, str]] = set()
         self.marks: list[Mark] = []
         """What was marked, the newest first."""
         self.log: CommonLog = connect()
@@ -159,7 +162,14 @@ class Captured:
     def clear(self) -> None:
         """Forget what was logged and marked so far."""
         self._buffers.clear()
+        self._claimed.clear()
         self.marks.clear()
+
+    def claim(self, hour: Hour, changes: Sequence[Change]) -> list[Change]:
+        """Return the changes that were not claimed in this hour; then they are."""
+        new = [each for each in changes if (hour, name_of_claim(each)) not in self._claimed]
+        self._claimed |= {(hour, name_of_claim(each)) for each in new}
+        return new
 
     def counts_by_hour(self) -> dict[tuple[Destination, int], Counter[str]]:
         """Return the counts by destination and hour, with messages as Redis would store them."""
@@ -336,6 +346,7 @@ def _patch() -> None:
         (Buffer, _ACCEPTING, _accepting),
         (Reader, _READING, _reading),
         (Marks, _MARKING, _marking),
+        (Claims, ("take",), _claiming),
     ):
         for name in names:
             original = _ORIGINALS[patched, name] = vars(patched)[name]
@@ -379,3 +390,13 @@ def _marking(original: Callable[..., Any], name: str) -> Callable[..., Any]:
         return captures[0].marks[0]
 
     return note
+
+
+def _claiming(original: Callable[..., Any], _: str) -> Callable[..., Any]:
+    async def take(claims: Claims, hour: Hour, changes: Sequence[Change]) -> list[Change]:
+        captures = _CAPTURES[-1:]
+        if not captures:
+            return list(await original(claims, hour, changes))
+        return captures[0].claim(hour, changes)
+
+    return take

@@ -2,14 +2,16 @@
 
 import json
 import re
+import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import logcommon
-from cli.processes import RunCommand
+from cli.processes import RunCommand, StartCommand
 from support.clock import HandClock
 
 HOUR = 3600
@@ -144,3 +146,20 @@ def test_wrong_usage(run_command: RunCommand, arguments: tuple[str, ...]) -> Non
     finished = run_command(*arguments)
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr.count("\n") == 1
+
+
+async def test_watching(start_command: StartCommand, valkey_url: str) -> None:
+    """Each change is a line of JSON at once; Ctrl-C ends it, with exit code 0."""
+    await _log(valkey_url)
+    process = start_command("watch", "shop", "--interval", "0.1", "--at-least", "2")
+    assert process.stdout is not None
+    line = json.loads(process.stdout.readline())
+    assert (line["kind"], line["message"]) in {("rising", "rising"), ("new", "order <num> is new")}
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert (process.returncode, stderr) == (0, b"")
+
+
+def test_watching_without_a_server(run_command: RunCommand, tmp_path: Path) -> None:
+    """It fails at once, instead of waiting."""
+    assert run_command("watch", url=f"unix://{tmp_path}/no.sock").returncode == 3

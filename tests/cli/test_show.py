@@ -415,7 +415,7 @@ def test_what_a_shell_completes() -> None:
         "destinations",
         "explain",
         "completion",
-        *("ingest", "report"),
+        *("ingest", "report", "watch"),
     ],
 )
 def test_help_has_an_example(run_command: RunCommand, command: str) -> None:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 import logcommon
 from cli.processes import run
 from logcommon import Destination
+from logcommon.alerts import Claims
 from support.clock import NOON, HandClock
 from support.layout import Counts, read_counts, total
 from support.permissions import READER, WRITER, Admit
@@ -65,6 +66,8 @@ async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
         await log.log_common("api", "a 1")
         await log.log_recent("api", "seen")
         await log.mark("v1")
+        (change,) = (await log.compare("api", before="history", n=1)).changes
+        assert await Claims(conn).take(clock.hour, [change])
         await logcommon.log_common(conn, "api", TEMPLATE, clock=clock)
         await logcommon.log_recent(conn, "api", "seen", clock=clock)
         model[clock.hour][TEMPLATE] += 2

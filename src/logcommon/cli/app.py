@@ -10,7 +10,7 @@ from io import TextIOWrapper
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from logcommon.cli.changes import compare, mark, marks
+from logcommon.cli.changes import compare, mark, marks, watch
 from logcommon.cli.completion import PROGRAM, completion
 from logcommon.cli.demo import demo
 from logcommon.cli.explain import explain as explain_message
@@ -61,7 +61,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(demo, ingest, top, recent, compare, mark, marks, destinations),
+    *(demo, ingest, top, recent, compare, watch, mark, marks, destinations),
     *(report, explain_message, completion),
 ):
     cli.add_command(_command)

@@ -1,4 +1,4 @@
-"""The commands about changes: `compare`, `mark` and `marks`."""
+"""The commands about changes: `compare`, `watch`, `mark` and `marks`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,9 +15,9 @@ from logcommon.cli.options import (
     severity_option,
     url_option,
 )
-from logcommon.cli.output import note, print_json, print_rows, result_console, visible
+from logcommon.cli.output import note, print_json, print_line, print_rows, result_console, visible
 from logcommon.cli.show import iso, require_known, say_nothing_found, whose
-from logcommon.cli.signals import run_or_raise
+from logcommon.cli.signals import Stop, end_code, run, run_or_raise
 from logcommon.cli.tables import change_table, describe_window, plain_table, print_titled
 from logcommon.client import CommonLog, connect
 from logcommon.model import Change, Comparison, Mark, Window
@@ -137,6 +137,65 @@ def marks(
         for each in found:
             table.add_row(f"{each.time:%Y-%m-%d %H:%M:%S}", visible(each.text))
         print_titled(result_console(), "Marks", table)
+
+
+@click.command()
+@click.argument("name", required=False)
+@severity_option
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option(
+    "--at-least",
+    type=click.FloatRange(min=1),
+    default=1.5,
+    show_default=True,
+    help="The factor by which the rate of a message went up at least.",
+)
+@click.option(
+    "--least",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How often a message was logged in this hour at least.",
+)
+@url_option
+def watch(
+    name: str | None, severity: str | None, interval: float, at_least: float, least: int, url: str
+) -> int:
+    """Print each message that is new, back or rising, once an hour, until Ctrl-C.
+
+    Each is a line of JSON. The current hour is compared with all kept hours. Of several watchers on
+    the same server, only one prints each; none prints it again after a restart.
+
+    \b
+    Examples:
+      logcommon watch shop
+      logcommon watch --severity error --at-least 3 | while read -r change; do …; done
+    """  # noqa: D301  # click's mark for lines to keep
+    return run(lambda stop: _watch(stop, url, name, severity, interval, at_least, least))
+
+
+async def _watch(
+    stop: Stop,
+    url: str,
+    name: str | None,
+    severity: str | None,
+    interval: float,
+    at_least: float,
+    least: int,
+) -> int:
+    async with connect(url) as log:
+        await log.destinations()  # fails at once without a server; watching would wait
+        with stop.scope:
+            changes = log.changes(name, severity, interval=interval, at_least=at_least, least=least)
+            async for change in changes:
+                print_line(_change_json(change))
+    return end_code(stop.signal)
 
 
 async def _compare(

@@ -40,9 +40,17 @@ def progress_console() -> Console:
 
 def print_json(rows: Sequence[dict[str, object]] | dict[str, object]) -> None:
     """Print one JSON document in printable ASCII."""
-    document = json.dumps(rows, indent=2)
+    click.echo(_without_delete(json.dumps(rows, indent=2)))
+
+
+def print_line(row: dict[str, object]) -> None:
+    """Print a JSON document on one line, at once, in printable ASCII."""
+    click.echo(_without_delete(json.dumps(row)))
+
+
+def _without_delete(document: str) -> str:
     # DEL is the one ASCII control character that JSON does not escape.
-    click.echo(document.replace("\x7f", "\\u007f"))
+    return document.replace("\x7f", "\\u007f")
 
 
 def print_rows(output: str, rows: Sequence[dict[str, object]]) -> None:

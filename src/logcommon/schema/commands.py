@@ -1,11 +1,25 @@
 """The commands that our transactions are made of. No I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
-from logcommon.model import RECENT_LENGTH, Destination, Mark, encode_message, recent_text
-from logcommon.schema.keys import MARKS, REGISTRY, DestinationKeys, destination_keys, examples_key
+from logcommon.model import (
+    HOUR_SECONDS,
+    RECENT_LENGTH,
+    Destination,
+    Mark,
+    encode_message,
+    recent_text,
+)
+from logcommon.schema.keys import (
+    MARKS,
+    REGISTRY,
+    DestinationKeys,
+    claims_key,
+    destination_keys,
+    examples_key,
+)
 
 Command: TypeAlias = tuple[bytes | int, ...]
 """A Redis command with its arguments."""
@@ -14,6 +28,8 @@ Reply: TypeAlias = Any
 """What Redis answers: bytes, a number, None, a list of these, or a ResponseError."""
 
 MOST_MARKS = 100
+CLAIM_SECONDS = 2 * HOUR_SECONDS
+"""How long claims are kept: through the hour that they are of, on any clock."""
 
 MULTI: Command = (b"MULTI",)
 EXEC: Command = (b"EXEC",)
@@ -34,6 +50,13 @@ def push_mark(mark: Mark) -> tuple[Command, Command]:
     """Return the commands that note a mark and keep the newest."""
     entry = f"{mark.time.isoformat(timespec='microseconds')} {mark.text}"
     return (b"LPUSH", MARKS, encode_message(entry)), (b"LTRIM", MARKS, 0, MOST_MARKS - 1)
+
+
+def claim(hour: str, names: Sequence[str]) -> tuple[Command, ...]:
+    """Return the commands that claim alerts of an hour, each for whoever is the first."""
+    key = claims_key(hour)
+    taken: list[Command] = [(b"SADD", key, name.encode()) for name in names]
+    return (*taken, (b"EXPIRE", key, CLAIM_SECONDS))
 
 
 def push_recent(

@@ -96,6 +96,11 @@ def examples_key(key: bytes) -> bytes:
     return key + b":examples"
 
 
+def claims_key(hour: str) -> bytes:
+    """Return the SET of the alerts of an hour that were taken by a watcher."""
+    return b"logcommon:claims:" + hour.encode()
+
+
 def marker_key(producer: str) -> bytes:
     """Return the key that holds the number of a producer's last committed batch."""
     return b"logcommon:producer:" + producer.encode()
