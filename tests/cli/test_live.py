@@ -109,7 +109,7 @@ async def test_it_is_not_drawn_while_nothing_changes(
     clock.now = time.time() - 2 * 3600
     async with logcommon.connect(valkey_url, clock=clock) as log:
         await log.log_common("shop", "a message")
-    process = start(start_command, terminal, "shop")
+    process = start(start_command, terminal, "shop", "--watch", "0.6")
     await until(lambda: "a message" in terminal.drawn_since(0))
     position, before = len(terminal.output), await _reads(valkey)
 
@@ -118,7 +118,7 @@ async def test_it_is_not_drawn_while_nothing_changes(
 
     await until(has_looked_again)
     assert len(terminal.output) == position
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     await until(lambda: process.poll() is not None)
     assert process.returncode == 0
 

@@ -48,6 +48,10 @@ async def _log(url: str) -> None:
     async with logcommon.connect(url, template=logcommon.template) as log:
         await log.log_common("mail <b>", "order 17 failed", 'odd severity">')
         await log.mark("v1.4.2 <i>")
+    clock = HandClock()
+    clock.now = time.time() - 3 * 86_400
+    async with logcommon.connect(url, clock=clock) as log:
+        await log.mark("v1.3.0")
 
 
 async def test_a_report_shows_an_hour(
@@ -67,6 +71,7 @@ async def test_a_report_shows_an_hour(
     assert "order 17 failed" in page.text
     assert "(empty)" in page.text
     assert "v1.4.2 <i>" in page.text
+    assert "v1.3.0" not in page.text
     assert text.count("<svg") == 4
     assert "<rect" in text
 
