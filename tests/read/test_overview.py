@@ -1,5 +1,7 @@
 """Reading several destinations at once."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,9 +18,11 @@ from logcommon import (
     Destination,
     ServerRefusedError,
 )
+from logcommon.read import executor
 from logcommon.read.queries import Query
 from logcommon.read.reader import Reader
 from logcommon.schema.commands import Reply
+from logcommon.server.connection import exchange
 from logcommon.settings import Settings
 from support.clock import HandClock
 
@@ -326,6 +330,25 @@ async def test_a_cluster_is_an_error_even_if_some_destinations_are_read(valkey: 
         await _counted(valkey, name, NOON, None)
     with pytest.raises(ClusterUnsupportedError):
         await Reading(valkey).top(None, None, 9, NOON)
+
+
+async def test_a_cancellation_that_redis_py_swallows(
+    log: CommonLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is raised all the same, so that a task that reads in a loop can be cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def swallowing(*arguments: Any) -> Any:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return await exchange(*arguments)
+
+    monkeypatch.setattr(executor, "exchange", swallowing)
+    with pytest.raises(asyncio.CancelledError):
+        await log.top("api")
+    task.uncancel()
 
 
 def test_a_client_in_the_background_reads_several_as_well(valkey_url: str) -> None:

@@ -1,5 +1,6 @@
 """Executes queries, several in one write, and returns what each of them found."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -45,11 +46,18 @@ class QueryExecutor:
     async def execute(self, queries: Sequence[Query[Any]]) -> list[list[Reply]]:
         """Execute each query as a transaction, all in one write, and return the replies to each."""
         transactions = [(MULTI, *query.commands, EXEC) for query in queries]
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
         try:
             async with pooled_connection(self._client) as connection:
                 replies = iter(await exchange(connection, list(chain(*transactions))))
         except (RedisError, OSError) as error:
             raise translate(error) from None
+
+        # redis-py waits with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that
+        # comes together with the result: https://github.com/python/cpython/issues/86296
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
         return [list(islice(replies, len(each))) for each in transactions]
 
     async def ask(self, queries: Mapping[Destination, Query[_T]]) -> Answers[_T]:
