@@ -229,6 +229,12 @@ class BackgroundLog:
         """Return the hours that have counts, as `CommonLog.hours` does."""
         return self._call_in_thread(lambda: self._log.hours(name, severity))
 
+    def minutes(
+        self, name: str | None = None, severity: Severity | None = None, hours: int = 2
+    ) -> dict[Destination, dict[datetime, int]]:
+        """Return how many calls were counted in each minute, as `CommonLog.minutes` does."""
+        return self._call_in_thread(lambda: self._log.minutes(name, severity, hours))
+
     def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         """Return the hours of every destination, as `CommonLog.hours_by_destination` does."""
         return self._call_in_thread(self._log.hours_by_destination)

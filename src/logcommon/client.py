@@ -562,6 +562,29 @@ class CommonLog:
         session = self._require_session()
         return await session.read(session.reader.hours(name, severity))
 
+    async def minutes(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        hours: int = 2,
+    ) -> dict[Destination, dict[datetime, int]]:
+        """Return how many calls were counted in each minute, for each destination that has any.
+
+        A minute is given as its first moment, in UTC; those without calls are left out. Calls that
+        other programs have counted, such as the book's, have no minute.
+
+        Args:
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
+            hours: How many hours to read, with the current one; no more than are kept.
+
+        Raises:
+            LogCommonError: As `top` does.
+
+        """
+        session = self._require_session()
+        return await session.read(session.reader.minutes(name, severity, hours))
+
     async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         """Return the hours that have counts, of every destination; raises as `top` does."""
         session = self._require_session()

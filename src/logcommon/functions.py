@@ -14,8 +14,17 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from logcommon.exceptions import CommitTimeoutError, NotWrittenError, OutcomeUnknownError
-from logcommon.model import Clock, Destination, Hour, Severity, hour_of, require_text
-from logcommon.schema.commands import EXEC, MULTI, Command, Reply, count, push_recent, register
+from logcommon.model import Clock, Destination, Hour, Severity, hour_of, minute_of, require_text
+from logcommon.schema.commands import (
+    EXEC,
+    MULTI,
+    Command,
+    Reply,
+    count,
+    count_minute,
+    push_recent,
+    register,
+)
 from logcommon.schema.keys import destination_keys
 from logcommon.schema.rotation import (
     HourPlan,
@@ -207,6 +216,7 @@ class _Transaction:
         return [
             *plan.before,
             count(plan.key, 1, self._message),
+            count_minute(plan.key, minute_of(self._logged_at), 1),
             *plan.after,
             *push_recent(self._keys, [(self._message, self._logged_at)]),
             register([self._destination]),

@@ -30,7 +30,11 @@ Severity: TypeAlias = int | str
 Hour: TypeAlias = int
 """A UTC hour, counted from the epoch."""
 
+Minute: TypeAlias = int
+"""A minute, counted from the epoch."""
+
 HOUR_SECONDS = 3600
+MINUTE_SECONDS = 60
 
 LATEST = datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()
 """Seconds since the epoch that a clock must stay below: the last hour of the year 9999."""
@@ -276,6 +280,11 @@ def hour_of(seconds: float) -> Hour:
     return int(seconds // HOUR_SECONDS)
 
 
+def minute_of(seconds: float) -> Minute:
+    """Return the minute of a time in seconds since the epoch."""
+    return int(seconds // MINUTE_SECONDS)
+
+
 def hour_text(hour: Hour) -> str:
     """Return an hour as the book writes it: `2026-11-23T21:00:00`; raises as `hour_start` does."""
     return hour_start(hour).replace(tzinfo=None).isoformat()
@@ -292,6 +301,11 @@ def hour_start(hour: Hour) -> datetime:
         return _EPOCH + timedelta(hours=hour)
     except OverflowError:
         raise InvalidArgumentError("the hour must be in the years 1 to 9999") from None
+
+
+def minute_start(minute: Minute) -> datetime:
+    """Return the first moment of a minute, aware, in UTC."""
+    return _EPOCH + timedelta(minutes=minute)
 
 
 def parse_hour(text: str | bytes | None) -> Hour | None:

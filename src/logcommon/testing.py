@@ -40,6 +40,7 @@ from logcommon.model import (
     Destination,
     Hour,
     Mark,
+    Minute,
     RecentRow,
     Series,
     Severity,
@@ -49,6 +50,7 @@ from logcommon.model import (
 )
 from logcommon.read.compare import Windows, best_of, change_of, comparison_of, rank
 from logcommon.read.overview import (
+    by_moment,
     history_of,
     matching,
     merge_common,
@@ -59,7 +61,7 @@ from logcommon.read.overview import (
 from logcommon.read.reader import Reader, require_count
 from logcommon.read.windows import hour_containing
 from logcommon.settings import Settings
-from logcommon.write.batch import BATCH_SIZE, Batch, Entry
+from logcommon.write.batch import BATCH_SIZE, Batch, Entry, Minutes, merge
 from logcommon.write.buffer import Buffer
 
 __all__ = ["Captured", "capture", "fake_client"]
@@ -180,6 +182,10 @@ class Captured:
                 counts.setdefault(group, Counter()).update(stored)
         return counts
 
+    def minutes_by_hour(self) -> Minutes:
+        """Return the calls of each minute by destination and hour."""
+        return merge([Batch(), *self._batches()]).minutes
+
     def newest_entries(self) -> dict[Destination, list[Entry]]:
         """Return the (message, seconds since the epoch) of recent logs, newest first."""
         recents: dict[Destination, list[list[Entry]]] = {}
@@ -258,6 +264,18 @@ class _CapturedReader:
         hours = {hour for each, hour in self._captured.counts_by_hour() if each in selected}
         return [hour_start(hour) for hour in sorted(hours, reverse=True)]
 
+    def minutes(
+        self, name: str | None, severity: Severity | None, hours: int
+    ) -> dict[Destination, dict[datetime, int]]:
+        require_count(hours, "hours")
+        newest = hour_of(self._settings.clock())
+        selected = self._select(name, severity)
+        found: dict[Destination, dict[Minute, int]] = {}
+        for (destination, hour), minutes in self._captured.minutes_by_hour().items():
+            if newest - hours < hour <= newest and destination in selected:
+                found.setdefault(destination, {}).update(minutes)
+        return {each: by_moment(minutes) for each, minutes in sorted(found.items())}
+
     def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         return {each: self.hours(*each) for each in self.destinations()}
 
@@ -331,6 +349,7 @@ _READING = (
     "top",
     "recent",
     "hours",
+    "minutes",
     "hours_by_destination",
     "destinations",
     "compare",

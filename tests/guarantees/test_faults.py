@@ -21,7 +21,7 @@ from support.layout import read_counts, total
 from support.proxy import Fault, Proxy
 from support.until import until
 
-ONE_MESSAGE = 264
+ONE_MESSAGE = 364
 """What a commit of one short message is estimated to take while it is held."""
 
 

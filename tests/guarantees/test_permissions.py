@@ -88,6 +88,7 @@ async def read_everything(log: logcommon.CommonLog) -> None:
     assert (await log.recent("api"))[0].message == "seen"
     assert (await log.compare("api", before="history")).changes
     assert (await log.series(TEMPLATE, "api")).last_seen
+    assert sum(sum(calls.values()) for calls in (await log.minutes("api", hours=9)).values()) == 26
     assert [mark.text for mark in await log.marks()] == ["v1"]
 
 

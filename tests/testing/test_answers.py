@@ -94,6 +94,7 @@ async def read_all(log: logcommon.CommonLog, clock: HandClock) -> list[object]:
         *seen,
         await log.destinations(),
         await log.hours_by_destination(),
+        await log.minutes("shop: {a}", hours=5),
     ]
 
 

@@ -11,10 +11,12 @@ from logcommon.model import (
     CommonRow,
     Destination,
     Hour,
+    Minute,
     RecentRow,
     Series,
     Severity,
     hour_start,
+    minute_start,
     severity_name,
 )
 
@@ -107,6 +109,11 @@ def merge_recent(found: Iterable[Sequence[RecentRow]], n: int) -> list[RecentRow
 def merge_hours(found: Iterable[Iterable[datetime]]) -> list[datetime]:
     """Return the hours that any destination has, newest first."""
     return sorted(set(chain.from_iterable(found)), reverse=True)
+
+
+def by_moment(minutes: Mapping[Minute, int]) -> dict[datetime, int]:
+    """Return the calls of each minute by its first moment, in UTC, the oldest first."""
+    return {minute_start(minute): minutes[minute] for minute in sorted(minutes)}
 
 
 def _seconds(row: RecentRow) -> float:

@@ -4,7 +4,9 @@ Other programs may write to the same keys in ways of their own, so nothing here 
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -16,6 +18,7 @@ from logcommon.model import (
     Destination,
     Hour,
     Mark,
+    Minute,
     RecentRow,
     encode_message,
     hour_start,
@@ -28,9 +31,12 @@ from logcommon.schema.keys import (
     DestinationKeys,
     destination_keys,
     examples_key,
+    minutes_key,
     parse_registered,
 )
 from logcommon.schema.rotation import HourState
+
+_MINUTES_AN_HOUR = 60
 
 _LARGEST_COUNT = 2**53
 """Above this, adding 1 to a score no longer changes it."""
@@ -141,6 +147,23 @@ def examples_query(
     return Query((*_state_commands(keys), *((b"HMGET", key, *members) for key in hashes)), parse)
 
 
+def minutes_query(destination: Destination, hours: Sequence[Hour]) -> Query[dict[Minute, int]]:
+    """Return the query for the calls of each minute of some hours, the oldest first."""
+    keys = destination_keys(destination)
+
+    def parse(replies: Sequence[Reply]) -> dict[Minute, int]:
+        # Programs that know nothing of minutes may have turned the hour: all are read as one.
+        calls: Counter[Minute] = Counter()
+        for reply in replies:
+            calls.update(_parse_minutes(reply))
+        wanted = set(hours)
+        moments = sorted(minute for minute in calls if minute // _MINUTES_AN_HOUR in wanted)
+        return {minute: calls[minute] for minute in moments}
+
+    hashes = map(minutes_key, _keys_of_hours(keys, hours))
+    return Query(tuple((b"HGETALL", key) for key in hashes), parse)
+
+
 def recent_query(destination: Destination, n: int) -> Query[list[RecentRow]]:
     """Return the query for the `n` newest entries, newest first."""
     keys = destination_keys(destination)
@@ -235,6 +258,16 @@ def _parse_state(keys: DestinationKeys, values: Sequence[bytes | None], found: i
 def _parse_count(score: float) -> int:
     """Return a score as a count; an infinite one as the largest that Redis counts exactly."""
     return int(score) if math.isfinite(score) else int(math.copysign(_LARGEST_COUNT, score))
+
+
+def _parse_minutes(found: Reply) -> dict[Minute, int]:
+    # RESP3 sends a map, RESP2 one flat list.
+    pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+    minutes = {}
+    for minute, calls in pairs:
+        with suppress(ValueError):
+            minutes[int(minute)] = int(calls)
+    return minutes
 
 
 def _pairs(members: Reply) -> Iterable[tuple[bytes, Reply]]:

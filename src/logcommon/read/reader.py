@@ -27,6 +27,7 @@ from logcommon.read.compare import Windows
 from logcommon.read.comparer import Comparer
 from logcommon.read.executor import Answers, QueryExecutor
 from logcommon.read.overview import (
+    by_moment,
     history_of,
     matching,
     merge_common,
@@ -41,6 +42,7 @@ from logcommon.read.queries import (
     HeldHours,
     examples_query,
     hours_query,
+    minutes_query,
     recent_query,
     registry_query,
     scores_query,
@@ -123,6 +125,22 @@ class Reader:
         hours = merge_hours(held.hours for held in answers.found.values())
         self._executor.report(answers.refused, hours)
         return hours
+
+    async def minutes(
+        self, name: str | None, severity: Severity | None, hours: int
+    ) -> dict[Destination, dict[datetime, int]]:
+        """Return the calls of each minute of the last `hours`, by its first moment in UTC."""
+        require_count(hours, "hours")
+        newest = hour_of(self._settings.clock())
+        read = min(hours, self._settings.history_hours + 2)
+        wanted = range(newest - read + 1, newest + 1)
+
+        destinations = await self._select(name, severity)
+        answers = await self._executor.ask(
+            {each: minutes_query(each, wanted) for each in destinations}
+        )
+        self._executor.report(answers.refused, answers.found)
+        return {each: by_moment(found) for each, found in answers.found.items() if found}
 
     async def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         """Return the hours of every registered destination, in the order of destinations."""
@@ -236,10 +254,10 @@ class Reader:
         return answers
 
 
-def require_count(n: int) -> None:
-    """Raise InvalidArgumentError unless `n` is a number of rows."""
+def require_count(n: int, what: str = "n") -> None:
+    """Raise InvalidArgumentError unless `n` is a number of rows, or of what else is read."""
     if not isinstance(n, int) or n < 1:
-        raise InvalidArgumentError(f"n must be a whole number of at least 1, not {n!r}")
+        raise InvalidArgumentError(f"{what} must be a whole number of at least 1, not {n!r}")
 
 
 def _hour(start: datetime) -> Hour:

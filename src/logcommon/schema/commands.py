@@ -9,6 +9,7 @@ from logcommon.model import (
     RECENT_LENGTH,
     Destination,
     Mark,
+    Minute,
     encode_message,
     recent_text,
 )
@@ -19,6 +20,7 @@ from logcommon.schema.keys import (
     claims_key,
     destination_keys,
     examples_key,
+    minutes_key,
 )
 
 Command: TypeAlias = tuple[bytes | int, ...]
@@ -44,6 +46,11 @@ def set_examples(key: bytes, examples: Mapping[str, str]) -> Command:
     """Return the command that sets an example for each of these templates in the set `key`."""
     texts = chain.from_iterable(examples.items())
     return (b"HSET", examples_key(key), *map(encode_message, texts))
+
+
+def count_minute(key: bytes, minute: Minute, amount: int) -> Command:
+    """Return the command that adds `amount` to the calls of a minute in the hour of the set."""
+    return (b"HINCRBY", minutes_key(key), minute, amount)
 
 
 def push_mark(mark: Mark) -> tuple[Command, Command]:

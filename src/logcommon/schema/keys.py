@@ -96,6 +96,16 @@ def examples_key(key: bytes) -> bytes:
     return key + b":examples"
 
 
+def minutes_key(key: bytes) -> bytes:
+    """Return the HASH beside the set `key`: minute since the epoch → calls in it."""
+    return key + b":minutes"
+
+
+def with_hashes(key: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the key of a set, and those of the hashes beside it, which rotate with it."""
+    return key, examples_key(key), minutes_key(key)
+
+
 def claims_key(hour: str) -> bytes:
     """Return the SET of the alerts of an hour that were taken by a watcher."""
     return b"logcommon:claims:" + hour.encode()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from logcommon.model import HOUR_SECONDS, Hour, hour_text, parse_hour
 from logcommon.schema.commands import Command
-from logcommon.schema.keys import DestinationKeys, examples_key
+from logcommon.schema.keys import DestinationKeys, with_hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +123,21 @@ def _empty_last(
 ) -> tuple[Command, ...]:
     """Return the commands that move `:last` to its hour's own key, or delete it without history."""
     if previous is None or not history_hours:
-        return ((b"DEL", keys.last, examples_key(keys.last)),)
+        return ((b"DEL", *with_hashes(keys.last)),)
     archive = keys.hour(previous)
     return (*_rename(keys.last, archive), *_expire(archive, history_hours))
 
 
-def _rename(key: bytes, new: bytes) -> tuple[Command, Command]:
-    """Return the commands that rename a set, and its examples if it has any."""
-    return (b"RENAME", key, new), (b"RENAME", examples_key(key), examples_key(new))
+def _rename(key: bytes, new: bytes) -> tuple[Command, ...]:
+    """Return the commands that rename a set, and those of its hashes that there are."""
+    both = zip(with_hashes(key), with_hashes(new), strict=True)
+    return tuple((b"RENAME", *each) for each in both)
 
 
-def _expire(key: bytes, history_hours: int) -> tuple[Command, Command]:
+def _expire(key: bytes, history_hours: int) -> tuple[Command, ...]:
     # Relative: with an absolute time, a wrong clock of ours could delete the hour at once.
     seconds = (history_hours + 1) * HOUR_SECONDS
-    return (b"EXPIRE", key, seconds), (b"EXPIRE", examples_key(key), seconds)
+    return tuple((b"EXPIRE", each, seconds) for each in with_hashes(key))
 
 
 def _text(hour: Hour) -> bytes:

@@ -1,17 +1,20 @@
 """What leaves the buffer, and what one commit carries. No I/O."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from logcommon.model import RECENT_LENGTH, Destination, Group
+from logcommon.model import RECENT_LENGTH, Destination, Group, Minute
 
 Entry: TypeAlias = tuple[str, float]
 """A message, and when it was logged in seconds since the epoch."""
 
 Counts: TypeAlias = dict[Group, dict[str, int]]
 """How often each message of each destination and hour was logged."""
+
+Minutes: TypeAlias = dict[Group, dict[Minute, int]]
+"""How many calls of each destination and hour were logged in each of its minutes."""
 
 Examples: TypeAlias = dict[Group, dict[str, str]]
 """For templates of each destination and hour, one of the messages that were counted as it."""
@@ -22,12 +25,15 @@ Recent: TypeAlias = dict[Destination, list[Entry]]
 BATCH_SIZE = 1_000
 """Distinct messages in a batch: Redis serves no other client while it executes the transaction."""
 
-_MESSAGE_BYTES, _ENTRY_BYTES = 120, 140
-"""What Python takes for a counted message, and for an entry of the recent log, besides the text."""
+_MESSAGE_BYTES, _ENTRY_BYTES, _MINUTE_BYTES = 120, 140, 100
+"""What Python takes for a counted message, and for an entry of the recent log, besides the text;
+and for the calls of a minute."""
 
-_Counted: TypeAlias = tuple[Group, str, int, str | None]
+_Message: TypeAlias = tuple[Group, str, int, str | None]
 """A message, its amount, and its example if it has one."""
-_Piece: TypeAlias = _Counted | tuple[Destination, Entry]
+_Piece: TypeAlias = _Message | tuple[Destination, Entry]
+
+_Counted = TypeVar("_Counted", str, int)
 
 
 @dataclass(slots=True)
@@ -45,6 +51,8 @@ class Batch:
     attempts: int = field(default=0, compare=False)
     """How often this process has sent it."""
     examples: Examples = field(default_factory=dict)
+    minutes: Minutes = field(default_factory=dict)
+    """If a group was split, the first of its batches has all of its minutes."""
 
     @property
     def destinations(self) -> set[Destination]:
@@ -68,6 +76,7 @@ class Batch:
 
         overhead = _MESSAGE_BYTES * (sum(map(len, counts)) + sum(map(len, examples)))
         overhead += _ENTRY_BYTES * sum(map(len, recent))
+        overhead += _MINUTE_BYTES * sum(map(len, self.minutes.values()))
         return characters + overhead
 
 
@@ -76,21 +85,20 @@ def calls_of(batches: Iterable[Batch]) -> int:
     return sum(batch.calls for batch in batches)
 
 
-def split(
-    counts: Counts, recent: Recent, batch_size: int, examples: Examples | None = None
-) -> Iterator[Batch]:
-    """Yield batches of at most `batch_size` distinct messages.
+def split(whole: Batch, batch_size: int) -> Iterator[Batch]:
+    """Yield batches of at most `batch_size` distinct messages that have what `whole` has.
 
     The oldest hours come first, so that they are counted before a rotation.
     """
-    batch, left = Batch(recent=recent), batch_size
-    examples = examples or {}
-    for group, messages in sorted(counts.items(), key=lambda item: item[0][1]):
+    batch, left = Batch(recent=whole.recent), batch_size
+    for group, messages in sorted(whole.counts.items(), key=lambda item: item[0][1]):
         items = list(messages.items())
+        if minutes := whole.minutes.get(group):
+            batch.minutes[group] = minutes
 
         while items:
             batch.counts[group] = dict(items[:left])
-            if known := examples.get(group):
+            if known := whole.examples.get(group):
                 batch.examples[group] = _chosen(known, batch.counts[group])
             taken = len(batch.counts[group])
             items, left = items[taken:], left - taken
@@ -133,9 +141,9 @@ def merge(batches: Sequence[Batch]) -> Batch:
 
     for batch in batches:
         for group, messages in batch.counts.items():
-            counts = merged.counts.setdefault(group, {})
-            for message, amount in messages.items():
-                counts[message] = counts.get(message, 0) + amount
+            add_amounts(merged.counts.setdefault(group, {}), messages)
+        for group, minutes in batch.minutes.items():
+            add_amounts(merged.minutes.setdefault(group, {}), minutes)
         for group, examples in batch.examples.items():
             merged.examples.setdefault(group, {}).update(examples)
         for destination, entries in batch.recent.items():
@@ -143,6 +151,12 @@ def merge(batches: Sequence[Batch]) -> Batch:
             merged.recent[destination] = joined[-RECENT_LENGTH:]
 
     return merged
+
+
+def add_amounts(total: dict[_Counted, int], amounts: Mapping[_Counted, int]) -> None:
+    """Add amounts to a total."""
+    for counted, amount in amounts.items():
+        total[counted] = total.get(counted, 0) + amount
 
 
 def separate_failing(batch: Batch, check: Callable[[Batch], object]) -> tuple[Batch, Batch]:
@@ -160,7 +174,10 @@ def separate_failing(batch: Batch, check: Callable[[Batch], object]) -> tuple[Ba
     good, bad = _bisect(pieces, check)
     if not bad:
         good, bad = [], pieces
-    return _with_pieces(batch, good), _with_pieces(batch, bad)
+    passed, failed = _with_pieces(batch, good), _with_pieces(batch, bad)
+    for group, minutes in batch.minutes.items():
+        (passed if group in passed.counts else failed).minutes[group] = minutes
+    return passed, failed
 
 
 def _bisect(
@@ -182,7 +199,7 @@ def _bisect(
 
 def _with_pieces(batch: Batch, pieces: Sequence[_Piece]) -> Batch:
     """Return a copy of `batch` that has these pieces and nothing else."""
-    batch = replace(batch, counts={}, recent={}, examples={})
+    batch = replace(batch, counts={}, recent={}, examples={}, minutes={})
     for piece in pieces:
         if len(piece) == 4:
             group, message, amount, example = piece

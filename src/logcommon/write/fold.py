@@ -16,11 +16,13 @@ from logcommon.model import (
     FixedText,
     Group,
     Hour,
+    Minute,
     cut_message,
     hour_of,
+    minute_of,
 )
 from logcommon.settings import Settings
-from logcommon.write.batch import Counts, Entry, Recent
+from logcommon.write.batch import Counts, Entry, Minutes, Recent
 from logcommon.write.templating import Templating
 
 OVERFLOW = Destination(OTHER, OTHER)
@@ -29,7 +31,11 @@ OVERFLOW = Destination(OTHER, OTHER)
 ENTRY_BYTES = 200
 """Bytes that a distinct message, or an entry, takes besides its text; rounded up."""
 
+MINUTE_BYTES = 100
+"""Bytes that the calls of a minute take; rounded up."""
+
 _NO_COUNTS: Mapping[str, int] = {}
+_NO_MINUTES: Mapping[Minute, int] = {}
 _message_of, _time_of = itemgetter(0), itemgetter(1)
 
 
@@ -39,7 +45,7 @@ class Usage(NamedTuple):
     distinct: int = 0
     """Distinct messages."""
     size: int = 0
-    """Bytes that distinct messages take."""
+    """Bytes that distinct messages and the calls of minutes take."""
     recent_limit: int = RECENT_LENGTH
     """Recent entries that a destination has at most."""
 
@@ -47,10 +53,12 @@ class Usage(NamedTuple):
 class Fold:
     """The counts and recent entries that change as entries are added.
 
-    Whatever exceeds a bound is counted as `<other>`, in its destination and hour.
+    Whatever exceeds a bound is counted as `<other>`, in its destination and hour, and in a minute
+    that there is already.
 
     Args:
         counts: The counts before.
+        minutes: The calls of each minute before.
         recent: The recent entries before.
         usage: The memory that these take.
         settings: The bounds.
@@ -62,6 +70,7 @@ class Fold:
     def __init__(
         self,
         counts: Counts,
+        minutes: Minutes,
         recent: Recent,
         usage: Usage,
         settings: Settings,
@@ -69,6 +78,7 @@ class Fold:
         templating: Templating | None = None,
     ) -> None:
         self._counts_before = counts
+        self._minutes_before = minutes
         self._recent_before = recent
         self._distinct, self._size, self._recent_limit_before = usage
         self._recent_limit = recent_limit
@@ -77,6 +87,7 @@ class Fold:
         self._most_messages = settings.max_pending
         self._most_bytes = settings.max_pending_bytes
         self.counts: Counts = {}
+        self.minutes: Minutes = {}
         self.recent: Recent = {}
 
     @property
@@ -86,10 +97,11 @@ class Fold:
 
     def add(self, destination: Destination, entries: list[Entry], recent_only: list[Entry]) -> None:
         """Add entries of one destination, oldest first."""
-        for hour, messages in _by_hour(entries):
+        for hour, messages, times in _by_hour(entries):
             if destination == OVERFLOW:
                 messages = [OTHER] * len(messages)
             self._count((destination, hour), Counter(messages))
+            self._count_minutes((destination, hour), times)
 
         newest = entries[-self._recent_limit :]
         if recent_only:
@@ -120,6 +132,21 @@ class Fold:
                 key = self._key_for(message, before, changed)
                 changed[key] = (changed.get(key) or before.get(key, 0)) + amount
 
+    def _count_minutes(self, group: Group, times: Sequence[float]) -> None:
+        """Add calls to their minutes; `times` are in order."""
+        before = self._minutes_before.get(group, _NO_MINUTES)
+        changed = self.minutes[group] = {}
+        first, last = minute_of(times[0]), minute_of(times[-1])
+        amounts = {first: len(times)} if first == last else Counter(map(minute_of, times))
+
+        for minute, amount in amounts.items():
+            if minute not in before:
+                if self._size + MINUTE_BYTES <= self._most_bytes:
+                    self._size += MINUTE_BYTES
+                elif before or changed:
+                    minute = max({**before, **changed})
+            changed[minute] = (changed.get(minute) or before.get(minute, 0)) + amount
+
     def _key_for(self, message: str, before: Mapping[str, int], changed: Mapping[str, int]) -> str:
         """Return what a new message is counted as: itself, its template or `<other>`."""
         if self._reserve(message):
@@ -144,7 +171,8 @@ class Fold:
         return True
 
 
-def _by_hour(entries: Sequence[Entry]) -> Iterable[tuple[Hour, Sequence[str]]]:
+def _by_hour(entries: Sequence[Entry]) -> Iterable[tuple[Hour, Sequence[str], Sequence[float]]]:
+    """Return the messages of each hour, and the times at which it was logged to, in order."""
     if not entries:
         return ()
     messages = list(map(_message_of, entries))
@@ -153,9 +181,11 @@ def _by_hour(entries: Sequence[Entry]) -> Iterable[tuple[Hour, Sequence[str]]]:
     times = sorted(map(_time_of, entries))
     first, last = hour_of(times[0]), hour_of(times[-1])
     if first == last:
-        return [(first, messages)]
+        return [(first, messages, times)]
 
-    hours: dict[Hour, list[str]] = {}
-    for message, seconds in entries:
-        hours.setdefault(hour_of(seconds), []).append(message)
-    return hours.items()
+    hours: dict[Hour, tuple[list[str], list[float]]] = {}
+    for message, seconds in sorted(entries, key=_time_of):
+        messages, times = hours.setdefault(hour_of(seconds), ([], []))
+        messages.append(message)
+        times.append(seconds)
+    return [(hour, *found) for hour, found in hours.items()]

@@ -9,14 +9,16 @@ it, and there is no lock that it could leave behind.
 from collections.abc import Iterable, Iterator, MutableSequence
 from functools import partial
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from logcommon.model import Destination
+from logcommon.model import Destination, Group
 from logcommon.runtime.atomic import Step, atomically
 from logcommon.settings import Settings
-from logcommon.write.batch import Batch, Counts, Entry, Examples, Recent, split
+from logcommon.write.batch import Batch, Counts, Entry, Examples, Minutes, Recent, split
 from logcommon.write.fold import Fold, Usage
 from logcommon.write.templating import Templating
+
+_Counted = TypeVar("_Counted", str, int)
 
 
 class Tally:
@@ -45,6 +47,7 @@ class Sealed(NamedTuple):
     """Counts that no fold can reach any more, and how many calls they stand for."""
 
     counts: Counts
+    minutes: Minutes
     recent: Recent
     calls: int
 
@@ -63,6 +66,7 @@ class Pending:
         self._templating = templating
         self._version = [0]
         self._counts: Counts = {}
+        self._minutes: Minutes = {}
         self._recent: Recent = {}
         self._totals = Totals()
         self._sealed: list[Sealed] = []
@@ -108,8 +112,10 @@ class Pending:
 
         """
         version, closed = self._version[:], self._closed
-        totals, counts, recent = self._totals, self._counts, self._recent
-        fold = Fold(counts, recent, totals.usage, self._settings, recent_limit, self._templating)
+        totals, counts, minutes, recent = self._totals, self._counts, self._minutes, self._recent
+        fold = Fold(
+            *(counts, minutes, recent, totals.usage), self._settings, recent_limit, self._templating
+        )
         calls, recent_calls = 0, 0
         steps: list[Step] = []
 
@@ -134,6 +140,7 @@ class Pending:
             version,
             *steps,
             *_count_steps(counts, fold.counts),
+            *_count_steps(minutes, fold.minutes),
             partial(recent.update, fold.recent),
             partial(setattr, self, "_totals", folded),
             partial(setattr, self, "_closed", closed and not reopen),
@@ -152,13 +159,14 @@ class Pending:
         Return False if another thread has published meanwhile: then nothing was changed.
         """
         version, totals = self._version[:], self._totals
-        sealed = Sealed(self._counts, self._recent, totals.waiting)
+        sealed = Sealed(self._counts, self._minutes, self._recent, totals.waiting)
         steps: list[Step] = [partial(setattr, self, "_closed", self._closed or close)]
 
         if sealed.counts or sealed.recent:
             steps += (
                 partial(self._sealed.append, sealed),
                 partial(setattr, self, "_counts", {}),
+                partial(setattr, self, "_minutes", {}),
                 partial(setattr, self, "_recent", {}),
                 partial(setattr, self, "_totals", totals._replace(waiting=0, usage=Usage())),
             )
@@ -167,8 +175,7 @@ class Pending:
     def move(self, batch_size: int, onto: MutableSequence[Batch]) -> None:
         """Move all that is sealed to the end of `onto`, as batches of at most `batch_size`."""
         while self._sealed:
-            counts, recent, _ = self._sealed[0]
-            batches = list(self._split(counts, recent, batch_size))
+            batches = list(self._split(self._sealed[0], batch_size))
             atomically(partial(onto.extend, batches), partial(self._sealed.pop, 0))
         if self._templating is not None:
             self._templating.forget()
@@ -177,14 +184,16 @@ class Pending:
         """Return the batches that `seal` and `move` would move, without moving them."""
         # Each copy is one step: other threads go on counting.
         counts = {group: dict(messages) for group, messages in list(self._counts.items())}
-        waiting = [*self._sealed, Sealed(counts, dict(self._recent), 0)]
-        return [batch for each in waiting for batch in self._split(*each[:2], batch_size)]
+        minutes = {group: dict(calls) for group, calls in list(self._minutes.items())}
+        waiting = [*self._sealed, Sealed(counts, minutes, dict(self._recent), 0)]
+        return [batch for each in waiting for batch in self._split(each, batch_size)]
 
-    def _split(self, counts: Counts, recent: Recent, batch_size: int) -> Iterator[Batch]:
-        if self._templating is None:
-            return split(counts, recent, batch_size)
-        templates, examples = _templates(counts, self._templating)
-        return split(templates, recent, batch_size, examples)
+    def _split(self, sealed: Sealed, batch_size: int) -> Iterator[Batch]:
+        counts, minutes, recent, _ = sealed
+        whole = Batch(counts, recent, minutes=minutes)
+        if self._templating is not None:
+            whole.counts, whole.examples = _templates(counts, self._templating)
+        return split(whole, batch_size)
 
     def _publish(self, version: list[int], *steps: Step) -> bool:
         """Take `steps` unless another thread published since `version` was read; return whether."""
@@ -225,14 +234,16 @@ def _templates(counts: Counts, templating: Templating) -> tuple[Counts, Examples
     return templates, examples
 
 
-def _count_steps(counts: Counts, changed: Counts) -> list[Step]:
+def _count_steps(
+    counts: dict[Group, dict[_Counted, int]], changed: dict[Group, dict[_Counted, int]]
+) -> list[Step]:
     """Return the steps that put the changed amounts in place."""
     steps: list[Step] = []
-    for group, messages in changed.items():
+    for group, amounts in changed.items():
         before = counts.get(group)
         steps.append(
-            partial(counts.__setitem__, group, messages)
+            partial(counts.__setitem__, group, amounts)
             if before is None
-            else partial(before.update, messages)
+            else partial(before.update, amounts)
         )
     return steps

@@ -11,14 +11,14 @@ set.
 import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
-from logcommon.model import HOUR_SECONDS, OTHER, Group, encode_message, hour_of
+from logcommon.model import HOUR_SECONDS, OTHER, Group, Minute, encode_message, hour_of, minute_of
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import DestinationKeys, destination_keys
 from logcommon.schema.rotation import HourPlan, first_hour_ahead, plan_hour
-from logcommon.write.batch import Batch, Entry, Examples
+from logcommon.write.batch import Batch, Entry, Examples, Minutes, add_amounts
 from logcommon.write.watch import Watched, is_wrong_type
 
 
@@ -63,7 +63,7 @@ def move_to_server_hour(batch: Batch, server_time: float, most: float) -> tuple[
         for destination, entries in batch.recent.items()
     }
     if not groups:
-        return Batch(batch.counts, recent, batch.number, examples=batch.examples), NOTHING_MOVED
+        return replace(batch, recent=recent), NOTHING_MOVED
 
     moved = Moved(groups, lead=_lead(batch, server_time))
     counts = {group: messages for group, messages in batch.counts.items() if group not in groups}
@@ -72,13 +72,22 @@ def move_to_server_hour(batch: Batch, server_time: float, most: float) -> tuple[
     for moved_to, amounts in moved.amounts.items():
         counts[moved_to] = dict(amounts + Counter(counts.get(moved_to, {})))
     examples = _moved_examples(batch.examples, groups)
-    return Batch(counts, recent, batch.number, examples=examples), moved
+    minutes = _moved_minutes(batch.minutes, groups, minute_of(server_time))
+    return replace(batch, counts=counts, recent=recent, examples=examples, minutes=minutes), moved
 
 
 def _moved_examples(examples: Examples, groups: Mapping[Group, Group]) -> Examples:
     moved: Examples = {}
     for group, found in examples.items():
         moved.setdefault(groups.get(group, group), {}).update(found)
+    return moved
+
+
+def _moved_minutes(minutes: Minutes, groups: Mapping[Group, Group], now: Minute) -> Minutes:
+    moved: Minutes = {}
+    for group, calls in minutes.items():
+        amounts = {now: sum(calls.values())} if group in groups else calls
+        add_amounts(moved.setdefault(groups.get(group, group), {}), amounts)
     return moved
 
 

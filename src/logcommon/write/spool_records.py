@@ -24,7 +24,8 @@ _EARLIER_APPLICATION = b"log1"
 
 _CHECKSUM_DIGITS = 8
 _HEAD_LENGTH, _BATCH_LENGTH = 4, 5
-_LENGTH_WITH_EXAMPLES = _BATCH_LENGTH + 1
+_LENGTHS = range(_BATCH_LENGTH, _BATCH_LENGTH + 3)
+"""Earlier versions wrote no minutes, and before that no examples."""
 
 
 def record(kind: Kind, batches: Sequence[Batch] = (), *, settled: int = 0, text: str = "") -> bytes:
@@ -166,9 +167,7 @@ class _Line:
         values = [_decode_part(part) for part in parts]
         heads = [each for each in values if each is not None and len(each) == _HEAD_LENGTH]
         self.batches: list[Batch] = [
-            _batch(*each)
-            for each in values
-            if each and len(each) in (_BATCH_LENGTH, _LENGTH_WITH_EXAMPLES)
+            _batch(*each) for each in values if each and len(each) in _LENGTHS
         ]
         if heads:
             self.kind, self.settled, expected, self.text = heads[0]
@@ -210,10 +209,10 @@ def _checksum(text: bytes) -> bytes:
 def _values(batch: Batch) -> list[object]:
     counts = [[*group[0], group[1], messages] for group, messages in batch.counts.items()]
     recent = [[*destination, entries] for destination, entries in batch.recent.items()]
-    values = [batch.number, batch.producer, batch.edition, counts, recent]
-    if batch.examples:  # last, as an earlier version did not write them
-        values.append([[*group[0], group[1], found] for group, found in batch.examples.items()])
-    return values
+    examples = [[*group[0], group[1], found] for group, found in batch.examples.items()]
+    # As lists: the keys of a JSON object are text.
+    minutes = [[*group[0], group[1], [*calls.items()]] for group, calls in batch.minutes.items()]
+    return [batch.number, batch.producer, batch.edition, counts, recent, examples, minutes]
 
 
 def _batch(
@@ -223,6 +222,7 @@ def _batch(
     counts: list[Any],
     recent: list[Any],
     examples: Sequence[Any] = (),
+    minutes: Sequence[Any] = (),
 ) -> Batch:
     return Batch(
         counts={(Destination(name, level), hour): found for name, level, hour, found in counts},
@@ -231,6 +231,9 @@ def _batch(
             for name, level, entries in recent
         },
         examples={(Destination(name, level), hour): found for name, level, hour, found in examples},
+        minutes={
+            (Destination(name, level), hour): dict(calls) for name, level, hour, calls in minutes
+        },
         number=number,
         producer=producer,
         edition=edition,

@@ -8,6 +8,7 @@ from logcommon.schema.commands import (
     Command,
     Reply,
     count,
+    count_minute,
     push_recent,
     register,
     set_examples,
@@ -65,11 +66,10 @@ class Transaction:
         for command in push_recent(destination_keys(destination), entries):
             self._queued.append(_Queued(command, destination))
 
-    def count(
-        self, placement: Placement, messages: dict[str, int], examples: Mapping[str, str]
-    ) -> None:
+    def count(self, placement: Placement, messages: dict[str, int], batch: Batch) -> None:
         """Append the commands that count `messages`, after the rotation if one is due."""
         needed, group = placement.plan, placement.group
+        examples, minutes = batch.examples.get(group, {}), batch.minutes.get(group, {})
         if needed.key is None:
             self._too_late[group] = sum(messages.values())
             return
@@ -85,6 +85,7 @@ class Transaction:
         admitted = {message: text for message, text in examples.items() if message in messages}
         if admitted:
             self._queued.append(_Queued(set_examples(needed.key, admitted), group))
+        self.add(*(count_minute(needed.key, *each) for each in minutes.items()))
         self.add(*needed.after)
 
     def refuse(self, group: Group, amount: int, why: str) -> None:
@@ -157,7 +158,7 @@ def build_transaction(
             transaction.refuse(group, sum(messages.values()), wrong_type[group[0]])
 
     for placement, messages in admitted:
-        transaction.count(placement, messages, batch.examples.get(placement.group, {}))
+        transaction.count(placement, messages, batch)
     for destination, entries in batch.recent.items():
         transaction.push(destination, entries)
     if destinations := sorted(batch.destinations):
