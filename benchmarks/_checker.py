@@ -56,7 +56,7 @@ def read_redis(admin: Redis) -> Counts:
     for key in cast("list[bytes]", admin.keys("common:*")):
         _, name, severity, *rest = key.decode().split(":", 3)
         suffix = rest[0] if rest else ""
-        if suffix in ("start", "pstart"):
+        if suffix in ("start", "pstart") or suffix.endswith(("minutes", "examples")):
             continue
 
         holder = {"": "start", "last": "pstart"}.get(suffix)
