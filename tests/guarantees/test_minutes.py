@@ -14,7 +14,7 @@ from logcommon.write.batch import Batch, merge, separate_failing, split
 from logcommon.write.buffer import Buffer
 from logcommon.write.placement import move_to_server_hour
 from support.clock import NOON, HandClock
-from support.layout import read_minutes
+from support.layout import read_minutes, total
 
 API = Destination("api", "info")
 FIRST = NOON * 60
@@ -93,6 +93,19 @@ async def test_what_is_no_minute_is_left_out(
             await log.minutes(hours=0)
 
 
+@pytest.mark.parametrize("beside", ["minutes", "examples"])
+async def test_a_hash_of_the_wrong_type_keeps_nothing_from_being_counted(
+    valkey_url: str, valkey: Redis, caplog: pytest.LogCaptureFixture, beside: str
+) -> None:
+    """A call that waits returns, as it is counted; a warning names the key."""
+    await valkey.set(f"common:api:info:{beside}", "text")
+    async with logcommon.connect(valkey_url, template=logcommon.template) as log:
+        await log.log_common("api", "a 1")
+        assert (log.stats.counted, log.stats.dropped) == (1, 0)
+    assert await total(valkey) == 1
+    assert f"common:api:info:{beside}" in caplog.text
+
+
 def test_minutes_are_bounded_in_memory(clock: HandClock) -> None:
     """Past the bound, calls are added to a minute that there is already; none is lost."""
     settings = Settings(clock=clock, max_pending_bytes=2_000, max_message_bytes=100)
@@ -102,7 +115,6 @@ def test_minutes_are_bounded_in_memory(clock: HandClock) -> None:
         clock.now = NOON * HOUR_SECONDS + minute * 60
         buffer.put("api", "m")
         buffer.put("web", "m")
-        buffer.request_wake()
         buffer.copy(1_000)
     (batch,) = buffer.copy(1_000)
     minutes = batch.minutes

@@ -43,8 +43,8 @@ class Reporter:
         if outcome.failure:
             self._warnings.warn(
                 "refused",
-                f"Redis refused part of a commit: {outcome.failure}; entries for that key are "
-                "dropped until you delete it, all others are written",
+                f"Redis refused part of a commit: {outcome.failure}; what belongs into that key is "
+                "dropped until you delete it, all else is written",
             )
 
         if outcome.too_late:

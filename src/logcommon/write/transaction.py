@@ -84,7 +84,7 @@ class Transaction:
         # Of what the set has no room for, no example is kept: so these are bounded as the set is.
         admitted = {message: text for message, text in examples.items() if message in messages}
         if admitted:
-            self._queued.append(_Queued(set_examples(needed.key, admitted), group))
+            self.add(set_examples(needed.key, admitted))
         self.add(*(count_minute(needed.key, *each) for each in minutes.items()))
         self.add(*needed.after)
 
