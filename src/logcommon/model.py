@@ -35,6 +35,7 @@ Minute: TypeAlias = int
 
 HOUR_SECONDS = 3600
 MINUTE_SECONDS = 60
+_MINUTES_AN_HOUR = HOUR_SECONDS // MINUTE_SECONDS
 
 LATEST = datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp()
 """Seconds since the epoch that a clock must stay below: the last hour of the year 9999."""
@@ -283,6 +284,11 @@ def hour_of(seconds: float) -> Hour:
 def minute_of(seconds: float) -> Minute:
     """Return the minute of a time in seconds since the epoch."""
     return int(seconds // MINUTE_SECONDS)
+
+
+def hour_of_minute(minute: Minute) -> Hour:
+    """Return the hour that a minute is in."""
+    return minute // _MINUTES_AN_HOUR
 
 
 def hour_text(hour: Hour) -> str:

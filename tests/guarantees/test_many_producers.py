@@ -14,7 +14,7 @@ import logcommon
 from support import producer
 from support.book import log_common as book_log_common
 from support.clock import NOON, HandClock
-from support.layout import read_counts, total
+from support.layout import read_counts, read_minutes, total
 from support.until import until
 
 TESTS = Path(__file__).parents[1]
@@ -87,6 +87,9 @@ async def test_the_books_program_and_ours_share_keys(
         {"book 0": books, "book 1": books, "client": books, "function": books}
     )
     assert await valkey.llen("recent:api:info") == 100
+    # The book's program knows nothing of minutes.
+    minutes = (await read_minutes(valkey)).values()
+    assert sum(sum(calls.values()) for calls in minutes) == 2 * books
     keys: list[Any] = await valkey.keys("common:*")
     names = {key.decode().removesuffix(":minutes") for key in keys}
     assert names == {f"common:api:info{suffix}" for suffix in ("", ":start", ":last", ":pstart")}

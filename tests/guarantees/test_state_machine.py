@@ -33,7 +33,7 @@ from logcommon.schema.commands import EXEC, MULTI
 from logcommon.server.connection import dedicated_connection, exchange
 from support.book import log_common as book_log_common
 from support.clock import NOON, HandClock
-from support.layout import read_counts
+from support.layout import read_counts, read_minutes
 from support.network import FAULTS, TRANSIT, Fault, Network, UnhurriedLoop
 
 SLOTS = st.integers(0, 1)
@@ -78,6 +78,10 @@ class Producer:
 
     def owns(self, entry: Entry) -> bool:
         return entry.message.endswith(f" {self.number}")
+
+
+def is_books(entry: Entry) -> bool:
+    return entry.message.endswith("of the book")
 
 
 class Histories(RuleBasedStateMachine):
@@ -244,6 +248,8 @@ class Histories(RuleBasedStateMachine):
         assert held <= possibly, "too many"
         for name in NAMES:
             self._check_hours(name, {entry.hour for entry in held if entry.name == name})
+            counted = [entry for entry in held.elements() if entry.name == name]
+            self._check_minutes(name, [each for each in counted if not is_books(each)])
 
     @staticmethod
     def _check_account(producer: Producer, held: Entries) -> None:
@@ -268,6 +274,18 @@ class Histories(RuleBasedStateMachine):
         if start is not None:
             assert self.stood.get(name, start) <= start
             self.stood[name] = start
+
+    def _check_minutes(self, name: str, counted: list[Entry]) -> None:
+        """Each call is in the minutes of its hour; the book's program counts none."""
+
+        async def read() -> dict[str, dict[int, int]]:
+            return await read_minutes(self.eyes, name)
+
+        hours: Counter[Hour] = Counter()
+        for minutes in self.onlooker.run(read()).values():
+            for minute, calls in minutes.items():
+                hours[minute // 60] += calls
+        assert hours == Counter(entry.hour for entry in counted)
 
     def _hours(self, name: str) -> tuple[Hour | None, Hour | None]:
         base = f"common:{name}:info"

@@ -21,6 +21,7 @@ from logcommon.model import (
     Minute,
     RecentRow,
     encode_message,
+    hour_of_minute,
     hour_start,
     parse_recent,
 )
@@ -35,8 +36,6 @@ from logcommon.schema.keys import (
     parse_registered,
 )
 from logcommon.schema.rotation import HourState
-
-_MINUTES_AN_HOUR = 60
 
 _LARGEST_COUNT = 2**53
 """Above this, adding 1 to a score no longer changes it."""
@@ -148,7 +147,7 @@ def examples_query(
 
 
 def minutes_query(destination: Destination, hours: Sequence[Hour]) -> Query[dict[Minute, int]]:
-    """Return the query for the calls of each minute of some hours, the oldest first."""
+    """Return the query for the calls of each minute of some hours."""
     keys = destination_keys(destination)
 
     def parse(replies: Sequence[Reply]) -> dict[Minute, int]:
@@ -157,8 +156,7 @@ def minutes_query(destination: Destination, hours: Sequence[Hour]) -> Query[dict
         for reply in replies:
             calls.update(_parse_minutes(reply))
         wanted = set(hours)
-        moments = sorted(minute for minute in calls if minute // _MINUTES_AN_HOUR in wanted)
-        return {minute: calls[minute] for minute in moments}
+        return {minute: calls[minute] for minute in calls if hour_of_minute(minute) in wanted}
 
     hashes = map(minutes_key, _keys_of_hours(keys, hours))
     return Query(tuple((b"HGETALL", key) for key in hashes), parse)

@@ -19,6 +19,7 @@ from logcommon.model import (
     Minute,
     cut_message,
     hour_of,
+    hour_of_minute,
     minute_of,
 )
 from logcommon.settings import Settings
@@ -50,6 +51,16 @@ class Usage(NamedTuple):
     """Recent entries that a destination has at most."""
 
 
+class Before(NamedTuple):
+    """What there is before a fold."""
+
+    counts: Counts
+    minutes: Minutes
+    recent: Recent
+    usage: Usage
+    """The memory that these take."""
+
+
 class Fold:
     """The counts and recent entries that change as entries are added.
 
@@ -57,10 +68,7 @@ class Fold:
     that there is already.
 
     Args:
-        counts: The counts before.
-        minutes: The calls of each minute before.
-        recent: The recent entries before.
-        usage: The memory that these take.
+        before: What there is already.
         settings: The bounds.
         recent_limit: How many recent entries a destination may have from now on, at least 1.
         templating: If there is no room for a message, its template is counted.
@@ -69,17 +77,12 @@ class Fold:
 
     def __init__(
         self,
-        counts: Counts,
-        minutes: Minutes,
-        recent: Recent,
-        usage: Usage,
+        before: Before,
         settings: Settings,
         recent_limit: int,
         templating: Templating | None = None,
     ) -> None:
-        self._counts_before = counts
-        self._minutes_before = minutes
-        self._recent_before = recent
+        self._counts_before, self._minutes_before, self._recent_before, usage = before
         self._distinct, self._size, self._recent_limit_before = usage
         self._recent_limit = recent_limit
         self._templating = templating
@@ -97,11 +100,11 @@ class Fold:
 
     def add(self, destination: Destination, entries: list[Entry], recent_only: list[Entry]) -> None:
         """Add entries of one destination, oldest first."""
-        for hour, messages, times in _by_hour(entries):
+        for hour, messages, minutes in _by_hour(entries):
             if destination == OVERFLOW:
                 messages = [OTHER] * len(messages)
             self._count((destination, hour), Counter(messages))
-            self._count_minutes((destination, hour), times)
+            self._count_minutes((destination, hour), minutes)
 
         newest = entries[-self._recent_limit :]
         if recent_only:
@@ -132,13 +135,9 @@ class Fold:
                 key = self._key_for(message, before, changed)
                 changed[key] = (changed.get(key) or before.get(key, 0)) + amount
 
-    def _count_minutes(self, group: Group, times: Sequence[float]) -> None:
-        """Add calls to their minutes; `times` are in order."""
+    def _count_minutes(self, group: Group, amounts: Mapping[Minute, int]) -> None:
         before = self._minutes_before.get(group, _NO_MINUTES)
         changed = self.minutes[group] = {}
-        first, last = minute_of(times[0]), minute_of(times[-1])
-        amounts = {first: len(times)} if first == last else Counter(map(minute_of, times))
-
         for minute, amount in amounts.items():
             if minute not in before:
                 if self._size + MINUTE_BYTES <= self._most_bytes:
@@ -171,21 +170,24 @@ class Fold:
         return True
 
 
-def _by_hour(entries: Sequence[Entry]) -> Iterable[tuple[Hour, Sequence[str], Sequence[float]]]:
-    """Return the messages of each hour, and the times at which it was logged to, in order."""
+def _by_hour(
+    entries: Sequence[Entry],
+) -> Iterable[tuple[Hour, Sequence[str], Mapping[Minute, int]]]:
+    """Return the messages of each hour, and how many there are of each minute."""
     if not entries:
         return ()
     messages = list(map(_message_of, entries))
 
     # Sorting what is nearly in order takes less time than min() and max() do.
     times = sorted(map(_time_of, entries))
-    first, last = hour_of(times[0]), hour_of(times[-1])
+    first, last = minute_of(times[0]), minute_of(times[-1])
     if first == last:
-        return [(first, messages, times)]
+        return [(hour_of_minute(first), messages, {first: len(messages)})]
 
-    hours: dict[Hour, tuple[list[str], list[float]]] = {}
-    for message, seconds in sorted(entries, key=_time_of):
-        messages, times = hours.setdefault(hour_of(seconds), ([], []))
-        messages.append(message)
-        times.append(seconds)
-    return [(hour, *found) for hour, found in hours.items()]
+    hours: dict[Hour, list[Entry]] = {}
+    for entry in entries:
+        hours.setdefault(hour_of(entry[1]), []).append(entry)
+    return [
+        (hour, list(map(_message_of, found)), Counter(minute_of(seconds) for _, seconds in found))
+        for hour, found in hours.items()
+    ]

@@ -15,7 +15,7 @@ from logcommon.model import Destination, Group
 from logcommon.runtime.atomic import Step, atomically
 from logcommon.settings import Settings
 from logcommon.write.batch import Batch, Counts, Entry, Examples, Minutes, Recent, split
-from logcommon.write.fold import Fold, Usage
+from logcommon.write.fold import Before, Fold, Usage
 from logcommon.write.templating import Templating
 
 _Counted = TypeVar("_Counted", str, int)
@@ -113,9 +113,8 @@ class Pending:
         """
         version, closed = self._version[:], self._closed
         totals, counts, minutes, recent = self._totals, self._counts, self._minutes, self._recent
-        fold = Fold(
-            *(counts, minutes, recent, totals.usage), self._settings, recent_limit, self._templating
-        )
+        before = Before(counts, minutes, recent, totals.usage)
+        fold = Fold(before, self._settings, recent_limit, self._templating)
         calls, recent_calls = 0, 0
         steps: list[Step] = []
 
