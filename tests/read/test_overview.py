@@ -365,3 +365,5 @@ def test_a_client_in_the_background_reads_several_as_well(valkey_url: str) -> No
             logcommon.Destination("api", "error"): [newest],
             logcommon.Destination("web", "info"): [newest],
         }
+        minutes = log.minutes("web", hours=48)
+        assert [sum(calls.values()) for calls in minutes.values()] == [1]

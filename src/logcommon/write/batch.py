@@ -93,8 +93,7 @@ def split(whole: Batch, batch_size: int) -> Iterator[Batch]:
     batch, left = Batch(recent=whole.recent), batch_size
     for group, messages in sorted(whole.counts.items(), key=lambda item: item[0][1]):
         items = list(messages.items())
-        if minutes := whole.minutes.get(group):
-            batch.minutes[group] = minutes
+        batch.minutes[group] = whole.minutes[group]
 
         while items:
             batch.counts[group] = dict(items[:left])

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from logcommon.model import Destination, Group
-from logcommon.runtime.atomic import Step, atomically
+from logcommon.runtime.atomic import Step, atomically, read_atomically
 from logcommon.settings import Settings
 from logcommon.write.batch import Batch, Counts, Entry, Examples, Minutes, Recent, split
 from logcommon.write.fold import Before, Fold, Usage
@@ -181,10 +181,14 @@ class Pending:
 
     def copy(self, batch_size: int) -> list[Batch]:
         """Return the batches that `seal` and `move` would move, without moving them."""
+        sealed, counts, minutes, recent = read_atomically(
+            partial(tuple, self._sealed),
+            *(partial(getattr, self, name) for name in ("_counts", "_minutes", "_recent")),
+        )
         # Each copy is one step: other threads go on counting.
-        counts = {group: dict(messages) for group, messages in list(self._counts.items())}
-        minutes = {group: dict(calls) for group, calls in list(self._minutes.items())}
-        waiting = [*self._sealed, Sealed(counts, minutes, dict(self._recent), 0)]
+        counts = {group: dict(messages) for group, messages in list(counts.items())}
+        minutes = {group: dict(calls) for group, calls in list(minutes.items())}
+        waiting = [*sealed, Sealed(counts, minutes, dict(recent), 0)]
         return [batch for each in waiting for batch in self._split(each, batch_size)]
 
     def _split(self, sealed: Sealed, batch_size: int) -> Iterator[Batch]:
