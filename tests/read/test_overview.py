@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import MovedError
@@ -335,17 +336,28 @@ async def test_a_cluster_is_an_error_even_if_some_destinations_are_read(valkey: 
 async def test_a_cancellation_that_redis_py_swallows(
     log: CommonLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is raised all the same, so that a task that reads in a loop can be cancelled."""
+    """It is raised all the same, so that a task that reads in a loop can be cancelled.
+
+    A scope of anyio takes it for its own.
+    """
     task = asyncio.current_task()
     assert task is not None
 
     async def swallowing(*arguments: Any) -> Any:
-        task.cancel()
+        cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
-        return await exchange(*arguments)
+        with anyio.CancelScope(shield=True):
+            return await exchange(*arguments)
 
     monkeypatch.setattr(executor, "exchange", swallowing)
+    with anyio.CancelScope() as scope:
+        cancel: Callable[[], object] = scope.cancel
+        await log.top("api")
+    assert scope.cancelled_caught
+    assert task.cancelling() == 0
+
+    cancel = task.cancel
     with pytest.raises(asyncio.CancelledError):
         await log.top("api")
     task.uncancel()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
+import anyio.lowlevel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -57,6 +58,7 @@ class QueryExecutor:
         # redis-py waits with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that
         # comes together with the result: https://github.com/python/cpython/issues/86296
         if task and task.cancelling() > before:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # a scope knows only its own error
             raise asyncio.CancelledError
         return [list(islice(replies, len(each))) for each in transactions]
 
