@@ -30,11 +30,13 @@ from logcommon.model import (
     Comparison,
     Destination,
     Mark,
+    NewEntries,
     RecentRow,
     Series,
     Severity,
     hour_of,
 )
+from logcommon.read.newer import Follower
 from logcommon.read.reader import Reader
 from logcommon.read.windows import Before, time_of_mark, windows_of, windows_since
 from logcommon.runtime import fork
@@ -545,6 +547,48 @@ class CommonLog:
         """
         session = self._require_session()
         return await session.read(session.reader.recent(name, severity, n))
+
+    async def follow(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        n: int = 0,
+        *,
+        interval: float = 1.0,
+    ) -> AsyncIterator[NewEntries]:
+        """Yield the entries that are put on the recent logs, each once and in order, as they come.
+
+        A recent log keeps the newest hundred. If more came between two looks, `missed` says of how
+        many calls the entries are gone. While Redis can't be reached, it waits.
+
+        Args:
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
+            n: How many of the entries that are there already to begin with.
+            interval: Seconds between two looks.
+
+        Raises:
+            InvalidArgumentError: An argument can't be used.
+            ClientClosedError: The client is not open, or was closed meanwhile.
+            ServerRefusedError: Redis refused a command.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
+
+        """
+        if n < 0 or interval <= 0:
+            raise InvalidArgumentError("n must be at least 0, and interval more than 0 seconds")
+        follower: Follower | None = None
+        while True:
+            session = self._require_session()
+            with contextlib.suppress(ServerUnavailableError):
+                found = await session.read(session.reader.snapshots(name, severity))
+                if follower is None:
+                    follower = Follower(found)
+                    entries = follower.newest(n)
+                else:
+                    entries = follower.look(found)
+                if entries.rows or entries.missed:
+                    yield entries
+            await asyncio.sleep(interval)
 
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to, in order; raises as `top` does."""

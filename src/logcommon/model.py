@@ -109,6 +109,16 @@ class RecentRow:
     destination: Destination
 
 
+@dataclass(frozen=True, slots=True)
+class NewEntries:
+    """What was put on the recent logs between two readings."""
+
+    rows: tuple[RecentRow, ...]
+    """The oldest first."""
+    missed: dict[Destination, int]
+    """Calls whose entries were pushed off a recent log before it was read again."""
+
+
 ChangeKind: TypeAlias = Literal["new", "back", "rising", "falling", "gone", "steady"]
 """How a message has changed: `new` was not counted in any kept hour before, `back` was, but not in
 the window before, and `gone` is not counted any more. `rising` and `falling` are certain, `steady`

@@ -49,6 +49,7 @@ from logcommon.model import (
     hour_start,
 )
 from logcommon.read.compare import Windows, best_of, change_of, comparison_of, rank
+from logcommon.read.newer import Snapshot
 from logcommon.read.overview import (
     by_moment,
     history_of,
@@ -259,6 +260,15 @@ class _CapturedReader:
         ]
         return merge_recent(rows, n)
 
+    def snapshots(self, name: str | None, severity: Severity | None) -> dict[Destination, Snapshot]:
+        minutes: dict[Destination, dict[Minute, int]] = {}
+        for (destination, _), calls in self._captured.minutes_by_hour().items():
+            minutes.setdefault(destination, {}).update(calls)
+        return {
+            each: Snapshot(self.recent(*each, RECENT_LENGTH), minutes.get(each, {}))
+            for each in sorted(self._select(name, severity))
+        }
+
     def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
         selected = self._select(name, severity)
         hours = {hour for each, hour in self._captured.counts_by_hour() if each in selected}
@@ -348,6 +358,7 @@ _ACCEPTING = ("put", "put_recent")
 _READING = (
     "top",
     "recent",
+    "snapshots",
     "hours",
     "minutes",
     "hours_by_destination",

@@ -147,6 +147,27 @@ async def test_a_server_that_goes_away(
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("no_color", [False, True])
+async def test_colours(
+    start_command: StartCommand,
+    terminal: Terminal,
+    valkey_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    no_color: bool,
+) -> None:
+    """A severity has a colour on a terminal, but not with NO_COLOR."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with logcommon.connect(valkey_url) as log:
+        await log.log_common("shop", "it broke", "error")
+    process = start_command("top", stdin=terminal.theirs, stdout=terminal.theirs)
+    await until(lambda: process.poll() is not None)
+    terminal.close()
+    assert b"it broke" in terminal.output
+    assert (b"\x1b[31merror" in terminal.output) is not no_color
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [((), "--watch needs a terminal"), (("--json",), "--watch shows a table only")],

@@ -5,19 +5,20 @@ from datetime import UTC, datetime
 
 import click
 
-from logcommon.cli.failures import UnknownNameError
+from logcommon.cli.failures import ExitCode, UnknownNameError
 from logcommon.cli.options import (
     count_option,
     output_option,
     severity_option,
     url_option,
 )
-from logcommon.cli.output import print_rows, result_console, visible
+from logcommon.cli.output import note, print_line, print_rows, result_console, visible
 from logcommon.cli.recorder import HISTORY_HOURS
-from logcommon.cli.signals import run_or_raise
+from logcommon.cli.signals import Stop, end_code, run, run_or_raise
 from logcommon.cli.tables import (
     describe_hour,
     destination_table,
+    print_recent,
     print_titled,
     recent_table,
 )
@@ -31,16 +32,18 @@ _NAMES_SHOWN = 5
 @click.argument("name", required=False)
 @severity_option
 @count_option(20)
+@click.option("--follow", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
 @output_option
 @url_option
 def recent(
     name: str | None,
     severity: str | None,
     count: int,
+    follow: bool,  # noqa: FBT001
     output: str | None,
     url: str,
-) -> None:
-    """Show the newest messages, newest first.
+) -> int:
+    """Show the newest messages, newest first; with --follow, oldest first.
 
     Without NAME, the messages of all services are shown together. Times are whole seconds, so the
     order within a second is unknown across severities and services.
@@ -49,7 +52,14 @@ def recent(
     Examples:
       logcommon recent shop
       logcommon recent --severity error -n 50
+      logcommon recent shop --follow
+      logcommon recent --follow --json | jq -r .message
     """  # noqa: D301  # click's mark for lines to keep
+    if follow and output == "csv":
+        raise click.UsageError("--follow prints text, or with --json a line for each message")
+    if follow:
+        return run(lambda stop: _follow(stop, url, name, severity, count, as_json=bool(output)))
+
     rows = run_or_raise(_recent(url, name, severity, count))
 
     if output:
@@ -61,6 +71,7 @@ def recent(
         title = f"{whose(name, severity)}: newest first, times in UTC"
         table = recent_table(console, rows, datetime.now(UTC), with_name=name is None)
         print_titled(console, title, table)
+    return ExitCode.OK
 
 
 @click.command()
@@ -93,6 +104,24 @@ async def _recent(url: str, name: str | None, severity: str | None, count: int) 
         if not rows:
             await require_known(log, name, severity)
         return rows
+
+
+async def _follow(
+    stop: Stop, url: str, name: str | None, severity: str | None, count: int, *, as_json: bool
+) -> int:
+    console = result_console()
+    async with connect(url) as log:
+        await log.destinations()  # fails at once without a server; following would wait
+        with stop.scope:
+            async for new in log.follow(name, severity, count):
+                for destination, missed in new.missed.items():
+                    note(f"{whose(*destination)}: {missed:,} messages came too fast to be shown")
+                for row in new.rows:
+                    if as_json:
+                        print_line(_recent_json(row))
+                    else:
+                        print_recent(console, row, with_name=name is None)
+    return end_code(stop.signal)
 
 
 async def _destinations(url: str) -> dict[Destination, list[datetime]]:

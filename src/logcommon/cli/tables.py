@@ -28,6 +28,7 @@ CHANGE_STYLES = {
     "steady": "dim",
 }
 _BAR_WIDTH = 10
+_SEVERITY_WIDTH = len("critical")
 _MERGED_SHOWN = 10
 _IN_TENTHS = 10
 """Rates below this are shown with a decimal."""
@@ -117,6 +118,18 @@ def recent_table(
             message_text(console, row.message),
         )
     return table
+
+
+def print_recent(console: Console, row: RecentRow, *, with_name: bool) -> None:
+    """Print a recent message on a line of its own."""
+    time = "" if row.time is None else f"{row.time:%Y-%m-%d %H:%M:%S}"
+    severity = severity_text(row.destination)
+    severity.pad_right(max(0, _SEVERITY_WIDTH - len(severity)))
+    line = Text.assemble(f"{time:19} ", severity, " ")
+    if with_name:
+        line.append_text(visible_text(row.destination.name)).append(" ")
+    line.append_text(message_text(console, row.message))
+    console.print(line, soft_wrap=True)
 
 
 def plain_table(*headers: str) -> Table:

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from logcommon.exceptions import ServerRefusedError
 from logcommon.model import (
     FIRST_HOUR,
+    RECENT_LENGTH,
     CommonRow,
     Destination,
     Hour,
@@ -25,6 +26,7 @@ from logcommon.model import (
     hour_start,
     parse_recent,
 )
+from logcommon.read.newer import Snapshot
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import (
     MARKS,
@@ -171,6 +173,19 @@ def recent_query(destination: Destination, n: int) -> Query[list[RecentRow]]:
         return [RecentRow(*parse_recent(_text(entry)), destination) for entry in entries]
 
     return Query(((b"LRANGE", keys.recent, 0, n - 1),), parse)
+
+
+def snapshot_query(destination: Destination) -> Query[Snapshot]:
+    """Return the query for all entries, and for the calls of each minute of the last two hours."""
+    keys = destination_keys(destination)
+    recent = recent_query(destination, RECENT_LENGTH)
+
+    def parse(replies: Sequence[Reply]) -> Snapshot:
+        entries, current, last = replies
+        return Snapshot(recent.parse([entries]), _parse_minutes(last) | _parse_minutes(current))
+
+    hashes = map(minutes_key, (keys.current, keys.last))
+    return Query((*recent.commands, *((b"HGETALL", key) for key in hashes)), parse)
 
 
 def marks_query() -> Query[list[Mark]]:

@@ -26,6 +26,7 @@ from logcommon.model import (
 from logcommon.read.compare import Windows
 from logcommon.read.comparer import Comparer
 from logcommon.read.executor import Answers, QueryExecutor
+from logcommon.read.newer import Snapshot
 from logcommon.read.overview import (
     by_moment,
     history_of,
@@ -46,6 +47,7 @@ from logcommon.read.queries import (
     recent_query,
     registry_query,
     scores_query,
+    snapshot_query,
     top_query,
 )
 from logcommon.read.windows import hour_containing
@@ -118,6 +120,15 @@ class Reader:
         rows = merge_recent(answers.found.values(), n)
         self._executor.report(answers.refused, rows)
         return rows
+
+    async def snapshots(
+        self, name: str | None, severity: Severity | None
+    ) -> dict[Destination, Snapshot]:
+        """Return the recent log of each destination, with the calls of each minute."""
+        destinations = await self._select(name, severity)
+        answers = await self._executor.ask({each: snapshot_query(each) for each in destinations})
+        self._executor.report(answers.refused, answers.found)
+        return answers.found
 
     async def hours(self, name: str | None, severity: Severity | None) -> list[datetime]:
         """Return the hours that have counts, newest first, as their first moments in UTC."""
