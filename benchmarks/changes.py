@@ -132,7 +132,7 @@ METHODS: dict[str, Method] = {
 def _ours(made: Traffic, hours: int) -> Ranking:
     after = {str(number): count for number, count in enumerate(made.after)}
     before = {str(number): sum(counts[-hours:]) for number, counts in enumerate(made.history)}
-    windows = Windows((HOURS,), tuple(range(HOURS - hours, HOURS)), made.part)
+    windows = Windows((HOURS,), tuple(range(HOURS - hours, HOURS)), made.part, float(hours))
     ranks = [0.0] * MESSAGES
     for found in differences(after, before, windows, dispersion_of(made.history)):
         ranks[int(found.message)] = found.bound

@@ -1,6 +1,7 @@
 """Changes as a stream: each that someone should look at, once an hour, whoever watches."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -59,7 +60,7 @@ async def taken(
     """Return so many changes as they come; there are no more."""
     changes = log.changes("api", interval=SOON, at_least=at_least, least=least)
     found = [await asyncio.wait_for(anext(changes), 30) for _ in range(count)]
-    assert await log._new_alerts("api", None, at_least, least) == []
+    assert await log._take_changes("api", None, at_least, least) == []
     return found
 
 
@@ -184,3 +185,22 @@ async def test_claims_may_begin_while_a_capture_ends(valkey: Redis, clock: HandC
         assert await take(Claims(valkey), NOON, [change]) == [change]
         assert await take(Claims(valkey), NOON, [change]) == []
         assert await take(Claims(valkey), NOON, []) == []
+
+
+def test_a_client_in_the_background(valkey_url: str, clock: HandClock) -> None:
+    """It has the same stream, for code without an event loop."""
+    with logcommon.background(valkey_url, clock=clock, max_clock_lead=float("inf")) as log:
+
+        def put(message: str, count: int) -> None:
+            for _ in range(count):
+                log.log_common_nowait("api", message)
+            log.flush()
+
+        put("steady", 100)
+        clock.turn()
+        changes = log.changes("api", interval=SOON, least=20)
+        put("new", 10)
+        threading.Timer(0.05, put, ("new", 10)).start()
+        assert next(changes).message == "new"
+        with pytest.raises(InvalidArgumentError):
+            next(log.changes(interval=0))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
 
+from logcommon.exceptions import InvalidArgumentError
 from logcommon.model import Change, Hour, hour_text
 from logcommon.read.executor import QueryExecutor
 from logcommon.read.queries import Query
@@ -17,6 +18,14 @@ KINDS = frozenset({"new", "back", "rising"})
 """What is worth an alert: what is less than before seldom wakes anybody."""
 
 
+def check_alerts(interval: float, at_least: float, least: int) -> None:
+    """Raise InvalidArgumentError if the arguments of `changes` can't be used."""
+    if interval <= 0 or at_least < 1 or least < 1:
+        raise InvalidArgumentError(
+            "interval must be more than 0 seconds, and at_least and least at least 1"
+        )
+
+
 def is_alarming(change: Change, at_least: float, least: int) -> bool:
     """Return whether someone should look at a change.
 
@@ -26,7 +35,8 @@ def is_alarming(change: Change, at_least: float, least: int) -> bool:
         least: How often the message was counted at least.
 
     """
-    return change.kind in KINDS and change.at_least >= at_least and change.after >= least
+    is_more = change.kind in KINDS and change.at_least >= at_least and change.after >= least
+    return is_more and not change.muted
 
 
 class Claims:

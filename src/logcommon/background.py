@@ -4,24 +4,28 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from logcommon.alerts import check_alerts
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import (
     ClientClosedError,
     InvalidArgumentError,
     LogCommonError,
     NotWrittenError,
+    ServerUnavailableError,
 )
 from logcommon.model import (
     RECENT_LENGTH,
+    Change,
     CommonRow,
     Comparison,
     Destination,
     Mark,
+    Mute,
     RecentRow,
     Series,
     Severity,
@@ -194,6 +198,24 @@ class BackgroundLog:
             )
         )
 
+    def changes(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        *,
+        interval: float = 10.0,
+        at_least: float = 1.5,
+        least: int = 5,
+    ) -> Iterator[Change]:
+        """Yield each message that is new, back or rising, as `CommonLog.changes` does."""
+        check_alerts(interval, at_least, least)
+        while True:
+            with contextlib.suppress(ServerUnavailableError):
+                yield from self._call_in_thread(
+                    lambda: self._log.take_changes(name, severity, at_least, least)
+                )
+            time.sleep(interval)
+
     def series(
         self, message: str, name: str | None, severity: Severity | None = logging.INFO
     ) -> Series:
@@ -211,6 +233,26 @@ class BackgroundLog:
     def marks(self) -> list[Mark]:
         """Return the marks that were noted, as `CommonLog.marks` does."""
         return self._call_in_thread(self._log.marks)
+
+    def mute(
+        self,
+        message: str,
+        seconds: float | None = 7 * 86_400,
+        *,
+        until_rises: float | None = None,
+    ) -> Mute:
+        """Mute a message, as `CommonLog.mute` does."""
+        return self._call_in_thread(
+            lambda: self._log.mute(message, seconds, until_rises=until_rises)
+        )
+
+    def unmute(self, message: str) -> bool:
+        """Unmute a message; return whether it was muted."""
+        return self._call_in_thread(lambda: self._log.unmute(message))
+
+    def mutes(self) -> list[Mute]:
+        """Return the mutes that are not over, the oldest first."""
+        return self._call_in_thread(self._log.mutes)
 
     def recent(
         self,
@@ -368,6 +410,11 @@ class _KeptLog(CommonLog):
 
     async def close_within(self, timeout: float) -> None:
         await self._close(timeout)
+
+    async def take_changes(
+        self, name: str | None, severity: Severity | None, at_least: float, least: int
+    ) -> list[Change]:
+        return await self._take_changes(name, severity, at_least, least)
 
 
 class _ReopenableBuffer(Buffer):

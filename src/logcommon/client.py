@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NoReturn, Self
 
 from redis.asyncio import Redis
 
-from logcommon.alerts import MOST_ALERTS, Claims, is_alarming
+from logcommon.alerts import MOST_ALERTS, Claims, check_alerts, is_alarming
 from logcommon.exceptions import (
     ClientClosedError,
     InvalidArgumentError,
@@ -30,12 +31,16 @@ from logcommon.model import (
     Comparison,
     Destination,
     Mark,
+    Mute,
     NewEntries,
     RecentRow,
     Series,
     Severity,
     hour_of,
+    require_text,
 )
+from logcommon.mutes import Mutes, new_mute
+from logcommon.read.muting import counted_lately
 from logcommon.read.newer import Follower
 from logcommon.read.reader import Reader
 from logcommon.read.windows import Before, time_of_mark, windows_of, windows_since
@@ -446,7 +451,8 @@ class CommonLog:
         The current hour is compared with all kept hours; a service that has none yet is left out.
         What one client has yielded, no other
         yields again in that hour, and neither does this one after a restart: it is claimed in
-        Redis. A message that is both new and, later in the hour, rising is yielded twice.
+        Redis. A message that is both new and, later in the hour, rising is yielded twice. Muted
+        messages are not yielded.
 
         While Redis can't be reached, it waits.
 
@@ -464,17 +470,14 @@ class CommonLog:
             ClusterUnsupportedError: The server is a node of a Redis Cluster.
 
         """
-        if interval <= 0 or at_least < 1 or least < 1:
-            raise InvalidArgumentError(
-                "interval must be more than 0 seconds, and at_least and least at least 1"
-            )
+        check_alerts(interval, at_least, least)
         while True:
             with contextlib.suppress(ServerUnavailableError):
-                for change in await self._new_alerts(name, severity, at_least, least):
+                for change in await self._take_changes(name, severity, at_least, least):
                     yield change
             await asyncio.sleep(interval)
 
-    async def _new_alerts(
+    async def _take_changes(
         self, name: str | None, severity: Severity | None, at_least: float, least: int
     ) -> list[Change]:
         """Return the changes to look at that nobody has taken yet; then they are taken."""
@@ -534,6 +537,51 @@ class CommonLog:
         """Return the marks that were noted, the newest first; raises as `top` does."""
         session = self._require_session()
         return await session.read(Marks(session.client, self._settings.clock).newest())
+
+    async def mute(
+        self,
+        message: str,
+        seconds: float | None = 7 * 86_400,
+        *,
+        until_rises: float | None = None,
+    ) -> Mute:
+        """Mute a message that somebody knows of: it raises no alert, and is marked in all tables.
+
+        It is muted for all services, and for all who read this Redis. A message that is muted
+        already is muted anew.
+
+        Args:
+            message: The message, or the template that it is counted as.
+            seconds: For how long, up to 366 days; None for ever.
+            until_rises: The factor by which its rate must rise for it to come back before that.
+                Its rate now is that of the last hour or of this one, whichever is higher.
+
+        Raises:
+            InvalidArgumentError: An argument can't be used, or too many messages are muted.
+            ClientClosedError: The client is not open.
+            ServerUnavailableError: Redis can't be reached; the message may have been muted.
+            ServerRefusedError: Redis refused a command.
+            ClusterUnsupportedError: The server is a node of a Redis Cluster.
+
+        """
+        session = self._require_session()
+        clock = self._settings.clock
+        made = new_mute(message, seconds, until_rises, {}, clock())
+        counts = await session.read(session.reader.counts_of(made.message))
+        made = replace(made, before=counted_lately(counts, clock()))
+        await session.read(Mutes(session.client, clock).put(made))
+        return made
+
+    async def unmute(self, message: str) -> bool:
+        """Unmute a message; return whether it was muted. Raises as `mute` does."""
+        session = self._require_session()
+        require_text(message)
+        return await session.read(Mutes(session.client, self._settings.clock).remove(message))
+
+    async def mutes(self) -> list[Mute]:
+        """Return the mutes that are not over, the oldest first; raises as `top` does."""
+        session = self._require_session()
+        return await session.read(session.reader.mutes())
 
     async def recent(
         self,

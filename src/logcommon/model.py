@@ -95,6 +95,8 @@ class CommonRow:
     """If the message is a template: one of the messages that were counted as it."""
     merged: tuple["CommonRow", ...] = ()
     """If templates were merged: those that became this one, the most common first."""
+    muted: bool = False
+    """Whether somebody has muted it, and it has not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,8 @@ class Change:
     """The last hour in which it was counted."""
     example: str | None = None
     """If the message is a template: one of the messages that were counted as it."""
+    muted: bool = False
+    """Whether somebody has muted it, and it has not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,27 @@ class Mark:
 
     time: datetime
     text: str
+
+
+class Counted(NamedTuple):
+    """How often a message was counted in a time."""
+
+    calls: int
+    hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """A message that raises no alert, as somebody knows of it."""
+
+    message: str
+    since: datetime
+    until: datetime | None
+    """None for ever."""
+    until_rises: float | None
+    """The factor by which its rate must rise for it to come back; None if that changes nothing."""
+    before: dict[Destination, Counted]
+    """How often it was counted when it was muted, by destination."""
 
 
 class RecentEntry(NamedTuple):

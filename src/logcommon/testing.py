@@ -41,6 +41,7 @@ from logcommon.model import (
     Hour,
     Mark,
     Minute,
+    Mute,
     RecentRow,
     Series,
     Severity,
@@ -48,7 +49,9 @@ from logcommon.model import (
     hour_of,
     hour_start,
 )
+from logcommon.mutes import Mutes
 from logcommon.read.compare import Windows, best_of, change_of, comparison_of, rank
+from logcommon.read.muting import Muting, is_over
 from logcommon.read.newer import Snapshot
 from logcommon.read.overview import (
     by_moment,
@@ -130,6 +133,8 @@ class Captured:
         self._claimed: set[tuple[Hour, str]] = set()
         self.marks: list[Mark] = []
         """What was marked, the newest first."""
+        self.mutes: dict[str, Mute] = {}
+        """What was muted, by message."""
         self.log: CommonLog = connect()
         """A client for code that takes one, as in `CommonLogHandler(captured.log)`. For a client
         with settings, pass what `connect` returns instead."""
@@ -163,10 +168,11 @@ class Captured:
         }
 
     def clear(self) -> None:
-        """Forget what was logged and marked so far."""
+        """Forget what was logged, marked and muted so far."""
         self._buffers.clear()
         self._claimed.clear()
         self.marks.clear()
+        self.mutes.clear()
 
     def claim(self, hour: Hour, changes: Sequence[Change]) -> list[Change]:
         """Return the changes that were not claimed in this hour; then they are."""
@@ -245,7 +251,8 @@ class _CapturedReader:
         if merge is None:
             merge = any(has_placeholder(row.message) for row in rows)
         by_destination = [[row for row in rows if row.destination == each] for each in selected]
-        return merge_common(map(merge_rows, by_destination) if merge else [rows], n)
+        found = merge_common(map(merge_rows, by_destination) if merge else [rows], n)
+        return self._muting().mark_rows(found, wanted)
 
     def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         require_count(n)
@@ -310,14 +317,29 @@ class _CapturedReader:
             counts = hourly[destination]
             seen = [hour for hour in counts if any(map(counts[hour].get, members))]
             changes.append(change_of(found, destination, chosen, seen))
-        return comparison_of(changes, chosen, rankings.values())
+        marked = self._muting().mark_changes(changes, chosen.after_hours)
+        return comparison_of(marked, chosen, rankings.values())
 
     def series(self, message: str, name: str | None, severity: Severity | None) -> Series:
         counts: Counter[Hour] = Counter()
-        for hourly in self._hourly(name, severity).values():
-            for hour, messages in hourly.items():
-                counts[hour] += messages[message]
+        for hourly in self.counts_of(message, name, severity).values():
+            counts.update(hourly)
         return Series(message, {hour_start(hour): counts[hour] for hour in sorted(counts)})
+
+    def counts_of(
+        self, message: str, name: str | None = None, severity: Severity | None = None
+    ) -> dict[Destination, dict[Hour, int]]:
+        return {
+            destination: {hour: messages[message] for hour, messages in hourly.items()}
+            for destination, hourly in self._hourly(name, severity).items()
+        }
+
+    def mutes(self) -> list[Mute]:
+        now = self._settings.clock()
+        return [mute for mute in self._captured.mutes.values() if not is_over(mute, now)]
+
+    def _muting(self) -> Muting:
+        return Muting(self.mutes(), self._settings.clock())
 
     def histories(self, rows: Sequence[CommonRow]) -> list[Series]:
         hourly = self._hourly(None, None)
@@ -366,6 +388,8 @@ _READING = (
     "compare",
     "series",
     "histories",
+    "counts_of",
+    "mutes",
 )
 _MARKING = ("add", "newest")
 _ORIGINALS: dict[tuple[type, str], Callable[..., Any]] = {}
@@ -377,6 +401,7 @@ def _patch() -> None:
         (Reader, _READING, _reading),
         (Marks, _MARKING, _marking),
         (Claims, ("take",), _claiming),
+        (Mutes, ("put", "remove"), _muting),
     ):
         for name in names:
             original = _ORIGINALS[patched, name] = vars(patched)[name]
@@ -430,3 +455,16 @@ def _claiming(original: Callable[..., Any], _: str) -> Callable[..., Any]:
         return captures[0].claim(hour, changes)
 
     return take
+
+
+def _muting(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    async def mute(mutes: Mutes, what: Any) -> Any:
+        captures = _CAPTURES[-1:]
+        if not captures:
+            return await original(mutes, what)
+        if name == "remove":
+            return captures[0].mutes.pop(what, None) is not None
+        captures[0].mutes[what.message] = what
+        return None
+
+    return mute

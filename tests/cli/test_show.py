@@ -125,6 +125,7 @@ async def test_top_as_json(run_command: RunCommand, valkey_url: str) -> None:
         "bytes": 15,
         "change": "new",
         "history": [*[0] * 23, 3],
+        "muted": False,
         "example": None,
         "merged": [],
     }

@@ -66,6 +66,9 @@ async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
         await log.log_common("api", "a 1")
         await log.log_recent("api", "seen")
         await log.mark("v1")
+        await log.mute("b <num>")
+        await log.mute("c <num>")
+        assert await log.unmute("c <num>")
         (change,) = (await log.compare("api", before="history", n=1)).changes
         assert await Claims(conn).take(clock.hour, [change])
         await logcommon.log_common(conn, "api", TEMPLATE, clock=clock)
@@ -90,6 +93,7 @@ async def read_everything(log: logcommon.CommonLog) -> None:
     assert (await log.series(TEMPLATE, "api")).last_seen
     assert sum(sum(calls.values()) for calls in (await log.minutes("api", hours=9)).values()) == 26
     assert [mark.text for mark in await log.marks()] == ["v1"]
+    assert [mute.message for mute in await log.mutes()] == ["b <num>"]
 
 
 async def test_the_client_runs_under_the_documented_permissions(

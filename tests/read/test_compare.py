@@ -23,8 +23,8 @@ from logcommon.read.compare import (
 
 API = Destination("api", "info")
 NOON = 400_000
-LAST_HOUR = Windows((NOON,), (NOON - 1,), 1.0)
-HALF_AN_HOUR = Windows((NOON,), (NOON - 1,), 0.5)
+LAST_HOUR = Windows((NOON,), (NOON - 1,), 1.0, 1.0)
+HALF_AN_HOUR = Windows((NOON,), (NOON - 1,), 0.5, 1.0)
 
 counts = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 10**9))
 
@@ -61,7 +61,7 @@ def test_traffic_that_varies_hides_changes() -> None:
 
 def test_more_hours_before_make_a_change_more_certain() -> None:
     """A mean of many hours varies less than one hour."""
-    day = Windows((NOON,), tuple(range(NOON - 24, NOON)), 1.0)
+    day = Windows((NOON,), tuple(range(NOON - 24, NOON)), 1.0, 24.0)
     (hour,) = differences({"a": 3_000}, {"a": 1_000}, LAST_HOUR, 0.1)
     (longer,) = differences({"a": 3_000}, {"a": 24_000}, day, 0.1)
     assert longer.bound > hour.bound
@@ -72,7 +72,7 @@ def test_any_counts_can_be_compared(
     after: dict[str, int], before: dict[str, int], passed: float, dispersion: float
 ) -> None:
     """Each message comes once, in order, and swapping the windows turns the ratio around."""
-    windows = Windows((NOON,), (NOON - 1,), passed)
+    windows = Windows((NOON,), (NOON - 1,), passed, 1.0)
     found = differences(after, before, windows, dispersion)
     assert {each.message for each in found} == after.keys() | before.keys()
     assert [each.bound for each in found] == sorted((each.bound for each in found), reverse=True)

@@ -16,6 +16,7 @@ from logcommon.cli.demo import demo
 from logcommon.cli.explain import explain as explain_message
 from logcommon.cli.failures import ExitCode, exit_code, explain
 from logcommon.cli.ingest import ingest
+from logcommon.cli.mute import mute, mutes, unmute
 from logcommon.cli.output import discard_output, note, show_warnings
 from logcommon.cli.report import report
 from logcommon.cli.show import destinations, recent
@@ -62,6 +63,7 @@ def cli() -> None:
 
 for _command in (
     *(demo, ingest, top, recent, compare, watch, mark, marks, destinations),
+    *(mute, unmute, mutes),
     *(report, explain_message, completion),
 ):
     cli.add_command(_command)

@@ -8,7 +8,7 @@ from html import escape
 from logcommon.cli.output import visible
 from logcommon.cli.tables import describe_window
 from logcommon.cli.top_table import TopRow
-from logcommon.model import Change, Comparison, Destination, Mark
+from logcommon.model import Change, CommonRow, Comparison, Destination, Mark
 
 _SPARKLINE_WIDTH, _SPARKLINE_HEIGHT = 120, 22
 _LONGEST = 2_000
@@ -98,7 +98,7 @@ def _changes_table(changes: Iterable[Change], *, with_name: bool) -> str:
             _cell(f"{change.rate_before:,.0f}", "number"),
             _cell(f"{change.rate_after:,.0f}", "number"),
             *_where(change.destination, with_name=with_name),
-            _message_cell(change.message, change.example),
+            _message_cell(change),
         ]
         for change in changes
     )
@@ -114,7 +114,7 @@ def _top_table(top: Iterable[TopRow], *, with_name: bool) -> str:
             _cell(f"{each.per_minute:,.1f}", "number"),
             f"<td>{_sparkline(each.history)}</td>",
             *_where(each.row.destination, with_name=with_name),
-            _message_cell(each.row.message, each.row.example),
+            _message_cell(each.row),
         ]
         for each in top
     )
@@ -146,9 +146,10 @@ def _cell(text: str, kind: str = "") -> str:
     return f'<td class="{escape(kind)}">{_text(text)}</td>' if kind else f"<td>{_text(text)}</td>"
 
 
-def _message_cell(message: str, example: str | None) -> str:
-    more = "" if example is None else f"<small>{_text(example)}</small>"
-    return f'<td class="message">{_text(message) or "(empty)"}{more}</td>'
+def _message_cell(row: Change | CommonRow) -> str:
+    more = "" if row.example is None else f"<small>{_text(row.example)}</small>"
+    muted = "<small>muted</small>" if row.muted else ""
+    return f'<td class="message">{_text(row.message) or "(empty)"}{more}{muted}</td>'
 
 
 def _text(text: str) -> str:

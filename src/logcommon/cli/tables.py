@@ -81,7 +81,7 @@ def change_table(
             _rate(row.rate_after),
             severity_text(row.destination),
             *([visible_text(row.destination.name)] if with_name else []),
-            message_text(console, row.message),
+            muted_text(message_text(console, row.message), is_muted=row.muted),
         )
         if with_details and row.example is not None:
             example = Text.assemble("e.g. ", message_text(console, row.example), style="dim")
@@ -239,6 +239,11 @@ def severity_text(destination: Destination) -> Text:
     text = visible_text(destination.severity)
     text.stylize(_STYLES.get(destination.severity, ""))
     return text
+
+
+def muted_text(text: Text, *, is_muted: bool) -> Text:
+    """Return the text of a message; of a muted one it says so."""
+    return Text.assemble("muted: ", text, style="dim") if is_muted else text
 
 
 def message_text(console: Console, message: str) -> Text:

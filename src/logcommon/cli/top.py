@@ -182,6 +182,7 @@ def _json(hour: datetime | None, each: TopRow) -> dict[str, object]:
         "change": None if change is None else change.kind,
         "at_least": None if change is None else change.at_least,
         "history": list(each.history),
+        "muted": row.muted,
         "example": row.example,
         "merged": [{"count": each.count, "message": each.message} for each in row.merged],
     }

@@ -13,6 +13,7 @@ from logcommon.cli.tables import (
     add_columns,
     details_of,
     message_text,
+    muted_text,
     new_table,
     severity_text,
 )
@@ -79,7 +80,7 @@ def top_table(
             Text(_sparkline(console, each.history if is_wide else each.history[-_FEW_HOURS:])),
             severity_text(row.destination),
             *([visible_text(row.destination.name)] if with_name else []),
-            message_text(console, row.message),
+            muted_text(message_text(console, row.message), is_muted=row.muted),
         )
         if with_details:
             for count, text in details_of(console, row):

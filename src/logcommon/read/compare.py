@@ -50,11 +50,8 @@ class Windows(NamedTuple):
     before: tuple[Hour, ...]
     after_hours: float
     """Of the hours after, how many have passed so far: the current one counts in part."""
-
-    @property
-    def before_hours(self) -> float:
-        """How many hours the window before has."""
-        return float(len(self.before))
+    before_hours: float
+    """The same of the hours before."""
 
 
 class Difference(NamedTuple):
@@ -115,7 +112,7 @@ def differences(
 def _difference(
     message: str, before: int, after: int, windows: Windows, hourly: float
 ) -> Difference:
-    expected = windows.after_hours / max(windows.before_hours, 1.0)
+    expected = windows.after_hours / windows.before_hours
     log_ratio = math.log((after + 0.5) / (before + 0.5) / expected)
     error = math.sqrt(1 / (after + 0.5) + 1 / (before + 0.5) + hourly)
     return Difference(message, before, after, log_ratio, abs(log_ratio) - _DEVIATIONS * error)

@@ -99,6 +99,10 @@ class QueryExecutor:
         for destination, error in refused.items():
             self._warnings.warn(f"{what} {destination}", f"{what} left out: {error}")
 
+    def warn(self, text: str) -> None:
+        """Warn of something that concerns no destination, once a minute."""
+        self._warnings.warn(text, text)
+
 
 def _parse(query: Query[_T], replies: Sequence[Reply]) -> _T:
     """Return the parsed replies to a transaction; raise if Redis refused a command."""

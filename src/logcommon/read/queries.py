@@ -3,6 +3,7 @@
 Other programs may write to the same keys in ways of their own, so nothing here trusts a reply.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,10 +17,12 @@ from logcommon.model import (
     FIRST_HOUR,
     RECENT_LENGTH,
     CommonRow,
+    Counted,
     Destination,
     Hour,
     Mark,
     Minute,
+    Mute,
     RecentRow,
     encode_message,
     hour_of_minute,
@@ -30,6 +33,7 @@ from logcommon.read.newer import Snapshot
 from logcommon.schema.commands import Command, Reply
 from logcommon.schema.keys import (
     MARKS,
+    MUTES,
     REGISTRY,
     DestinationKeys,
     destination_keys,
@@ -206,6 +210,35 @@ def _parse_mark(entry: str) -> Mark | None:
         return None
 
 
+def mutes_query() -> Query[list[Mute]]:
+    """Return the query for all mutes, also those that are over."""
+
+    def parse(replies: Sequence[Reply]) -> list[Mute]:
+        (found,) = replies
+        mutes = (_parse_mute(_text(message), entry) for message, entry in _fields(found))
+        return sorted(filter(None, mutes), key=lambda each: each.since)
+
+    return Query(((b"HGETALL", MUTES),), parse)
+
+
+def _parse_mute(message: str, entry: bytes) -> Mute | None:
+    try:
+        fields = json.loads(entry)
+        since, until = fields["since"], fields["until"]
+        return Mute(
+            message,
+            datetime.fromtimestamp(since, UTC),
+            None if until is None else datetime.fromtimestamp(until, UTC),
+            fields["until_rises"],
+            {
+                Destination(name, severity): Counted(calls, hours)
+                for name, severity, calls, hours in fields["before"]
+            },
+        )
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+
+
 def hours_query(
     destination: Destination, assumed: HourState, history_hours: int
 ) -> Query[HeldHours]:
@@ -274,13 +307,16 @@ def _parse_count(score: float) -> int:
 
 
 def _parse_minutes(found: Reply) -> dict[Minute, int]:
-    # RESP3 sends a map, RESP2 one flat list.
-    pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
     minutes = {}
-    for minute, calls in pairs:
+    for minute, calls in _fields(found):
         with suppress(ValueError):
             minutes[int(minute)] = int(calls)
     return minutes
+
+
+def _fields(found: Reply) -> Iterable[tuple[bytes, bytes]]:
+    """Return the fields of a hash, which RESP3 sends as a map and RESP2 as one flat list."""
+    return found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
 
 
 def _pairs(members: Reply) -> Iterable[tuple[bytes, Reply]]:

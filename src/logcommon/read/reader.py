@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from redis.asyncio import Redis
 
 from logcommon.exceptions import (
+    ClusterUnsupportedError,
     InvalidArgumentError,
+    ServerRefusedError,
 )
 from logcommon.messages.templates import template
 from logcommon.messages.words import has_placeholder
@@ -17,6 +20,7 @@ from logcommon.model import (
     Comparison,
     Destination,
     Hour,
+    Mute,
     RecentRow,
     Series,
     Severity,
@@ -26,6 +30,7 @@ from logcommon.model import (
 from logcommon.read.compare import Windows
 from logcommon.read.comparer import Comparer
 from logcommon.read.executor import Answers, QueryExecutor
+from logcommon.read.muting import Muting, is_over
 from logcommon.read.newer import Snapshot
 from logcommon.read.overview import (
     by_moment,
@@ -44,6 +49,7 @@ from logcommon.read.queries import (
     examples_query,
     hours_query,
     minutes_query,
+    mutes_query,
     recent_query,
     registry_query,
     scores_query,
@@ -109,7 +115,8 @@ class Reader:
 
         rows = merge_common(found, n)
         self._executor.report(answers.refused, rows)
-        return await self._with_examples(rows, wanted)
+        muting = await self._muting(rows)
+        return await self._with_examples(muting.mark_rows(rows, wanted), wanted)
 
     async def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         """Return the `n` newest entries, newest first."""
@@ -183,23 +190,38 @@ class Reader:
         chosen = windows(set().union(*held.values()), self._settings.clock())
         selected = {each: held[each] for each in matching(held, name, severity)}
         rules = self._settings.template or template
-        return await Comparer(self._executor, selected, chosen, rules).compare(n, merge=merge)
+        found = await Comparer(self._executor, selected, chosen, rules).compare(n, merge=merge)
+        muting = await self._muting(found.changes)
+        return replace(found, changes=muting.mark_changes(found.changes, chosen.after_hours))
 
     async def series(self, message: str, name: str | None, severity: Severity | None) -> Series:
         """Return how often a message was counted in each of the kept hours."""
+        counts: Counter[Hour] = Counter()
+        for hourly in (await self.counts_of(message, name, severity)).values():
+            counts.update(hourly)
+        return Series(message, {hour_start(hour): counts[hour] for hour in sorted(counts)})
+
+    async def counts_of(
+        self, message: str, name: str | None = None, severity: Severity | None = None
+    ) -> dict[Destination, dict[Hour, int]]:
+        """Return how often a message was counted in each kept hour of each destination."""
         answers = await self._ask_hours(await self._select(name, severity))
         queries = {
             each: scores_query(each, [message], list(map(_hour, found.hours)))
             for each, found in answers.found.items()
         }
         scores = await self._executor.ask(queries)
+        self._executor.report(answers.refused | scores.refused, scores.found)
+        return {
+            destination: {hour: found[message] for hour, found in hourly.items()}
+            for destination, hourly in scores.found.items()
+        }
 
-        counts: Counter[Hour] = Counter()
-        for hourly in scores.found.values():
-            for hour, found in hourly.items():
-                counts[hour] += found[message]
-        self._executor.report(answers.refused | scores.refused, counts)
-        return Series(message, {hour_start(hour): counts[hour] for hour in sorted(counts)})
+    async def mutes(self) -> list[Mute]:
+        """Return the mutes that are not over, the oldest first."""
+        now = self._settings.clock()
+        held = await self._executor.ask_one(mutes_query())
+        return [mute for mute in held if not is_over(mute, now)]
 
     async def histories(self, rows: Sequence[CommonRow]) -> list[Series]:
         """Return how often each row's message was counted in each of the kept hours."""
@@ -218,6 +240,18 @@ class Reader:
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to through this package, in order."""
         return await self._executor.ask_one(registry_query())
+
+    async def _muting(self, found: Collection[object]) -> Muting:
+        """Return the mutes, if anything was found; without them, it is better than nothing."""
+        mutes: list[Mute] = []
+        if found:
+            try:
+                mutes = await self.mutes()
+            except ClusterUnsupportedError:
+                raise
+            except ServerRefusedError as error:
+                self._executor.warn(f"mutes were left out: {error}")
+        return Muting(mutes, self._settings.clock())
 
     async def _merged(self, rows: list[CommonRow], *, always: bool) -> list[CommonRow]:
         if not always and not any(has_placeholder(row.message) for row in rows):

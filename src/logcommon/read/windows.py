@@ -46,7 +46,7 @@ def windows_of(
     compared = compared or (looked_at - 1,)
     if looked_at in compared:
         raise InvalidArgumentError("before must be another hour than after")
-    return _windows((looked_at,), compared, now)
+    return Windows((looked_at,), compared, hours_passed([looked_at], now), float(len(compared)))
 
 
 def windows_since(active: Collection[Hour], now: float, since: datetime) -> Windows:
@@ -57,8 +57,8 @@ def windows_since(active: Collection[Hour], now: float, since: datetime) -> Wind
     """
     marked = hour_containing(since)
     newer = tuple(hour for hour in sorted(active) if hour > marked) or (marked,)
-    older = tuple(hour for hour in sorted(active) if hour < marked)[-len(newer) :]
-    return _windows(newer, older or (marked - 1,), now)
+    older = tuple(hour for hour in sorted(active) if hour < marked)[-len(newer) :] or (marked - 1,)
+    return Windows(newer, older, hours_passed(newer, now), float(len(older)))
 
 
 def time_of_mark(text: str, marks: Sequence[Mark]) -> datetime:
@@ -94,7 +94,7 @@ def hour_containing(moment: datetime) -> Hour:
     return hour
 
 
-def _windows(after: tuple[Hour, ...], before: tuple[Hour, ...], now: float) -> Windows:
+def hours_passed(hours: Collection[Hour], now: float) -> float:
+    """Return how long hours are together; of the current one only what has passed."""
     passed = {hour_of(now): now % HOUR_SECONDS / HOUR_SECONDS}
-    hours = sum(max(passed.get(hour, 1.0), _SHORTEST) for hour in after)
-    return Windows(after, before, hours)
+    return sum(max(passed.get(hour, 1.0), _SHORTEST) for hour in hours)

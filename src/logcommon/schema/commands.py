@@ -1,5 +1,6 @@
 """The commands that our transactions are made of. No I/O."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
@@ -10,11 +11,13 @@ from logcommon.model import (
     Destination,
     Mark,
     Minute,
+    Mute,
     encode_message,
     recent_text,
 )
 from logcommon.schema.keys import (
     MARKS,
+    MUTES,
     REGISTRY,
     DestinationKeys,
     claims_key,
@@ -57,6 +60,23 @@ def push_mark(mark: Mark) -> tuple[Command, Command]:
     """Return the commands that note a mark and keep the newest."""
     entry = f"{mark.time.isoformat(timespec='microseconds')} {mark.text}"
     return (b"LPUSH", MARKS, encode_message(entry)), (b"LTRIM", MARKS, 0, MOST_MARKS - 1)
+
+
+def put_mute(mute: Mute, over: Sequence[str]) -> tuple[Command, ...]:
+    """Return the commands that mute a message, and delete the mutes that are over."""
+    entry = {
+        "since": mute.since.timestamp(),
+        "until": None if mute.until is None else mute.until.timestamp(),
+        "until_rises": mute.until_rises,
+        "before": [[*each, *counted] for each, counted in mute.before.items()],
+    }
+    text = json.dumps(entry).encode()
+    return (*delete_mutes(over), (b"HSET", MUTES, encode_message(mute.message), text))
+
+
+def delete_mutes(messages: Sequence[str]) -> tuple[Command, ...]:
+    """Return the command that deletes mutes, if there are any to delete."""
+    return ((b"HDEL", MUTES, *map(encode_message, messages)),) if messages else ()
 
 
 def claim(hour: str, names: Sequence[str]) -> tuple[Command, ...]:

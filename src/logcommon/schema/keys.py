@@ -15,6 +15,9 @@ REGISTRY = b"logcommon:destinations"
 MARKS = b"logcommon:marks"
 """LIST: the newest marks, newest first: `2026-11-25T10:00:00.000000+00:00 text`."""
 
+MUTES = b"logcommon:mutes"
+"""HASH: message → since when and until when it is muted, as JSON."""
+
 _COMMON = b"common:"
 _RECENT = b"recent:"
 
