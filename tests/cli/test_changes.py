@@ -13,12 +13,14 @@ import pytest
 import logcommon
 from cli.processes import RunCommand, StartCommand
 from support.clock import HandClock
+from support.targets import http_target
+from support.until import until
 
 HOUR = 3600
 
 
-async def _log(url: str, until: int = 0) -> None:
-    """Log three hours, the last of them `until` hours ago; some messages have changed in it."""
+async def _log(url: str, hours_since: int = 0) -> None:
+    """Log three hours, the last of them `hours_since` hours ago, in which some messages change."""
     moment = [0.0]
     async with logcommon.connect(url, clock=lambda: moment[0], template=logcommon.template) as log:
         for hours_ago, counts in (
@@ -26,7 +28,7 @@ async def _log(url: str, until: int = 0) -> None:
             (1, {"steady": 400, "rising": 10, "gone": 400}),
             (0, {"steady": 400, "rising": 9_000, "order 17 is new": 90}),
         ):
-            moment[0] = time.time() - (hours_ago + until) * HOUR
+            moment[0] = time.time() - (hours_ago + hours_since) * HOUR
             for message, count in counts.items():
                 for _ in range(count):
                     log.log_common_nowait("shop", message)
@@ -58,7 +60,7 @@ async def test_what_has_changed_since_the_last_hour(
 
 async def test_all_services_and_what_is_steady(run_command: RunCommand, valkey_url: str) -> None:
     """Without a name services are a column, whose names never act on the terminal."""
-    await _log(valkey_url, until=1)
+    await _log(valkey_url, hours_since=1)
     hour = f"{datetime.fromtimestamp(time.time() - HOUR, UTC):%Y-%m-%dT%H}"
     finished = run_command("compare", "--all", "--since", "history", "--hour", hour)
     assert "compared with 2 hours from " in finished.stdout
@@ -158,6 +160,31 @@ async def test_watching(start_command: StartCommand, valkey_url: str) -> None:
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert (process.returncode, stderr) == (0, b"")
+
+
+async def test_watching_notifies(start_command: StartCommand, valkey_url: str) -> None:
+    """Each change is sent to all targets as well; what was not delivered is said at the end."""
+    await _log(valkey_url)
+    with http_target() as target, http_target() as broken:
+        broken.failing = 1_000
+        urls = (arguments for each in (target, broken) for arguments in ("--notify", each.url))
+        process = start_command("watch", "shop", "--interval", "0.1", *urls)
+        await until(lambda: len(target.received) == 2 and broken.attempts)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
+    assert process.returncode == 0
+    assert stdout.count(b"\n") == 2
+    assert stderr.decode().splitlines() == [
+        "logcommon: warning: target 2: a change could not be delivered",
+        "logcommon: warning: 2 changes were not delivered",
+    ]
+
+
+def test_a_target_that_is_unknown(run_command: RunCommand) -> None:
+    """It is wrong usage, and is not shown."""
+    finished = run_command("watch", "--notify", "nothing://user:hunter2@host")
+    assert finished.returncode == 2
+    assert finished.stderr == "logcommon: error: target 1 is no URL that apprise knows\n"
 
 
 def test_watching_without_a_server(run_command: RunCommand, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The commands about changes: `compare`, `watch`, `mark` and `marks`."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -21,6 +22,7 @@ from logcommon.cli.signals import Stop, end_code, run, run_or_raise
 from logcommon.cli.tables import change_table, describe_window, plain_table, print_titled
 from logcommon.client import CommonLog, connect
 from logcommon.model import Change, Comparison, Mark, Window
+from logcommon.notifier import Notifier
 from logcommon.read.windows import Before
 
 _BEFORE: Mapping[str, Before] = {"yesterday": "yesterday", "history": "history"}
@@ -163,21 +165,51 @@ def marks(
     show_default=True,
     help="How often a message was logged in this hour at least.",
 )
+@click.option(
+    "--notify",
+    "targets",
+    multiple=True,
+    envvar="LOGCOMMON_NOTIFY",
+    show_envvar=True,
+    metavar="URL",
+    help="Send it there as well: slack://…, mailto://… or what else apprise knows; can be "
+    "repeated.",
+)
 @url_option
 def watch(
-    name: str | None, severity: str | None, interval: float, at_least: float, least: int, url: str
+    name: str | None,
+    severity: str | None,
+    interval: float,
+    at_least: float,
+    least: int,
+    targets: Sequence[str],
+    url: str,
 ) -> int:
     """Print each message that is new, back or rising, once an hour, until Ctrl-C.
 
     Each is a line of JSON. The current hour is compared with all kept hours. Of several watchers on
-    the same server, only one prints each; none prints it again after a restart.
+    the same server, only one prints each; none prints it again after a restart. Muted messages are
+    left out.
 
     \b
     Examples:
       logcommon watch shop
       logcommon watch --severity error --at-least 3 | while read -r change; do …; done
+      LOGCOMMON_NOTIFY='slack://TOKEN/#alerts' logcommon watch shop
     """  # noqa: D301  # click's mark for lines to keep
-    return run(lambda stop: _watch(stop, url, name, severity, interval, at_least, least))
+    # What apprise says of a failure may have parts of URLs in it; the notifier warns itself.
+    logging.getLogger("apprise").addHandler(logging.NullHandler())
+    try:
+        notifier = Notifier(targets)
+    except ImportError as missing:
+        raise click.UsageError(str(missing)) from missing
+    try:
+        return run(
+            lambda stop: _watch(stop, url, name, severity, interval, at_least, least, notifier)
+        )
+    finally:
+        if undelivered := notifier.close():
+            note(f"warning: {undelivered:,} changes were not delivered")
 
 
 async def _watch(
@@ -188,6 +220,7 @@ async def _watch(
     interval: float,
     at_least: float,
     least: int,
+    notifier: Notifier,
 ) -> int:
     async with connect(url) as log:
         await log.destinations()  # fails at once without a server; watching would wait
@@ -195,6 +228,7 @@ async def _watch(
             changes = log.changes(name, severity, interval=interval, at_least=at_least, least=least)
             async for change in changes:
                 print_line(_change_json(change))
+                notifier.send(change)
     return end_code(stop.signal)
 
 
