@@ -46,7 +46,7 @@ class Terminal:
 
     def close(self) -> None:
         os.close(self.theirs)
-        self._thread.join()
+        self._thread.join(10)  # a process that a failed test has left still has the other end
         os.close(self.ours)
 
     def _read(self) -> None:
@@ -73,7 +73,8 @@ async def test_it_is_drawn_again_when_something_has_changed(
     start_command: StartCommand, terminal: Terminal, valkey_url: str
 ) -> None:
     """Counts go up, the table follows the size, and Ctrl-C leaves the terminal as it was."""
-    async with logcommon.connect(valkey_url) as log:
+    now = time.time()  # all in one hour, even if it turns meanwhile
+    async with logcommon.connect(valkey_url, clock=lambda: now) as log:
         process = start(start_command, terminal)
         await until(lambda: "Nothing was logged yet." in terminal.drawn_since(0))
         assert terminal.output.startswith(ENTER)
@@ -127,6 +128,38 @@ async def _reads(client: Redis) -> int:
     """Return how often a set was read, of which each look does three."""
     stats = await client.info("commandstats")
     return int(stats["cmdstat_zrevrange"]["calls"])
+
+
+async def test_keys(start_command: StartCommand, terminal: Terminal, valkey_url: str) -> None:
+    """They choose the severity, sort by bytes, pause and quit; the terminal is left as it was."""
+    before = termios.tcgetattr(terminal.theirs)
+    now = time.time()  # all in one hour, even if it turns meanwhile
+    async with logcommon.connect(valkey_url, clock=lambda: now) as log:
+        await log.log_common("shop", "short, twice")
+        await log.log_common("shop", "short, twice")
+        await log.log_common("shop", "it broke, and says at length why", "error")
+    process = start(start_command, terminal)
+    await until(lambda: "p pause" in terminal.drawn_since(0))
+
+    async def shows(pattern: str, key: bytes = b"") -> None:
+        position = len(terminal.output)
+        os.write(terminal.ours, key)
+        await until(lambda: re.search(pattern, terminal.drawn_since(position), re.DOTALL))
+
+    await shows("bytes.*it broke.*short", b"b")
+    await shows(r"All services · info.*short", b"s")
+    await shows(r"All services · error.*it broke", b"s")
+    await shows(r"All services: .*it broke.*short", b"s")
+    await shows("paused", b"?p")
+    position = len(terminal.output)
+    async with logcommon.connect(valkey_url, clock=lambda: now) as log:
+        await log.log_common("shop", "while paused")
+    await shows("p pause", b"p")
+    await until(lambda: "while paused" in terminal.drawn_since(position))
+    os.write(terminal.ours, b"q")
+    await until(lambda: process.poll() is not None)
+    assert process.returncode == 0
+    assert termios.tcgetattr(terminal.theirs) == before
 
 
 async def test_a_server_that_goes_away(

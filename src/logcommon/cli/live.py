@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import anyio
 import click
@@ -16,8 +16,10 @@ from rich.text import Text
 from logcommon.cli.output import visible_text
 from logcommon.cli.signals import Stop, end_code, run
 from logcommon.cli.top_table import TopRow
+from logcommon.cli.view import HINT, View, keys_pressed
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import ServerUnavailableError
+from logcommon.model import STANDARD_SEVERITIES
 
 SHORTEST_INTERVAL = 0.25
 """Seconds between two looks at least, so that a terminal is drawn four times a second at most."""
@@ -30,19 +32,21 @@ class Hourly(NamedTuple):
     rows: Sequence[TopRow]
 
 
-def watch(
-    console: Console,
-    url: str,
-    interval: float,
-    read: Callable[[CommonLog], Awaitable[Hourly]],
-    draw: Callable[[datetime, Sequence[TopRow]], tuple[str, Table]],
-) -> int:
+Read: TypeAlias = Callable[[CommonLog, View], Awaitable[Hourly]]
+"""Reads the rows of a view."""
+
+Draw: TypeAlias = Callable[[datetime, Sequence[TopRow], View], tuple[str, Table]]
+"""Returns a title and a table."""
+
+
+def watch(console: Console, url: str, interval: float, view: View, read: Read, draw: Draw) -> int:
     """Show what `read` returns, until a signal comes; return the exit code.
 
     Args:
         console: The terminal.
         url: The server.
         interval: Seconds between two looks.
+        view: What to show at first.
         read: Reads the rows.
         draw: Returns a title and a table.
 
@@ -52,49 +56,58 @@ def watch(
     """
     if not console.is_terminal:
         raise click.UsageError("--watch needs a terminal")
-    return run(lambda stop: _watch(stop, console, url, interval, read, draw))
+    return run(lambda stop: _watch(stop, console, url, interval, view, read, draw))
 
 
 async def _watch(
-    stop: Stop,
-    console: Console,
-    url: str,
-    interval: float,
-    read: Callable[[CommonLog], Awaitable[Hourly]],
-    draw: Callable[[datetime, Sequence[TopRow]], tuple[str, Table]],
+    stop: Stop, console: Console, url: str, interval: float, view: View, read: Read, draw: Draw
 ) -> int:
+    severities: tuple[str, ...] = ()
+
+    def press(key: str) -> None:
+        if key == "q":
+            stop.scope.cancel()
+        view.press(key, severities)
+
     async with connect(url) as log:
-        found = await read(log)  # without a server this fails before the screen is changed
-        with Live(console=console, screen=True, auto_refresh=False) as live, stop.scope:
+        found = await read(log, view)  # without a server this fails before the screen is changed
+        live = Live(console=console, screen=True, auto_refresh=False)
+        with live, keys_pressed(press), stop.scope:
             drawn: list[list[Segment]] = []
             looked, trouble = time.monotonic(), ""
             while True:
-                screen = _screen(found, trouble, draw)
+                screen = _screen(found, trouble, view, draw)
                 # Of another size as well, if that of the terminal has changed.
                 if (lines := console.render_lines(screen)) != drawn:
                     live.update(screen, refresh=True)
                     drawn = lines
                 await anyio.sleep(SHORTEST_INTERVAL)
 
-                if time.monotonic() - looked >= interval:
-                    looked = time.monotonic()
+                is_time = time.monotonic() - looked >= interval and not view.is_paused
+                if is_time or view.has_changed:
+                    looked, view.has_changed = time.monotonic(), False
                     try:
-                        found, trouble = await read(log), ""
+                        severities = await _severities(log)
+                        found, trouble = await read(log, view), ""
                     except ServerUnavailableError as error:
                         trouble = str(error)
     return end_code(stop.signal)
 
 
-def _screen(
-    found: Hourly,
-    trouble: str,
-    draw: Callable[[datetime, Sequence[TopRow]], tuple[str, Table]],
-) -> Group:
+async def _severities(log: CommonLog) -> tuple[str, ...]:
+    """Return the severities that anything was logged with, the standard ones first."""
+    used = {each.severity for each in await log.destinations()}
+    standard = [each for each in STANDARD_SEVERITIES if each in used]
+    return (*standard, *sorted(used.difference(standard)))
+
+
+def _screen(found: Hourly, trouble: str, view: View, draw: Draw) -> Group:
     """Return what the terminal shows: a title, a table, and what is wrong."""
-    warning = [Text(trouble, style="red")] if trouble else []
+    hint = Text(f"paused: {HINT}" if view.is_paused else HINT, style="dim")
+    below = [Text(trouble, style="red")] if trouble else [hint]
     if found.hour is None:
-        return Group(Text("Nothing was logged yet."), *warning)
-    title, table = draw(found.hour, found.rows)
+        return Group(Text("Nothing was logged yet."), *below)
+    title, table = draw(found.hour, found.rows, view)
     text = visible_text(title)
     text.stylize("bold")
-    return Group(text, table, *warning)
+    return Group(text, table, *below)

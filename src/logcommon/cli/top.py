@@ -1,13 +1,13 @@
 """The command `top`: the most common messages of an hour, and how they have developed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
 from rich.table import Table
 
 from logcommon.cli.failures import ExitCode
-from logcommon.cli.live import SHORTEST_INTERVAL, Hourly, watch
+from logcommon.cli.live import SHORTEST_INTERVAL, Hourly, Read, watch
 from logcommon.cli.options import (
     count_option,
     hour_option,
@@ -21,6 +21,7 @@ from logcommon.cli.show import iso, require_known, say_nothing_found, whose
 from logcommon.cli.signals import run_or_raise
 from logcommon.cli.tables import describe_hour, print_titled
 from logcommon.cli.top_table import TopRow, top_table
+from logcommon.cli.view import View
 from logcommon.client import CommonLog, connect
 from logcommon.model import CommonRow, Series, hour_of
 from logcommon.read.compare import change_in
@@ -44,7 +45,7 @@ _HOURS_SHOWN = 24
     show_default=True,
     help="Sort by how often messages are logged, or by how many bytes their lines take.",
 )
-@click.option("--details", is_flag=True, help="Show an example, and what was merged.")
+@click.option("--details", "--examples", is_flag=True, help="Show an example, and what was merged.")
 @click.option(
     "--watch",
     "interval",
@@ -52,7 +53,8 @@ _HOURS_SHOWN = 24
     flag_value=2.0,
     type=click.FloatRange(min=SHORTEST_INTERVAL),
     metavar="[SECONDS]",
-    help="Go on showing it until Ctrl-C, and look so often.  [without SECONDS: 2]",
+    help="Go on showing it until Ctrl-C, and look so often; keys choose the severity, sort and "
+    "pause.  [without SECONDS: 2]",
 )
 @merge_option
 @output_option
@@ -83,12 +85,14 @@ def top(
     """  # noqa: D301  # click's mark for lines to keep
     console = result_console()
 
-    async def read(log: CommonLog) -> Hourly:
-        return await _read(log, name, severity, count, hour, by=by, merge=merge)
+    view = View(severity, by)
 
-    def draw(shown: datetime, rows: Sequence[TopRow]) -> tuple[str, Table]:
-        title = f"{whose(name, severity)}: {describe_hour(shown, datetime.now(UTC))}"
-        with_size = by == "bytes"
+    async def read(log: CommonLog, view: View) -> Hourly:
+        return await _read(log, name, view.severity, count, hour, by=view.by, merge=merge)
+
+    def draw(shown: datetime, rows: Sequence[TopRow], view: View) -> tuple[str, Table]:
+        title = f"{whose(name, view.severity)}: {describe_hour(shown, datetime.now(UTC))}"
+        with_size = view.by == "bytes"
         return title, top_table(
             console, rows, with_name=name is None, with_size=with_size, with_details=details
         )
@@ -96,28 +100,23 @@ def top(
     if interval is not None:
         if output:
             raise click.UsageError("--watch shows a table only")
-        return watch(console, url, interval, read, draw)
+        return watch(console, url, interval, view, read, draw)
 
-    shown, rows = run_or_raise(_read_once(url, read, name, severity))
+    shown, rows = run_or_raise(_read_once(url, read, name, view))
     if output:
         print_rows(output, [_json(shown, each) for each in rows])
     elif shown is None or not rows:
         say_nothing_found(name, severity, shown)
     else:
-        print_titled(console, *draw(shown, rows))
+        print_titled(console, *draw(shown, rows, view))
     return ExitCode.OK
 
 
-async def _read_once(
-    url: str,
-    read: Callable[[CommonLog], Awaitable[Hourly]],
-    name: str | None,
-    severity: str | None,
-) -> Hourly:
+async def _read_once(url: str, read: Read, name: str | None, view: View) -> Hourly:
     async with connect(url) as log:
-        found = await read(log)
+        found = await read(log, view)
         if not found.rows:
-            await require_known(log, name, severity)
+            await require_known(log, name, view.severity)
         return found
 
 
