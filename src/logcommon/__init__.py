@@ -33,6 +33,8 @@ from logcommon.model import (
     NewEntries,
     RecentRow,
     Series,
+    Summary,
+    SummaryRow,
     Window,
 )
 from logcommon.settings import Settings
@@ -66,6 +68,8 @@ __all__ = [
     "Settings",
     "SpoolError",
     "Stats",
+    "Summary",
+    "SummaryRow",
     "SyncUseError",
     "Templates",
     "Window",

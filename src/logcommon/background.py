@@ -29,7 +29,9 @@ from logcommon.model import (
     RecentRow,
     Series,
     Severity,
+    Summary,
 )
+from logcommon.read.summary import Order
 from logcommon.read.windows import Before
 from logcommon.runtime import ending, fork
 from logcommon.runtime.keeper import Completion, Keeper
@@ -196,6 +198,21 @@ class BackgroundLog:
             lambda: self._log.compare(
                 name, severity, n, after=after, before=before, since=since, merge=merge
             )
+        )
+
+    def summary(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        n: int = 10,
+        hour: datetime | None = None,
+        *,
+        by: Order = "count",
+        merge: bool | None = None,
+    ) -> Summary | None:
+        """Return the messages of an hour with their shares and changes, as `CommonLog` does."""
+        return self._call_in_thread(
+            lambda: self._log.summary(name, severity, n, hour, by=by, merge=merge)
         )
 
     def changes(

@@ -36,6 +36,7 @@ from logcommon.model import (
     RecentRow,
     Series,
     Severity,
+    Summary,
     hour_of,
     require_text,
 )
@@ -43,6 +44,7 @@ from logcommon.mutes import Mutes, new_mute
 from logcommon.read.muting import counted_lately
 from logcommon.read.newer import Follower
 from logcommon.read.reader import Reader
+from logcommon.read.summary import Order
 from logcommon.read.windows import Before, time_of_mark, windows_of, windows_since
 from logcommon.runtime import fork
 from logcommon.runtime.atomic import Step, read_atomically
@@ -436,6 +438,39 @@ class CommonLog:
             windows = partial(windows_since, since=await self._moment_of(since))
         comparing = session.reader.compare(name, severity, n, windows, merge=merge)
         return await session.read(comparing)
+
+    async def summary(
+        self,
+        name: str | None = None,
+        severity: Severity | None = None,
+        n: int = 10,
+        hour: datetime | None = None,
+        *,
+        by: Order = "count",
+        merge: bool | None = None,
+    ) -> Summary | None:
+        """Return the most common messages of an hour with their shares, rates and changes.
+
+        Args:
+            name: The service; None for all services that were logged to through this package.
+            severity: A `logging` level, or any text; None for all severities.
+            n: The most messages to return.
+            hour: Any moment of the hour, in UTC if it is naive; None for the newest that has
+                counts.
+            by: `count` for the most common messages, `bytes` for those whose lines take most.
+            merge: Whether to merge templates that differ only in word parameters; None to merge if
+                there are templates.
+
+        Returns:
+            None if there is no hour with counts.
+
+        Raises:
+            LogCommonError: As `top` does.
+
+        """
+        session = self._require_session()
+        reading = session.reader.summary(name, severity, n, hour, by=by, merge=merge)
+        return await session.read(reading)
 
     async def changes(
         self,

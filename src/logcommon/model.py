@@ -98,6 +98,11 @@ class CommonRow:
     muted: bool = False
     """Whether somebody has muted it, and it has not come back."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that lines with this message take, about: without times and the like."""
+        return self.count * len(encode_message(self.message))
+
 
 @dataclass(frozen=True, slots=True)
 class RecentRow:
@@ -176,6 +181,33 @@ class Comparison:
     """Calls counted as `<other>` in the window after: a message among them may seem gone."""
     other_before: int = 0
     """Calls counted as `<other>` in the window before: a message among them may seem new."""
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """A message of an hour, and what is known of it besides its count."""
+
+    row: CommonRow
+    share: float
+    """Of all calls in the hour."""
+    per_minute: float
+    """Calls a minute, in the time of the hour that has passed."""
+    change: Change | None
+    """Compared with the newest hour before in which anything was logged."""
+    history: tuple[int, ...]
+    """Counts of the last 24 hours up to this one, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The most common messages of an hour, and all of its calls."""
+
+    hour: datetime
+    """Its first moment, in UTC."""
+    calls: int
+    messages: int
+    """How many distinct ones there are, after merging."""
+    rows: tuple[SummaryRow, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import contextlib
 import heapq
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -51,6 +51,7 @@ from logcommon.model import (
 )
 from logcommon.mutes import Mutes
 from logcommon.read.compare import Windows, best_of, change_of, comparison_of, rank
+from logcommon.read.exposure import beginnings, exposed, lengths_of
 from logcommon.read.muting import Muting, is_over
 from logcommon.read.newer import Snapshot
 from logcommon.read.overview import (
@@ -293,6 +294,20 @@ class _CapturedReader:
                 found.setdefault(destination, {}).update(minutes)
         return {each: by_moment(minutes) for each, minutes in sorted(found.items())}
 
+    def minutes_of(
+        self, wanted: Mapping[Destination, Sequence[Hour]]
+    ) -> dict[Destination, dict[Minute, int]]:
+        captured = self._captured.minutes_by_hour()
+        found: dict[Destination, dict[Minute, int]] = {each: {} for each in wanted}
+        for destination, hours in wanted.items():
+            for hour in hours:
+                found[destination].update(captured.get((destination, hour), {}))
+        return found
+
+    def held_hours(self, names: Collection[str]) -> dict[Destination, set[Hour]]:
+        hourly = self._hourly(None, None)
+        return {each: set(hours) for each, hours in hourly.items() if each.name in names}
+
     def hours_by_destination(self) -> dict[Destination, list[datetime]]:
         return {each: self.hours(*each) for each in self.destinations()}
 
@@ -307,16 +322,25 @@ class _CapturedReader:
     ) -> Comparison:
         require_count(n)
         hourly = self._hourly(name, None)
-        chosen = windows(set().union(*hourly.values()), self._settings.clock())
-        selected = {each: hourly[each] for each in matching(hourly, name, severity)}
-        rankings = {each: rank(counts, chosen, merge=merge) for each, counts in selected.items()}
+        now = self._settings.clock()
+        chosen = windows(set().union(*hourly.values()), now)
+        lengths = lengths_of(
+            self.minutes_of(beginnings(hourly, {*chosen.after, *chosen.before})), now
+        )
+        by_destination = {
+            each: exposed(chosen, lengths.get(each.name, {}), now)
+            for each in matching(hourly, name, severity)
+        }
+        rankings = {
+            each: rank(hourly[each], by_destination[each], merge=merge) for each in by_destination
+        }
 
         changes = []
         for destination, found in best_of(rankings, n):
             members = rankings[destination].members(found.message)
             counts = hourly[destination]
             seen = [hour for hour in counts if any(map(counts[hour].get, members))]
-            changes.append(change_of(found, destination, chosen, seen))
+            changes.append(change_of(found, destination, by_destination[destination], seen))
         marked = self._muting().mark_changes(changes, chosen.after_hours)
         return comparison_of(marked, chosen, rankings.values())
 
@@ -383,6 +407,8 @@ _READING = (
     "snapshots",
     "hours",
     "minutes",
+    "minutes_of",
+    "held_hours",
     "hours_by_destination",
     "destinations",
     "compare",

@@ -185,7 +185,21 @@ async def test_destinations(run_command: RunCommand, valkey_url: str) -> None:
     rows = _json(run_command, "destinations")
     found = [(row["name"], row["severity"], len(row["hours"])) for row in rows]
     assert found == [("api", "error", 1), ("api", "info", 1), ("web", "info", 1)]
-    assert re.search(r"web +info +the \w+ hour +1", run_command("destinations").stdout)
+    shown = run_command("destinations").stdout
+    assert re.search(r"web +info +[01] +1 +1 +the \w+ hour +1", shown)
+
+
+async def test_calls_of_late(run_command: RunCommand, valkey_url: str) -> None:
+    """The current minute is not over; those of the last whole ones are added up."""
+    start = time.time()
+    for seconds, calls in ((60, 1), (120, 2), (3_000, 4), (30_000, 8), (90_000, 16)):
+        async with logcommon.connect(valkey_url, clock=lambda: start - seconds) as log:  # noqa: B023
+            for _ in range(calls):
+                log.log_common_nowait("api", "m")
+    (row,) = _json(run_command, "destinations")
+    found = row["last_minute"], row["last_hour"], row["last_day"]
+    # A minute may begin between the two.
+    assert found in {(1, 7, 15), (0, 7, 15)}
 
 
 async def test_a_key_of_another_type_is_an_error_of_one_line(

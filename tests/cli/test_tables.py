@@ -21,6 +21,7 @@ from logcommon.cli.tables import (
 )
 from logcommon.messages.words import KINDS
 from logcommon.model import CommonRow, Destination, RecentRow
+from logcommon.read.exposure import Lately
 
 NOW = datetime(2026, 11, 23, 21, 10, 58, tzinfo=UTC)
 THIS_HOUR = datetime(2026, 11, 23, 21, tzinfo=UTC)
@@ -143,13 +144,14 @@ def test_destinations_say_how_old_they_are() -> None:
     """The newest hour of each destination is shown by its age."""
     console = _console(80)
     held = {
-        DESTINATION: [NOW.replace(hour=18, minute=0, second=0)],
-        Destination("web", "info"): [],
+        DESTINATION: ([NOW.replace(hour=18, minute=0, second=0)], Lately(1, 22, 3333)),
+        Destination("web", "info"): ([], Lately(0, 0, 0)),
     }
     console.print(destination_table(held, NOW))
     text = _text(console)
     assert "3 hours ago" in text
     assert "no counts" in text
+    assert "3,333" in text
 
 
 @pytest.mark.parametrize(

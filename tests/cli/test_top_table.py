@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from logcommon.cli.tables import print_titled
-from logcommon.cli.top_table import TopRow, top_table
-from logcommon.model import Change, CommonRow, Destination, hour_start
+from logcommon.cli.top_table import top_table
+from logcommon.model import Change, CommonRow, Destination, SummaryRow, hour_start
 
 DESTINATION = Destination("api", "error")
 NASTY = "\x1b[2J[red]\u202e[/red] " + "very long " * 100
@@ -22,11 +22,11 @@ def changed(kind: str, at_least: float = 1.0) -> Change:
     return Change(kind, "m", DESTINATION, 1, 2, 1.0, 2.0, at_least, noon, noon)  # type: ignore[arg-type]
 
 
-def row(count: int = 800, message: str = "m", change: Change | None = None) -> TopRow:
-    return TopRow(CommonRow(count, message, DESTINATION), 0.5, count / 60, change, HISTORY)
+def row(count: int = 800, message: str = "m", change: Change | None = None) -> SummaryRow:
+    return SummaryRow(CommonRow(count, message, DESTINATION), 0.5, count / 60, change, HISTORY)
 
 
-def printed(width: int, rows: list[TopRow], *, encoding: str = "utf-8", **options: bool) -> str:
+def printed(width: int, rows: list[SummaryRow], *, encoding: str = "utf-8", **options: bool) -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
     console = Console(width=width, file=file, highlight=False, markup=False, emoji=False)
     print_titled(console, "api", top_table(console, rows, **({"with_name": True} | options)))
@@ -88,8 +88,8 @@ def test_details_follow_their_message() -> None:
     names = [CommonRow(1, f"user {name} left", DESTINATION) for name in "abcdefghijkl"]
     merged = CommonRow(12, "user <*> left", DESTINATION, "user a left", tuple(names))
     rows = [
-        TopRow(merged, 0.5, 1.0, None, HISTORY),
-        TopRow(CommonRow(3, "seen <num>", DESTINATION, NASTY), 0.1, 1.0, None, HISTORY),
+        SummaryRow(merged, 0.5, 1.0, None, HISTORY),
+        SummaryRow(CommonRow(3, "seen <num>", DESTINATION, NASTY), 0.1, 1.0, None, HISTORY),
         row(1, "hello"),
     ]
     lines = [line.split() for line in printed(120, rows, with_details=True).splitlines()[3:]]
@@ -104,5 +104,5 @@ def test_details_follow_their_message() -> None:
 @given(st.lists(st.integers(-5, 10**12), min_size=24, max_size=24))
 def test_any_history_can_be_shown(history: list[int]) -> None:
     """Counts of another program, even below 0, break nothing."""
-    shown = TopRow(CommonRow(1, "m", DESTINATION), 0.0, 0.0, None, tuple(history))
+    shown = SummaryRow(CommonRow(1, "m", DESTINATION), 0.0, 0.0, None, tuple(history))
     assert printed(120, [shown]).count("\n") == 4

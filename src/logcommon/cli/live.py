@@ -1,9 +1,8 @@
 """A table that stays on the terminal, and is drawn again whenever something has changed."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import anyio
 import click
@@ -15,27 +14,19 @@ from rich.text import Text
 
 from logcommon.cli.output import visible_text
 from logcommon.cli.signals import Stop, end_code, run
-from logcommon.cli.top_table import TopRow
 from logcommon.cli.view import HINT, View, keys_pressed
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import ServerUnavailableError
-from logcommon.model import STANDARD_SEVERITIES
+from logcommon.model import STANDARD_SEVERITIES, Summary
 
 SHORTEST_INTERVAL = 0.25
 """Seconds between two looks at least, so that a terminal is drawn four times a second at most."""
 
 
-class Hourly(NamedTuple):
-    """An hour, None if there is none with counts, and its rows."""
-
-    hour: datetime | None
-    rows: Sequence[TopRow]
-
-
-Read: TypeAlias = Callable[[CommonLog, View], Awaitable[Hourly]]
+Read: TypeAlias = Callable[[CommonLog, View], Awaitable[Summary | None]]
 """Reads the rows of a view."""
 
-Draw: TypeAlias = Callable[[datetime, Sequence[TopRow], View], tuple[str, Table]]
+Draw: TypeAlias = Callable[[Summary, View], tuple[str, Table]]
 """Returns a title and a table."""
 
 
@@ -101,13 +92,13 @@ async def _severities(log: CommonLog) -> tuple[str, ...]:
     return (*standard, *sorted(used.difference(standard)))
 
 
-def _screen(found: Hourly, trouble: str, view: View, draw: Draw) -> Group:
+def _screen(found: Summary | None, trouble: str, view: View, draw: Draw) -> Group:
     """Return what the terminal shows: a title, a table, and what is wrong."""
     hint = Text(f"paused: {HINT}" if view.is_paused else HINT, style="dim")
     below = [Text(trouble, style="red")] if trouble else [hint]
-    if found.hour is None:
+    if found is None:
         return Group(Text("Nothing was logged yet."), *below)
-    title, table = draw(found.hour, found.rows, view)
+    title, table = draw(found, view)
     text = visible_text(title)
     text.stylize("bold")
     return Group(text, table, *below)

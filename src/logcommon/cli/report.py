@@ -16,7 +16,6 @@ from logcommon.cli.output import note
 from logcommon.cli.report_page import Report, page_of
 from logcommon.cli.show import require_known, say_nothing_found, whose
 from logcommon.cli.signals import run_or_raise
-from logcommon.cli.top import ALL_ROWS, described
 from logcommon.client import connect
 
 _STDOUT = Path("-")
@@ -79,19 +78,16 @@ async def _read(
 ) -> Report | None:
     """Return what the page shows, None if nothing was logged in the hour."""
     async with connect(url) as log:
-        hour = hour or next(iter(await log.hours(name, severity)), None)
-        rows = [] if hour is None else await log.top(name, severity, ALL_ROWS, hour, merge=merge)
-        if hour is None or not rows:
+        found = await log.summary(name, severity, count, hour, merge=merge)
+        if found is None or not found.rows:
             await require_known(log, name, severity)
             return None
 
-        comparison = await log.compare(name, severity, _CHANGES_READ, after=hour, merge=merge)
+        comparison = await log.compare(name, severity, _CHANGES_READ, after=found.hour, merge=merge)
         return Report(
             title=whose(name, severity),
             written=datetime.now(UTC),
-            calls=sum(row.count for row in rows),
-            messages=len(rows),
-            top=await described(log, rows, hour, count),
+            summary=found,
             comparison=comparison,
             marks=await log.marks(),
         )

@@ -7,8 +7,7 @@ from html import escape
 
 from logcommon.cli.output import visible
 from logcommon.cli.tables import describe_window
-from logcommon.cli.top_table import TopRow
-from logcommon.model import Change, CommonRow, Comparison, Destination, Mark
+from logcommon.model import Change, CommonRow, Comparison, Destination, Mark, Summary, SummaryRow
 
 _SPARKLINE_WIDTH, _SPARKLINE_HEIGHT = 120, 22
 _LONGEST = 2_000
@@ -42,28 +41,26 @@ class Report:
 
     title: str
     written: datetime
-    calls: int
-    messages: int
-    top: Sequence[TopRow]
+    summary: Summary
     comparison: Comparison
     marks: Sequence[Mark]
 
 
 def page_of(report: Report) -> str:
     """Return the page: one HTML document that needs nothing else, without scripts."""
-    found = report.comparison
+    found, shown = report.comparison, report.summary
     changes = [change for change in found.changes if change.kind != "steady"]
-    with_name = len({each.row.destination.name for each in report.top}) > 1
+    with_name = len({each.row.destination.name for each in report.summary.rows}) > 1
     window = describe_window(found.after, report.written)
     body = [
         f"<h1>{_text(report.title)}</h1>",
-        f"<p>{_text(window)} · {report.calls:,} calls of {report.messages:,} messages</p>",
+        f"<p>{_text(window)} · {shown.calls:,} calls of {shown.messages:,} messages</p>",
         *_marks(report),
         "<h2>What has changed</h2>",
         f"<p>Compared with {_text(describe_window(found.before, report.written))}</p>",
         _changes_table(changes, with_name=with_name) if changes else "<p>Nothing.</p>",
         "<h2>Most common messages</h2>",
-        _top_table(report.top, with_name=with_name),
+        _top_table(report.summary.rows, with_name=with_name),
         f"<p>Written by logcommon at {report.written:%Y-%m-%d %H:%M:%S} UTC</p>",
     ]
     return "\n".join(
@@ -106,7 +103,7 @@ def _changes_table(changes: Iterable[Change], *, with_name: bool) -> str:
     return _table((*headers, *_where_headers(with_name=with_name), "message"), rows)
 
 
-def _top_table(top: Iterable[TopRow], *, with_name: bool) -> str:
+def _top_table(top: Iterable[SummaryRow], *, with_name: bool) -> str:
     rows = (
         [
             _cell(f"{each.row.count:,}", "number"),

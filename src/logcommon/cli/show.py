@@ -24,8 +24,10 @@ from logcommon.cli.tables import (
 )
 from logcommon.client import CommonLog, connect
 from logcommon.model import Destination, RecentRow, severity_name
+from logcommon.read.exposure import Lately, lately
 
 _NAMES_SHOWN = 5
+_HOURS_A_DAY = 24
 
 
 @click.command()
@@ -81,7 +83,9 @@ def destinations(
     output: str | None,
     url: str,
 ) -> None:
-    """Show which services and severities were logged to.
+    """Show which services and severities were logged to, and how much lately.
+
+    The calls of a minute are those of the last one that is over.
 
     \b
     Example:
@@ -90,7 +94,7 @@ def destinations(
     held = run_or_raise(_destinations(url))
 
     if output:
-        print_rows(output, [_destination_json(*each) for each in held.items()])
+        print_rows(output, [_destination_json(each, *found) for each, found in held.items()])
     elif not held:
         say_nothing_found(None, None, None)
     else:
@@ -124,9 +128,12 @@ async def _follow(
     return end_code(stop.signal)
 
 
-async def _destinations(url: str) -> dict[Destination, list[datetime]]:
+async def _destinations(url: str) -> dict[Destination, tuple[list[datetime], Lately]]:
     async with connect(url, history_hours=HISTORY_HOURS) as log:
-        return await log.hours_by_destination()
+        hours = await log.hours_by_destination()
+        minutes = await log.minutes(hours=_HOURS_A_DAY + 1) if hours else {}
+        now = log.settings.clock()
+        return {each: (found, lately(minutes.get(each, {}), now)) for each, found in hours.items()}
 
 
 async def require_known(log: CommonLog, name: str | None, severity: str | None) -> None:
@@ -169,8 +176,16 @@ def _recent_json(row: RecentRow) -> dict[str, object]:
     return {**row.destination._asdict(), "time": iso(row.time), "message": row.message}
 
 
-def _destination_json(destination: Destination, hours: list[datetime]) -> dict[str, object]:
-    return {**destination._asdict(), "hours": [iso(hour) for hour in hours]}
+def _destination_json(
+    destination: Destination, hours: list[datetime], calls: Lately
+) -> dict[str, object]:
+    return {
+        **destination._asdict(),
+        "last_minute": calls.minute,
+        "last_hour": calls.hour,
+        "last_day": calls.day,
+        "hours": [iso(hour) for hour in hours],
+    }
 
 
 def iso(moment: datetime | None) -> str | None:

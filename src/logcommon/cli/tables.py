@@ -11,6 +11,7 @@ from rich.text import Text
 
 from logcommon.cli.output import WHOLE_LINES, visible_text
 from logcommon.model import Change, CommonRow, Destination, RecentRow, Window
+from logcommon.read.exposure import Lately
 
 _STYLES = {
     "debug": "dim",
@@ -139,15 +140,27 @@ def plain_table(*headers: str) -> Table:
     return table
 
 
-def destination_table(held: Mapping[Destination, Sequence[datetime]], moment: datetime) -> Table:
-    """Return a table of destinations and their hours, newest first; `moment` is the time now."""
-    table = new_table()
-    add_columns(table, "service", "severity", "newest hour", "hours kept")
+def destination_table(
+    held: Mapping[Destination, tuple[Sequence[datetime], Lately]], moment: datetime
+) -> Table:
+    """Return a table of destinations, their hours, newest first, and their calls of late.
 
-    for destination, hours in held.items():
+    Args:
+        held: The destinations.
+        moment: The time now.
+
+    """
+    table = new_table()
+    add_columns(table, "service", "severity")
+    for lately in ("1 min", "1 h", "24 h"):
+        table.add_column(lately, justify="right", no_wrap=True)
+    add_columns(table, "newest hour", "hours kept")
+
+    for destination, (hours, calls) in held.items():
         table.add_row(
             visible_text(destination.name),
             severity_text(destination),
+            *(f"{each:,}" for each in calls),
             describe_age(hours[0], moment) if hours else "no counts",
             f"{len(hours):,}",
         )

@@ -1,7 +1,6 @@
 """The table of the most common messages, with their shares, changes and last 24 hours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -17,7 +16,7 @@ from logcommon.cli.tables import (
     new_table,
     severity_text,
 )
-from logcommon.model import Change, CommonRow
+from logcommon.model import Change, SummaryRow
 
 _WIDE = 110
 """Columns from which a terminal has room for more than the essential."""
@@ -26,33 +25,9 @@ _BLOCKS, _ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-@dataclass(frozen=True, slots=True)
-class TopRow:
-    """A message of an hour, and what is known of it besides its count."""
-
-    row: CommonRow
-    share: float
-    """Of all calls in the hour."""
-    per_minute: float
-    change: Change | None
-    """Compared with the hour before."""
-    history: tuple[int, ...]
-    """Counts of the last 24 hours up to this one, the oldest first."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that lines with this message take, about."""
-        return size_of(self.row)
-
-
-def size_of(row: CommonRow) -> int:
-    """Return the bytes that lines with a message take, without times and the like."""
-    return row.count * len(row.message.encode("utf-8", "replace"))
-
-
 def top_table(
     console: Console,
-    rows: Sequence[TopRow],
+    rows: Sequence[SummaryRow],
     *,
     with_name: bool,
     with_size: bool = False,
@@ -75,7 +50,7 @@ def top_table(
             f"{row.count:,}",
             f"{each.share:.0%}",
             *([f"{each.per_minute:,.1f}"] if is_wide else []),
-            *([_size(each.size)] if with_size else []),
+            *([_size(row.size)] if with_size else []),
             _change(each.change),
             Text(_sparkline(console, each.history if is_wide else each.history[-_FEW_HOURS:])),
             severity_text(row.destination),

@@ -6,15 +6,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from logcommon.read.summary import Order
+
 HINT = "s severity · b count or bytes · p pause · q quit"
 
 
 class View:
     """What a live table shows, which keys change."""
 
-    def __init__(self, severity: str | None, by: str) -> None:
+    def __init__(self, severity: str | None, by: Order) -> None:
         self.severity = severity
-        self.by = by
+        self.by: Order = by
         self.is_paused = False
         self.has_changed = False
         """Whether a key has asked for other rows."""

@@ -41,6 +41,7 @@ class Comparer:
         executor: Executes the queries.
         held: The hours that each destination has counts of.
         windows: What to compare.
+        by_service: The same for services that began to log in one of these hours.
         template: The rules of today, to recognize templates of older rules by their examples.
 
     """
@@ -50,11 +51,13 @@ class Comparer:
         executor: QueryExecutor,
         held: Mapping[Destination, Collection[Hour]],
         windows: Windows,
+        by_service: Mapping[str, Windows],
         template: Callable[[str], str],
     ) -> None:
         self._executor = executor
         self._held = held
         self._windows = windows
+        self._by_service = by_service
         self._template = template
         self._hourly: dict[Destination, _Hourly] = {}
 
@@ -65,7 +68,9 @@ class Comparer:
         names = await self._names()
         rankings = {
             each: await run_in_thread(
-                partial(rank, hourly, self._windows, merge=merge, names=names.get(each, {}))
+                partial(
+                    rank, hourly, self._windows_of(each), merge=merge, names=names.get(each, {})
+                )
             )
             for each, hourly in self._hourly.items()
         }
@@ -115,6 +120,9 @@ class Comparer:
         both = {*self._windows.after, *self._windows.before}
         return [hour for hour in self._held[destination] if (hour in both) == in_windows]
 
+    def _windows_of(self, destination: Destination) -> Windows:
+        return self._by_service.get(destination.name, self._windows)
+
     async def _names(self) -> dict[Destination, dict[str, str]]:
         """Return the templates of today of those that are not counted any more."""
         gone: dict[Destination, list[str]] = {}
@@ -162,7 +170,9 @@ class Comparer:
             ]
             known = map(examples.get(destination, {}).get, messages)
             example = next(filter(None, known), None)
-            changes.append(change_of(found, destination, self._windows, seen, example))
+            changes.append(
+                change_of(found, destination, self._windows_of(destination), seen, example)
+            )
         return changes
 
     async def _examples(

@@ -1,10 +1,11 @@
 """Reads common and recent logs, of one destination or of several in one round trip."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import get_args
 
 from redis.asyncio import Redis
 
@@ -20,16 +21,19 @@ from logcommon.model import (
     Comparison,
     Destination,
     Hour,
+    Minute,
     Mute,
     RecentRow,
     Series,
     Severity,
+    Summary,
     hour_of,
     hour_start,
 )
 from logcommon.read.compare import Windows
 from logcommon.read.comparer import Comparer
 from logcommon.read.executor import Answers, QueryExecutor
+from logcommon.read.exposure import Lengths, beginnings, exposed, lengths_of
 from logcommon.read.muting import Muting, is_over
 from logcommon.read.newer import Snapshot
 from logcommon.read.overview import (
@@ -56,6 +60,7 @@ from logcommon.read.queries import (
     snapshot_query,
     top_query,
 )
+from logcommon.read.summary import Order, sorted_rows, summary_row, windows_of_history
 from logcommon.read.windows import hour_containing
 from logcommon.runtime.threads import run_in_thread
 from logcommon.schema.rotation import HourState
@@ -63,6 +68,9 @@ from logcommon.settings import Settings
 
 _MOST_MERGED = 10_000
 """The most templates of a destination that are merged: as many as a set has by default."""
+
+_ALL_ROWS = 10_000
+"""Rows that are read for a summary, to know their share and to sort them by bytes."""
 
 _MOST_READS = 4
 """The most times that hours are read: once to learn the state, then until it stays the same."""
@@ -117,6 +125,43 @@ class Reader:
         self._executor.report(answers.refused, rows)
         muting = await self._muting(rows)
         return await self._with_examples(muting.mark_rows(rows, wanted), wanted)
+
+    async def summary(
+        self,
+        name: str | None,
+        severity: Severity | None,
+        n: int,
+        hour: datetime | None,
+        *,
+        by: Order,
+        merge: bool | None,
+    ) -> Summary | None:
+        """Return the first `n` messages of an hour, by default of the newest with counts."""
+        require_count(n)
+        if by not in get_args(Order):
+            raise InvalidArgumentError(f"by must be count or bytes, not {by!r}")
+        shown = hour or next(iter(await self.hours(name, severity)), None)
+        if shown is None:
+            return None
+
+        rows = await self.top(name, severity, _ALL_ROWS, shown, merge=merge)
+        first = sorted_rows(rows, by)[:n]
+        histories = await self.histories(first)
+        now, calls = self._settings.clock(), sum(row.count for row in rows)
+        windows = [windows_of_history(history, shown, now) for history in histories]
+        lengths = await self._lengths(
+            await self.held_hours({row.destination.name for row in first}),
+            {hour for each in windows for hour in (*each.after, *each.before)},
+        )
+        return Summary(
+            hour_start(hour_containing(shown)),
+            calls,
+            len(rows),
+            tuple(
+                summary_row(row, history, each, calls, lengths.get(row.destination.name, {}), now)
+                for row, history, each in zip(first, histories, windows, strict=True)
+            ),
+        )
 
     async def recent(self, name: str | None, severity: Severity | None, n: int) -> list[RecentRow]:
         """Return the `n` newest entries, newest first."""
@@ -187,12 +232,32 @@ class Reader:
 
         held = {each: set(map(_hour, found.hours)) for each, found in answers.found.items()}
         self._executor.report(answers.refused, held)
-        chosen = windows(set().union(*held.values()), self._settings.clock())
+        now = self._settings.clock()
+        chosen = windows(set().union(*held.values()), now)
+        lengths = await self._lengths(held, {*chosen.after, *chosen.before})
         selected = {each: held[each] for each in matching(held, name, severity)}
+        by_service = {each: exposed(chosen, length, now) for each, length in lengths.items()}
         rules = self._settings.template or template
-        found = await Comparer(self._executor, selected, chosen, rules).compare(n, merge=merge)
+        comparer = Comparer(self._executor, selected, chosen, by_service, rules)
+        found = await comparer.compare(n, merge=merge)
         muting = await self._muting(found.changes)
         return replace(found, changes=muting.mark_changes(found.changes, chosen.after_hours))
+
+    async def held_hours(self, names: Collection[str]) -> dict[Destination, set[Hour]]:
+        """Return the hours that have counts, of all destinations of some services."""
+        wanted = [each for each in await self.destinations() if each.name in names]
+        answers = await self._ask_hours(wanted)
+        return {each: set(map(_hour, found.hours)) for each, found in answers.found.items()}
+
+    async def minutes_of(
+        self, wanted: Mapping[Destination, Sequence[Hour]]
+    ) -> dict[Destination, dict[Minute, int]]:
+        """Return the calls of each minute of some hours of each destination."""
+        answers = await self._executor.ask(
+            {each: minutes_query(each, hours) for each, hours in wanted.items()}
+        )
+        self._executor.warn_of("the minutes were", answers.refused)
+        return answers.found
 
     async def series(self, message: str, name: str | None, severity: Severity | None) -> Series:
         """Return how often a message was counted in each of the kept hours."""
@@ -240,6 +305,13 @@ class Reader:
     async def destinations(self) -> list[Destination]:
         """Return every destination that was logged to through this package, in order."""
         return await self._executor.ask_one(registry_query())
+
+    async def _lengths(
+        self, held: Mapping[Destination, Collection[Hour]], wanted: Collection[Hour]
+    ) -> Mapping[str, Lengths]:
+        """Return the lengths of those of the hours in which services began to log."""
+        minutes = await self.minutes_of(beginnings(held, wanted))
+        return lengths_of(minutes, self._settings.clock())
 
     async def _muting(self, found: Collection[object]) -> Muting:
         """Return the mutes, if anything was found; without them, it is better than nothing."""
