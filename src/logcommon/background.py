@@ -208,11 +208,12 @@ class BackgroundLog:
         hour: datetime | None = None,
         *,
         by: Order = "count",
+        text: str | None = None,
         merge: bool | None = None,
     ) -> Summary | None:
         """Return the messages of an hour with their shares and changes, as `CommonLog` does."""
         return self._call_in_thread(
-            lambda: self._log.summary(name, severity, n, hour, by=by, merge=merge)
+            lambda: self._log.summary(name, severity, n, hour, by=by, text=text, merge=merge)
         )
 
     def changes(

@@ -447,6 +447,7 @@ class CommonLog:
         hour: datetime | None = None,
         *,
         by: Order = "count",
+        text: str | None = None,
         merge: bool | None = None,
     ) -> Summary | None:
         """Return the most common messages of an hour with their shares, rates and changes.
@@ -458,6 +459,7 @@ class CommonLog:
             hour: Any moment of the hour, in UTC if it is naive; None for the newest that has
                 counts.
             by: `count` for the most common messages, `bytes` for those whose lines take most.
+            text: Only messages with this in them, in upper or lower case.
             merge: Whether to merge templates that differ only in word parameters; None to merge if
                 there are templates.
 
@@ -469,7 +471,7 @@ class CommonLog:
 
         """
         session = self._require_session()
-        reading = session.reader.summary(name, severity, n, hour, by=by, merge=merge)
+        reading = session.reader.summary(name, severity, n, hour, by=by, text=text, merge=merge)
         return await session.read(reading)
 
     async def changes(

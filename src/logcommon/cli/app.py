@@ -19,6 +19,7 @@ from logcommon.cli.ingest import ingest
 from logcommon.cli.mute import mute, mutes, unmute
 from logcommon.cli.output import discard_output, note, show_warnings
 from logcommon.cli.report import report
+from logcommon.cli.serve import serve
 from logcommon.cli.show import destinations, recent
 from logcommon.cli.signals import SignalledError, raise_on_signals
 from logcommon.cli.top import top
@@ -64,7 +65,7 @@ def cli() -> None:
 for _command in (
     *(demo, ingest, top, recent, compare, watch, mark, marks, destinations),
     *(mute, unmute, mutes),
-    *(report, explain_message, completion),
+    *(serve, report, explain_message, completion),
 ):
     cli.add_command(_command)
 

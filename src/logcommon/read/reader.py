@@ -60,7 +60,7 @@ from logcommon.read.queries import (
     snapshot_query,
     top_query,
 )
-from logcommon.read.summary import Order, sorted_rows, summary_row, windows_of_history
+from logcommon.read.summary import Order, sorted_rows, summary_row, windows_of_history, with_text
 from logcommon.read.windows import hour_containing
 from logcommon.runtime.threads import run_in_thread
 from logcommon.schema.rotation import HourState
@@ -134,6 +134,7 @@ class Reader:
         hour: datetime | None,
         *,
         by: Order,
+        text: str | None,
         merge: bool | None,
     ) -> Summary | None:
         """Return the first `n` messages of an hour, by default of the newest with counts."""
@@ -145,9 +146,10 @@ class Reader:
             return None
 
         rows = await self.top(name, severity, _ALL_ROWS, shown, merge=merge)
+        now, calls = self._settings.clock(), sum(row.count for row in rows)
+        rows = with_text(rows, text)
         first = sorted_rows(rows, by)[:n]
         histories = await self.histories(first)
-        now, calls = self._settings.clock(), sum(row.count for row in rows)
         windows = [windows_of_history(history, shown, now) for history in histories]
         lengths = await self._lengths(
             await self.held_hours({row.destination.name for row in first}),

@@ -20,6 +20,12 @@ def sorted_rows(rows: Sequence[CommonRow], by: Order) -> list[CommonRow]:
     return sorted(rows, key=lambda row: -row.size) if by == "bytes" else list(rows)
 
 
+def with_text(rows: Sequence[CommonRow], text: str | None) -> list[CommonRow]:
+    """Return the rows whose message has a text in it, in upper or lower case."""
+    wanted = (text or "").casefold()
+    return [row for row in rows if wanted in row.message.casefold()]
+
+
 def windows_of_history(history: Series, hour: datetime, now: float) -> Windows:
     """Return what a message is compared with: the newest hour before in which it was possible."""
     return windows_of([hour_of(each.timestamp()) for each in history.counts], now, hour, None)
