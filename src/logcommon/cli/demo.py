@@ -12,11 +12,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from logcommon.cli.demo_view import DemoResult, live_view, show
-from logcommon.cli.failures import NotExactError
+from logcommon.cli.failures import ExitCode, NotExactError
 from logcommon.cli.options import resolve_hour, url_option
 from logcommon.cli.output import result_console
+from logcommon.cli.serve import serve_page
 from logcommon.cli.shop import NAME, Shop, ShopClock
-from logcommon.cli.signals import run_or_raise
+from logcommon.cli.signals import run, run_or_raise
 from logcommon.client import CommonLog, connect
 from logcommon.exceptions import ServerUnavailableError
 from logcommon.schema.keys import service_patterns
@@ -47,9 +48,16 @@ _EVERYTHING = 1_000_000_000
     show_default=True,
     help="Visitors at the same time.",
 )
+@click.option("--serve", is_flag=True, help="Show the page with it afterwards, until Ctrl-C.")
 @url_option
 @click.pass_context
-def demo(context: click.Context, seconds: float, tasks: int, url: str) -> None:
+def demo(
+    context: click.Context,
+    seconds: float,
+    tasks: int,
+    serve: bool,  # noqa: FBT001
+    url: str,
+) -> int:
     """See logcommon at work, on the log of a small web shop.
 
     The shop serves hundreds of visitors at the same time while an hour turns, and logs as the
@@ -64,6 +72,9 @@ def demo(context: click.Context, seconds: float, tasks: int, url: str) -> None:
             f"{result.calls:,} calls, but {result.counted:,} counted "
             "(is another demo using this server?)"
         )
+    if serve:
+        return run(lambda stop: serve_page(stop, url, port=0, view=f"?name={NAME}"))
+    return ExitCode.OK
 
 
 async def _demo(url: str, seconds: float, tasks: int) -> DemoResult:

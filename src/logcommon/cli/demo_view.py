@@ -66,7 +66,7 @@ def show(console: Console, result: DemoResult, *, url_hint: str) -> None:
     console.print()
     console.print(_summary(result))
     console.print(Text("\nTry next:", style="bold"))
-    for command in (f"top {NAME} --hour last", f"recent {NAME} --severity error"):
+    for command in (f"top {NAME} --hour last", f"recent {NAME} --severity error", "serve"):
         console.print(f"  logcommon {command}{url_hint}")
     console.print(f"  logcommon ingest FILE --name NAME{url_hint}")
 

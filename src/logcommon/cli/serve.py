@@ -1,7 +1,8 @@
 """The command `serve`: the page, in a browser."""
 
 import ipaddress
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
@@ -12,11 +13,12 @@ from logcommon.cli.output import note
 from logcommon.cli.signals import Stop, end_code, run
 from logcommon.client import connect
 
+LOCAL_HOST = "127.0.0.1"
 DEFAULT_PORT = 8147
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default=LOCAL_HOST, show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(min=0, max=65_535),
@@ -55,18 +57,39 @@ def serve(host: str, port: int, names: tuple[str, ...], token: str | None, url: 
         raise click.UsageError(
             "other machines could read all messages: set LOGCOMMON_TOKEN, or listen on 127.0.0.1"
         )
-    return run(lambda stop: _serve(stop, url, host, port, names, token))
+    return run(lambda stop: serve_page(stop, url, host, port, names, token))
 
 
-async def _serve(
-    stop: Stop, url: str, host: str, port: int, names: tuple[str, ...], token: str | None
+async def serve_page(
+    stop: Stop,
+    url: str,
+    host: str = LOCAL_HOST,
+    port: int = DEFAULT_PORT,
+    names: Sequence[str] = (),
+    token: str | None = None,
+    view: str = "",
 ) -> int:
+    """Serve the page until a signal comes, and show it if there is a desktop; return the exit code.
+
+    Args:
+        stop: Waits for a signal.
+        url: The server with the messages.
+        host: The address to listen on.
+        port: The port.
+        names: Names under which the page may be asked for.
+        token: A secret that viewers must give.
+        view: What to show in a browser at once, as a query string; nothing if it is empty.
+
+    """
     async with connect(url) as log:
         await log.destinations()  # fails at once without a server; the page would wait for one
         with extra_required():
             from logcommon.dashboard.server import serving
         async with serving(log, host, port, names=names, token=token or None) as address:
-            note(f"the page is at {address}" + ("?token=…" if token else "") + ", until Ctrl-C")
+            shown = address + ("?token=…" if token else view)
+            note(f"the page is at {shown} until Ctrl-C")
+            if view and sys.stdout.isatty():
+                click.launch(address + view)
             with stop.scope:
                 await anyio.sleep_forever()
     return end_code(stop.signal)
@@ -79,7 +102,8 @@ def extra_required() -> Iterator[None]:
         yield
     except ModuleNotFoundError as missing:
         raise click.UsageError(
-            f"{missing.name} is not installed: pip install 'logcommon[dashboard]'"
+            f"{missing.name} is not installed: pip install 'starlette>=0.49' 'uvicorn>=0.34' "
+            "'sse-starlette>=3.4' 'prometheus-client>=0.22'"
         ) from missing
 
 

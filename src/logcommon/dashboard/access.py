@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
-from html import escape
 from http import HTTPStatus
 
 from starlette.datastructures import MutableHeaders
@@ -30,10 +29,11 @@ _LOGIN = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>logcommon</title>
-<link rel="stylesheet" href="{root}/static/style.css">
+<link rel="stylesheet" href="{up}static/style.css">
 <main class="login">
 <h1>logcommon</h1>
-<form action="{root}/">
+<form action="{up}">
+<input type="text" autocomplete="username" hidden>
 <label for="token">{problem}</label>
 <input id="token" name="token" type="password" autocomplete="current-password" autofocus>
 <button>Show the page</button>
@@ -83,6 +83,7 @@ class TokenRequired:
 
     def _answer(self, request: HTTPConnection) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         root = request.scope.get("root_path", "")
+        path = request.url.path.removeprefix(root)
         given = request.query_params.get("token")
         if given is not None and _is_equal(given, self._token):
             response = RedirectResponse(_without_token(request), HTTPStatus.SEE_OTHER)
@@ -102,21 +103,22 @@ class TokenRequired:
             request.cookies.get(_COOKIE, ""), self._cookie
         ):
             return self._app
-        if request.url.path.removeprefix(root).startswith("/static/"):
+        if path.startswith("/static/"):
             return self._app  # the style of the form below; nothing secret is in there
-        return _login(root, is_wrong=given is not None)
+        return _login(path, is_wrong=given is not None)
 
 
-def _login(root: str, *, is_wrong: bool) -> Response:
+def _login(path: str, *, is_wrong: bool) -> Response:
     problem = "This is not the token." if is_wrong else "The token, as set in LOGCOMMON_TOKEN:"
-    page = _LOGIN.format(root=escape(root), problem=problem)
+    # Relative, as a proxy may have taken a prefix away.
+    page = _LOGIN.format(up="../" * (path.count("/") - 1) or "./", problem=problem)
     return HTMLResponse(page, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
 
 
 def _without_token(request: HTTPConnection) -> str:
-    """Return where to go on: a path, so that it works behind any proxy."""
+    """Return where to go on, relative to the address: a proxy may have taken a prefix away."""
     url = request.url.remove_query_params("token")
-    return url.path + (f"?{url.query}" if url.query else "")
+    return (url.path.rpartition("/")[2] or "./") + (f"?{url.query}" if url.query else "")
 
 
 def _is_equal(given: str, expected: str) -> bool:

@@ -1,15 +1,16 @@
 """The page on a server of its own."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
-import anyio
 import uvicorn
 
 from logcommon.client import CommonLog
 from logcommon.dashboard.application import app
 from logcommon.exceptions import InvalidArgumentError
+from logcommon.runtime.threads import wait_shielded
 
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _BACKLOG = 128
@@ -51,14 +52,15 @@ async def serving(
     )
     server = _Server(config)
     with _listening(host, port) as listener:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve, [listener])
-            try:
-                shown = f"[{host}]" if ":" in host else host
-                yield f"http://{shown}:{listener.getsockname()[1]}/"
-            finally:
-                page.state.feeds.close()  # uvicorn waits for streams that go on
-                server.should_exit = True
+        running = asyncio.create_task(server.serve([listener]), name="logcommon page")
+        try:
+            shown = f"[{host}]" if ":" in host else host
+            yield f"http://{shown}:{listener.getsockname()[1]}/"
+        finally:
+            page.state.feeds.close()  # uvicorn waits for streams that go on
+            server.should_exit = True
+            await wait_shielded(running)
+        running.result()
 
 
 @contextmanager

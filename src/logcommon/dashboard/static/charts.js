@@ -100,8 +100,8 @@ function title(bar, total, seconds) {
   return `${unit} ${day(bar.time)} ${minute(bar.time)}: ${count(total)} calls${parts.length ? ` (${parts.join(", ")})` : ""}`;
 }
 
-// The next number like 1, 2, 5, 10: so that the axis doesn't change with every call.
+// The next round number: so that the axis doesn't change with every call.
 function nice(number) {
   const power = 10 ** Math.floor(Math.log10(number));
-  return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= number);
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((each) => each * power).find((each) => each >= number);
 }

@@ -22,7 +22,7 @@ export function short(number) {
     number /= 1000;
     unit += 1;
   }
-  return `${number < 10 && unit ? Math.round(number * 10) / 10 : Math.round(number)}${SHORT[unit]}`;
+  return `${unit ? Math.round(number * 10) / 10 : Math.round(number)}${SHORT[unit]}`;
 }
 
 // All times are in UTC, as the hours that are counted are.

@@ -28,7 +28,7 @@ function Details({ known }) {
   const facts = [
     ["first seen", known.first_seen ? `hour of ${moment(known.first_seen)}` : "never"],
     ["last seen", known.last_seen ? `hour of ${moment(known.last_seen)}` : "never"],
-    ["in this hour", row ? `${count(row.count)}, ${share(row.share)} of all calls` : "not among the first"],
+    ["in this hour", row ? `${count(row.count)}, ${share(row.share)} of the ${row.severity} calls of ${row.name}` : "not among the first"],
     ["rate", row && `${rate(row.per_minute)} a minute`],
     ["change", row?.change && (row.at_least > 1 ? `${row.change}, at least ${factor(row.at_least)}` : row.change)],
     ["muted", mute && (mute.until ? `until ${moment(mute.until)} UTC` : "for ever")],

@@ -6,7 +6,21 @@ import { SEVERITIES, clock, count, factor, hourText, minute, moment, rate, sever
 
 const MOST_ROWS = 1000;
 
-export function Now({ activity }) {
+// A component that is drawn again only if it gets something else: each document comes by itself.
+function pure(render) {
+  return class extends Component {
+    constructor() {
+      super();
+      this.render = render;
+    }
+
+    shouldComponentUpdate(next, state) {
+      return state !== this.state || Object.keys(next).some((each) => next[each] !== this.props[each]);
+    }
+  };
+}
+
+export const Now = pure(function Now({ activity }) {
   const [span, setSpan] = useState("hours");
   if (!activity?.hours) return html`<section class="now"><div class="activity"></div></section>`;
   const bars = activity[span];
@@ -24,9 +38,9 @@ export function Now({ activity }) {
     </div>
     <${Activity} bars=${bars} marks=${activity.marks} seconds=${span === "hours" ? 3600 : 60} />
   </section>`;
-}
+});
 
-export function Common({ summary, view, show }) {
+export const Common = pure(function Common({ summary, view, show }) {
   if (!summary?.rows) return html`<section class="common"><p class="empty">Loading…</p></section>`;
   const { rows, messages, hour } = summary;
   const most = Math.max(1, ...rows.map((row) => row.count));
@@ -36,20 +50,67 @@ export function Common({ summary, view, show }) {
       <p>${hour ? html`${hourText(hour)} UTC · ${count(summary.calls)} calls` : ""}</p>
     </div>
     ${rows.length === 0 && html`<${Nothing} view=${view} />`}
-    ${rows.length > 0 && html`<table>
-      <thead><tr>
-        <th class="number">count</th><th class="number">share</th><th class="number rare">/min</th>
-        <th>change</th><th class="rare">24 hours</th><th>severity</th>
-        ${!view.name && html`<th>service</th>`}<th>message</th>
+    ${rows.length > 0 && html`<table role="table" class=${view.name ? "" : "with-name"}>
+      <thead role="rowgroup"><tr role="row">
+        <th role="columnheader" class="number">count</th><th role="columnheader" class="number">share</th>
+        <th role="columnheader" class="number rare">/min</th><th role="columnheader">change</th>
+        <th role="columnheader" class="rare">24 hours</th><th role="columnheader">severity</th>
+        ${!view.name && html`<th role="columnheader">service</th>`}<th role="columnheader">message</th>
       </tr></thead>
-      <tbody>${rows.map((row) => html`<${CommonRow} key=${`${row.name}\n${row.severity}\n${row.message}`}
-        row=${row} most=${most} withName=${!view.name} show=${show} />`)}</tbody>
+      ${blocks(rows).map((each, place) => html`<${Block} key=${place} place=${place} rows=${each} most=${most}
+        withName=${!view.name} show=${show} />`)}
     </table>`}
     <${More} shown=${rows.length} all=${messages} show=${show} />
   </section>`;
+});
+
+const BLOCK = 25; // rows
+
+function blocks(rows) {
+  return Array.from({ length: Math.ceil(rows.length / BLOCK) }, (_, place) => rows.slice(place * BLOCK, (place + 1) * BLOCK));
 }
 
-// A row is drawn again only if it has changed: there may be a thousand.
+// Rows that are drawn together, and again only while they can be seen: there may be a thousand, and
+// to draw them all at once would hold up the browser for longer than a frame.
+class Block extends Component {
+  constructor({ place }) {
+    super();
+    this.isSeen = place === 0;
+    this.state = { isDrawn: place === 0 };
+  }
+
+  componentDidMount() {
+    if (!this.state.isDrawn) this.later = setTimeout(() => this.setState({ isDrawn: true }), 20 * this.props.place);
+    this.watcher = new IntersectionObserver(
+      ([entry]) => {
+        this.isSeen = entry.isIntersecting;
+        if (this.isSeen) this.forceUpdate();
+      },
+      { rootMargin: "200px" },
+    );
+    this.watcher.observe(this.base);
+  }
+
+  componentWillUnmount() {
+    clearTimeout(this.later);
+    this.watcher.disconnect();
+  }
+
+  shouldComponentUpdate(next, state) {
+    const isOther = next.rows.length !== this.props.rows.length || next.withName !== this.props.withName;
+    return this.isSeen || isOther || state.isDrawn !== this.state.isDrawn;
+  }
+
+  render({ rows, most, withName, show }, { isDrawn }) {
+    if (!isDrawn) return html`<tbody role="rowgroup"></tbody>`;
+    return html`<tbody role="rowgroup">${rows.map(
+      (row) => html`<${CommonRow} key=${`${row.name}\n${row.severity}\n${row.message}`}
+        row=${row} most=${most} withName=${withName} show=${show} />`,
+    )}</tbody>`;
+  }
+}
+
+// A row is drawn again only if it has changed.
 class CommonRow extends Component {
   shouldComponentUpdate(next) {
     const { row, most, withName } = this.props;
@@ -57,15 +118,15 @@ class CommonRow extends Component {
   }
 
   render({ row, most, withName, show }) {
-    return html`<tr class=${row.muted ? "muted" : ""}>
-      <td class="number"><span class="bar" style=${{ width: `${Math.max(0, row.count / most) * 100}%` }}></span>${count(row.count)}</td>
-      <td class="number">${share(row.share)}</td>
-      <td class="number rare">${rate(row.per_minute)}</td>
-      <td><${ChangeText} kind=${row.change} atLeast=${row.at_least} /></td>
-      <td class="rare"><${Sparkline} counts=${row.history} /></td>
-      <td class=${severityClass(row.severity)}>${row.severity}</td>
-      ${withName && html`<td class="name">${row.name}</td>`}
-      <td class="message"><${MessageLink} row=${row} show=${show} /></td>
+    return html`<tr role="row" class=${row.muted ? "muted" : ""}>
+      <td role="cell" class="number"><span class="bar" style=${{ width: `${Math.max(0, row.count / most) * 100}%` }}></span>${count(row.count)}</td>
+      <td role="cell" class="number">${share(row.share)}</td>
+      <td role="cell" class="number rare">${rate(row.per_minute)}</td>
+      <td role="cell"><${ChangeText} kind=${row.change} atLeast=${row.at_least} /></td>
+      <td role="cell" class="rare"><${Sparkline} counts=${row.history} /></td>
+      <td role="cell" class=${severityClass(row.severity)}>${row.severity}</td>
+      ${withName && html`<td role="cell" class="name">${row.name}</td>`}
+      <td role="cell" class="message"><${MessageLink} row=${row} show=${show} /></td>
     </tr>`;
   }
 }
@@ -99,7 +160,7 @@ function Nothing({ view }) {
         <code>logcommon ingest app.log</code>. It shows up here by itself.</p></div>`;
 }
 
-export function Changes({ changes, view, show }) {
+export const Changes = pure(function Changes({ changes, view, show }) {
   const found = changes?.changes;
   return html`<section class="changes" aria-label="What has changed">
     <div class="heading"><h2>What has changed</h2><p>${changes?.before && compared(changes)}</p></div>
@@ -111,20 +172,20 @@ export function Changes({ changes, view, show }) {
         ${each.at_least > 1 && html`<b>at least ${factor(each.at_least)}</b>`}
         <span class=${severityClass(each.severity)}>${each.severity}</span>
         ${!view.name && html`<span class="name">${each.name}</span>`}
-        <span class="rates">${rate(each.rate_before)} → ${rate(each.rate_after)} an hour</span>
+        <span class="rates">${rate(each.rate_before)} → ${rate(each.rate_after)} /h</span>
         <${MessageLink} row=${each} show=${show} />
       </li>`,
     )}</ul>
     ${found?.length > 30 && html`<p class="more">30 of ${count(found.length)} shown</p>`}
   </section>`;
-}
+});
 
 function compared({ before }) {
   const [newest] = before.hours;
   return before.hours.length === 1 ? `compared with ${hourText(newest)}` : `compared with ${before.hours.length} hours`;
 }
 
-export function Recent({ recent, view }) {
+export const Recent = pure(function Recent({ recent, view }) {
   const [held, hold] = useState(null);
   const rows = (held ?? recent)?.rows;
   return html`<section class="recent" aria-label="Recent log">
@@ -142,9 +203,9 @@ export function Recent({ recent, view }) {
       </li>`,
     )}</ol>
   </section>`;
-}
+});
 
-export function Destinations({ destinations, show }) {
+export const Destinations = pure(function Destinations({ destinations, show }) {
   const rows = destinations?.destinations;
   if (!rows?.length) return null;
   return html`<section class="destinations" aria-label="Destinations">
@@ -165,9 +226,9 @@ export function Destinations({ destinations, show }) {
     </table>
     ${rows.length > MOST_ROWS && html`<p class="more">${count(MOST_ROWS)} of ${count(rows.length)} shown</p>`}
   </section>`;
-}
+});
 
-export function Health({ health }) {
+export const Health = pure(function Health({ health }) {
   if (health?.pending === undefined) return null;
   const age = health.last_commit_age;
   const facts = [
@@ -182,4 +243,4 @@ export function Health({ health }) {
   return html`<footer aria-label="Health"><dl>${facts.map(
     ([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`,
   )}</dl><p>Times are in UTC. Sparklines show 24 hours.</p></footer>`;
-}
+});
