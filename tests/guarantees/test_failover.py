@@ -35,6 +35,13 @@ class Pair:
     stream: ByteProxy | None
     """What the replica gets its data through, if that is not directly from the primary."""
 
+    @property
+    def url(self) -> str:
+        """The URL of the service, after a sentinel that is not there."""
+        (watcher,) = self.sentinel.sentinels
+        port = watcher.connection_pool.connection_kwargs["port"]
+        return f"redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/{SERVICE}"
+
     async def has_marker(self) -> bool:
         """Return whether the replica knows a producer yet."""
         return bool(await self.new.keys("logcommon:producer:*"))
@@ -134,11 +141,15 @@ async def test_a_failover_that_waits_for_the_replica(pair: Pair, clock: HandCloc
         assert (log.stats.lost_commits, log.stats.replayed_commits) == (0, 0)
 
 
-async def test_a_primary_that_is_killed(pair: Pair, clock: HandClock) -> None:
-    """Calls between the primary's death and a replica's promotion are counted exactly."""
+@pytest.mark.parametrize("by_url", [False, True])
+async def test_a_primary_that_is_killed(pair: Pair, clock: HandClock, by_url: bool) -> None:
+    """Calls between the primary's death and a replica's promotion are counted exactly.
+
+    With a URL, the first of its sentinels is away.
+    """
     async with (
         pair.sentinel.master_for(SERVICE) as client,
-        logcommon.connect(client, clock=clock) as log,
+        logcommon.connect(pair.url if by_url else client, clock=clock) as log,
     ):
         await log.log_common("api", "before")
         await pair.old.execute_command("WAIT", 1, 0)

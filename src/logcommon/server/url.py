@@ -14,17 +14,19 @@ from redis.exceptions import RedisError
 
 from logcommon.exceptions import InvalidArgumentError
 from logcommon.server.connection import dedicated_connection
+from logcommon.server.sentinel import FORM, SUFFIX, SentinelUrl
 
 _REFUSED = (AttributeError, TypeError, ValueError, RedisError)
 """What redis-py raises for a URL that it can't use."""
 
 _VALKEY = {"valkey": "redis", "valkeys": "rediss"}
-_KNOWN = ("redis", "rediss", "unix")
+_TCP = ("redis", "rediss")
+_KNOWN = (*_TCP, "unix")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DATABASE = re.compile(r"/?[0-9]*/?")
 _FORMS = (
     "redis://HOST:6379/0 (or valkey://), rediss://HOST:6379/0 (or valkeys://) for TLS, "
-    "unix:///PATH or embedded:"
+    f"unix:///PATH, {FORM} or embedded:"
 )
 _ENCODE = "; in a password, percent-encode : / ? # and @"
 
@@ -49,6 +51,8 @@ def client_for_url(url: str) -> Redis:
 
     """
     url = _with_known_scheme(url)
+    if url.partition("://")[0].endswith(SUFFIX):
+        return _sentinel_client(url)
     fault = _fault_of_address(url)
     if fault is None:
         with suppress(*_REFUSED):
@@ -73,13 +77,23 @@ def _with_known_scheme(url: str) -> str:
         raise InvalidArgumentError(f"the URL can't be used: it must be like {_FORMS}")
 
     given = match[1].lower()
-    scheme = _VALKEY.get(given, given)
-    if scheme not in _KNOWN:
-        hint = "; for Sentinel, give Sentinel(...).master_for(NAME)" if "sentinel" in given else ""
+    plain = given.removesuffix(SUFFIX)
+    scheme = _VALKEY.get(plain, plain)
+    if scheme not in (_KNOWN if plain == given else _TCP):
         raise InvalidArgumentError(
-            f"the URL can't be used: {given}:// is unknown; it must be like {_FORMS}{hint}"
+            f"the URL can't be used: {given}:// is unknown; it must be like {_FORMS}"
         )
-    return scheme + url[len(match[1]) :]
+    return scheme + given[len(plain) :] + url[len(match[1]) :]
+
+
+def _sentinel_client(url: str) -> Redis:
+    try:
+        parsed = SentinelUrl.parse(url)
+    except ValueError as error:
+        fault = str(error)
+    else:
+        return parsed.client(client_for_url(parsed.server_url))
+    raise InvalidArgumentError(f"the URL can't be used: {fault}")
 
 
 def _new_client(url: str) -> Redis:
