@@ -64,6 +64,7 @@ def connect(
     target: "str | Redis" = "redis://localhost:6379/0",
     *,
     linger: float = _DEFAULTS.linger,
+    max_linger: float = _DEFAULTS.max_linger,
     drain_timeout: float = _DEFAULTS.drain_timeout,
     commit_timeout: float = _DEFAULTS.commit_timeout,
     history_hours: int = _DEFAULTS.history_hours,
@@ -91,6 +92,8 @@ def connect(
             `embedded:DIRECTORY` for a private server.
         linger: Seconds between the starts of two commits that no call waits for. The first starts
             at once. Calls with the same message in that time become one command.
+        max_linger: Seconds that the linger may grow to while commits take longer than usual, as on
+            a server that many producers share.
         drain_timeout: Seconds that closing may take to write what is pending.
         commit_timeout: Seconds that one commit may take, connecting included, before it is tried
             again.
@@ -137,6 +140,7 @@ def connect(
     """
     settings = Settings(
         linger=linger,
+        max_linger=max_linger,
         drain_timeout=drain_timeout,
         commit_timeout=commit_timeout,
         history_hours=history_hours,

@@ -26,6 +26,7 @@ class Settings:
     """
 
     linger: float = 0.2
+    max_linger: float = 2.0
     drain_timeout: float = 5.0
     commit_timeout: float = 5.0
     history_hours: int = DEFAULT_HISTORY_HOURS
@@ -44,7 +45,7 @@ class Settings:
     clock: Clock = time.time
 
     def __post_init__(self) -> None:
-        for name in ("linger", "drain_timeout", "commit_timeout", "hold_seconds"):
+        for name in ("linger", "max_linger", "drain_timeout", "commit_timeout", "hold_seconds"):
             self._require_number(name, (float, int), 0)
         if self.max_clock_lead != math.inf:
             self._require_number("max_clock_lead", (float, int), 0)

@@ -12,6 +12,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from logcommon.cli.changes import compare, mark, marks, watch
 from logcommon.cli.completion import PROGRAM, completion
+from logcommon.cli.copy import copy
 from logcommon.cli.demo import demo
 from logcommon.cli.explain import explain as explain_message
 from logcommon.cli.failures import ExitCode, exit_code, explain
@@ -65,7 +66,7 @@ def cli() -> None:
 for _command in (
     *(demo, ingest, top, recent, compare, watch, mark, marks, destinations),
     *(mute, unmute, mutes),
-    *(serve, report, explain_message, completion),
+    *(serve, copy, report, explain_message, completion),
 ):
     cli.add_command(_command)
 

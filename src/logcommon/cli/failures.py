@@ -39,6 +39,10 @@ class NotExactError(LogCommonError):
     """Not everything that was logged was counted."""
 
 
+class NotCopiedError(LogCommonError):
+    """Not every hour was copied, or not exactly."""
+
+
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (UnknownNameError, ExitCode.UNKNOWN_NAME),
     (UnreadableFileError, ExitCode.UNREADABLE_FILE),

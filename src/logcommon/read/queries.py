@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from logcommon.exceptions import ServerRefusedError
 from logcommon.model import (
@@ -40,6 +40,7 @@ from logcommon.schema.keys import (
     examples_key,
     minutes_key,
     parse_registered,
+    with_hashes,
 )
 from logcommon.schema.rotation import HourState
 
@@ -105,6 +106,50 @@ def counts_query(
 
     ranges = ((b"ZREVRANGE", key, 0, n - 1, b"WITHSCORES") for key in _keys_of_hours(keys, hours))
     return Query((*_state_commands(keys), *ranges), parse)
+
+
+class HourContent(NamedTuple):
+    """All that Redis has of an hour of a destination."""
+
+    counts: dict[str, int]
+    examples: dict[str, str]
+    minutes: dict[Minute, int]
+
+
+def content_query(destination: Destination, hour: Hour) -> Query[HourContent]:
+    """Return the query for everything in an hour, however large it is."""
+    keys = destination_keys(destination)
+    sets = _keys_of_hours(keys, [hour])
+    commands = (
+        (b"ZREVRANGE", 0, -1, b"WITHSCORES"),
+        (b"HGETALL",),
+        (b"HGETALL",),
+    )
+
+    def parse(replies: Sequence[Reply]) -> HourContent:
+        state, found = replies[:2], replies[2:]
+        by_kind = [found[kind :: len(commands)] for kind in range(len(commands))]
+        members, examples, minutes = (
+            _sets_of_hours(keys, [hour], (*state, *each))[hour] for each in by_kind
+        )
+        counts = {_text(member): _parse_count(score) for member, score in _pairs(members)}
+        return HourContent(
+            counts,
+            {_text(template): _text(example) for template, example in _fields(examples)},
+            _parse_minutes(minutes),
+        )
+
+    reads = [
+        (name, key, *rest)
+        for each in sets
+        for (name, *rest), key in zip(commands, with_hashes(each), strict=True)
+    ]
+    return Query((*_state_commands(keys), *reads), parse)
+
+
+def exists_query(key: bytes) -> Query[bool]:
+    """Return the query for whether a key exists."""
+    return Query(((b"EXISTS", key),), lambda replies: bool(replies[0]))
 
 
 def scores_query(

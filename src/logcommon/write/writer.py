@@ -16,6 +16,7 @@ from logcommon.stats import Ledger
 from logcommon.write.backlog import Backlog
 from logcommon.write.buffer import Buffer
 from logcommon.write.committer import Committer
+from logcommon.write.pace import Pace
 from logcommon.write.reporter import Reporter
 from logcommon.write.spool import Spool
 from logcommon.write.waiters import Call, Waiters
@@ -71,6 +72,7 @@ class Writer:
 
         self._losses: dict[Group | Destination, str] = {}
         self._loop = asyncio.get_running_loop()
+        self._pace = Pace(settings.linger, settings.max_linger)
         self._next_commit = float("-inf")
         self._closing = self._close_called = self._ended = False
         self._deadline = float("inf")
@@ -189,13 +191,18 @@ class Writer:
             self._wanted.clear()
             if self._buffer.request_wake():
                 await self._wanted.wait()
-            elif left <= 0 or self._buffer.is_half_full:
+            elif self._buffer.is_half_full:
                 break
+            elif left <= 0:
+                delay = self._pace.delay_at_the_hour()
+                if not delay:
+                    break
+                self._next_commit = anyio.current_time() + delay
             else:
                 with anyio.move_on_after(left):
                     await self._wanted.wait()
 
-        self._next_commit = anyio.current_time() + self._settings.linger
+        self._next_commit = anyio.current_time() + self._pace.linger
 
     async def _write_pending(self, committer: Committer, *, last: bool = False) -> None:
         """Write everything pending. If cancelled, the next call writes the rest."""
@@ -203,6 +210,7 @@ class Writer:
         await self._backlog.drain_buffer(last=last)
 
         while self._backlog:
+            began = anyio.current_time()
             try:
                 outcome = await committer.commit(self._backlog.first)
             except ClusterUnsupportedError as error:
@@ -214,6 +222,7 @@ class Writer:
                 with anyio.move_on_after(_CLUSTER_DELAY):
                     await self._wanted.wait()
             else:
+                self._pace.committed(anyio.current_time() - began)
                 self._backlog.remove_first(outcome)
                 self._reporter.outcome(outcome)
                 self._losses |= outcome.errors
