@@ -160,10 +160,8 @@ def _service(url: str, number: int) -> _Service:
         try:
             import apprise
         except ModuleNotFoundError as missing:
-            if missing.name != "apprise":
-                raise
             raise ImportError(
-                "apprise is not installed: pip install 'apprise>=1.9'", name="apprise"
+                f"{missing.name} is not installed: pip install 'apprise>=1.9'", name=missing.name
             ) from missing
         service = apprise.Apprise()
         if not service.add(url):

@@ -3,15 +3,18 @@
 import json
 import re
 import signal
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import logcommon
 from cli.processes import RunCommand, StartCommand
+from logcommon.cli.changes import watch
 from support.clock import HandClock
 from support.targets import http_target
 from support.until import until
@@ -186,6 +189,14 @@ def test_a_target_that_is_unknown(run_command: RunCommand) -> None:
     finished = run_command("watch", "--notify", "nothing://user:hunter2@host")
     assert finished.returncode == 2
     assert finished.stderr == "logcommon: error: target 1 is no URL that apprise knows\n"
+
+
+def test_watching_without_apprise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how to install it."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    ended = CliRunner().invoke(watch, ["--notify", "json://localhost"])
+    assert ended.exit_code == 2
+    assert "pip install 'apprise" in ended.output
 
 
 def test_watching_without_a_server(run_command: RunCommand, tmp_path: Path) -> None:

@@ -128,6 +128,24 @@ def test_how_the_demo_ends(
         assert "1,000 calls, but 1,001 counted" in str(ended.exception)
 
 
+def test_it_can_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the result, with the demo's own messages; how that ends is how the command ends."""
+    served: list[str] = []
+
+    async def result(*_: object) -> DemoResult:
+        return RESULT
+
+    async def serve_page(stop: object, url: str, *, port: int, view: str) -> int:
+        served.append(f"{url} {view}")
+        return 129
+
+    monkeypatch.setattr(demo, "_demo", result)
+    monkeypatch.setattr(demo, "serve_page", serve_page)
+    arguments = ["--serve", "--url", "redis://h"]
+    ended = CliRunner().invoke(demo.demo, arguments, standalone_mode=False)
+    assert (ended.return_value, served) == (129, ["redis://h ?name=demo-shop"])
+
+
 async def test_a_wrong_count_is_a_loud_failure(start_command: StartCommand, valkey: Redis) -> None:
     """A count that the demo did not make is noticed: the proof is computed."""
     process = start_command("demo", "--seconds", 2, "--tasks", 5)

@@ -55,8 +55,8 @@ async def test_a_reader_that_has_enough(start_command: StartCommand, valkey_url:
     """`| head -1` ends it with the next message, without an error."""
     async with logcommon.connect(valkey_url) as log:
         await put(log, "a")
-        process = start_command("recent", "--follow")
-        assert next_line(process).endswith(" a")
+        process = start_command("recent", "api", "--follow")
+        assert next_line(process).endswith(" error    a")
         assert process.stdout is not None
         process.stdout.close()
         await put(log, "b")

@@ -2,13 +2,19 @@
 
 import re
 import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import httpx
 import pytest
+from click.testing import CliRunner
 
 import logcommon
 from cli.processes import DEADLINE, Process, RunCommand, StartCommand
+from logcommon.cli import serve
+from logcommon.cli.signals import Stop
 
 
 def address_of(process: Process) -> str:
@@ -55,6 +61,7 @@ async def test_a_token(start_command: StartCommand, monkeypatch: pytest.MonkeyPa
     ("arguments", "code", "said"),
     [
         (("--host", "0.0.0.0"), 2, "set LOGCOMMON_TOKEN"),  # noqa: S104
+        (("--host", "example.invalid"), 2, "set LOGCOMMON_TOKEN"),
         (("--host", "example.invalid", "--token", "x"), 2, "can't listen on example.invalid"),
         (("--port", "70000"), 2, "--port"),
     ],
@@ -69,6 +76,30 @@ def test_wrong_usage(
     finished = run_command("serve", *arguments)
     assert (finished.returncode, finished.stderr.count("\n")) == (code, 1)
     assert said in finished.stderr
+
+
+async def test_a_browser_is_opened_on_a_desktop(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what there is to see, once the page is there."""
+    launched: list[str] = []
+    monkeypatch.setattr(click, "launch", launched.append)
+    stdout = SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setattr(serve, "sys", SimpleNamespace(stdout=stdout))
+    stop = Stop()
+    stop.scope.cancel()
+    assert await serve.serve_page(stop, valkey_url, port=0, view="?name=shop") == 0
+    (shown,) = launched
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?name=shop", shown)
+
+
+def test_without_the_extra(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+    monkeypatch.delitem(sys.modules, "logcommon.dashboard.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    ended = CliRunner().invoke(serve.serve, ["--url", valkey_url, "--port", "0"])
+    assert ended.exit_code == 2
+    assert "uvicorn is not installed: pip install 'starlette" in ended.output
 
 
 def test_without_a_server(run_command: RunCommand, tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ async def test_a_terminal_that_is_closed(keyboard: int, monkeypatch: pytest.Monk
         assert len(reads) == 1
 
 
+async def test_without_a_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table can be watched while standard input is something else."""
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        with keys_pressed(lambda _: None):
+            assert not asyncio.get_running_loop().remove_reader(ours)
+    os.close(theirs)
+
+
 async def test_a_command_in_the_background(keyboard: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It leaves the terminal to the others; to change it would stop the command."""
     monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp() + 1)

@@ -158,7 +158,11 @@ async def test_metrics(http: httpx.AsyncClient, log: logcommon.CommonLog, valkey
     text = (await http.get("metrics")).text
     assert "logcommon_message_count_total{" not in text
 
+    hour_before = datetime.now(UTC).timestamp() - 3_600
+    async with logcommon.connect(valkey_url, clock=lambda: hour_before) as older:
+        await put(older, 3, "steady")
     async with logcommon.connect(valkey_url) as plain:
+        await put(plain, 3, "steady")
         await put(plain, 3, 'a "quoted"\nmessage', "error")
     answer = await http.get("metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -166,6 +170,7 @@ async def test_metrics(http: httpx.AsyncClient, log: logcommon.CommonLog, valkey
     labels = r'message="a \"quoted\"\nmessage",name="shop",severity="error"'
     assert f"logcommon_message_count_total{{{labels}}} 3.0" in answer.text
     assert f"logcommon_message_at_least{{{labels}}}" in answer.text
+    assert answer.text.count("logcommon_message_at_least{") == 1  # not of what is steady
 
 
 class Events:

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import httpx
+from fastapi import FastAPI
 
+import logcommon.dashboard
 from support.http import serving
 from support.servers import free_port
 
@@ -55,3 +57,16 @@ async def test_a_host_that_has_mounted_it(tmp_path: Path, valkey_url: str) -> No
             stream = await http.send(http.build_request("GET", "/logs/api/stream"), stream=True)
             await anext(stream.aiter_lines())
         await stream.aclose()
+
+
+async def test_a_route_hands_requests_on(valkey_url: str) -> None:
+    """Below any prefix, with the rest of the path."""
+    page = logcommon.dashboard.app(valkey_url, guarded=True)
+    application = FastAPI()
+    application.add_api_route("/a/b/{path:path}", logcommon.dashboard.route(page))
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://host") as http:
+        assert 'src="static/page.js"' in (await http.get("/a/b/")).text
+        assert (await http.get("/a/b/static/page.js")).status_code == 200
+        assert (await http.get("/a/b/api/health")).json()["calls"] == 0
+        assert (await http.get("/a/b/nothing")).status_code == 404

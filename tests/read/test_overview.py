@@ -317,13 +317,16 @@ async def test_what_cannot_be_read_at_all_is_an_error(
     assert caplog.messages == []
 
 
-async def test_a_cluster_is_an_error_even_if_some_destinations_are_read(valkey: Redis) -> None:
-    """A node that has the keys of some destinations does not make the others left out."""
+@pytest.mark.parametrize("round_trip", [2, 3])
+async def test_a_cluster_is_an_error_even_if_some_destinations_are_read(
+    valkey: Redis, round_trip: int
+) -> None:
+    """A node that has the keys of some destinations does not make the others left out, or mutes."""
 
     class Reading(TurningReader):
         async def execute(self, queries: Sequence[Query[Any]]) -> list[list[Reply]]:
             replies = await super().execute(queries)
-            if self.round_trips == 2:
+            if self.round_trips == round_trip:
                 replies[0][-1] = MovedError("1 127.0.0.1:6379")
             return replies
 

@@ -134,12 +134,12 @@ class Feeds:
         """Yield the documents of a view as they change, until the iterator is closed."""
         viewer = Viewer()
         keys = [(name, reduced(view, PARTS[name])) for name in parts_of(view)]
+        for key in keys:
+            feed = self._feeds.get(key)
+            if feed is None:
+                feed = self._feeds[key] = _Feed(*key, self._open_log)
+            feed.add(viewer)
         try:
-            for key in keys:
-                feed = self._feeds.get(key)
-                if feed is None:
-                    feed = self._feeds[key] = _Feed(*key, self._open_log)
-                feed.add(viewer)
             async with contextlib.aclosing(viewer.events()) as events:
                 async for event in events:
                     yield event
@@ -148,11 +148,10 @@ class Feeds:
 
     def _leave(self, viewer: Viewer, keys: Iterable[tuple[str, View]]) -> None:
         for key in keys:
-            feed = self._feeds.get(key)
-            if feed is not None:
-                feed.viewers.discard(viewer)
-                if not feed.viewers:
-                    self._feeds.pop(key).close()
+            feed = self._feeds[key]
+            feed.viewers.discard(viewer)
+            if not feed.viewers:
+                self._feeds.pop(key).close()
 
 
 def _now() -> str:
