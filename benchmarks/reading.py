@@ -63,6 +63,7 @@ def readings() -> Iterator[Reading]:
     """Yield what is measured."""
     yield "top, n=10", lambda log: log.top(None, None)
     yield "top, n=10, merged", lambda log: log.top(None, None, merge=True)
+    yield "summary, n=10", lambda log: log.summary()
     yield "hours", lambda log: log.hours(None, None)
     yield "compare", lambda log: log.compare()
     yield "compare, merged", lambda log: log.compare(merge=True)
