@@ -39,6 +39,13 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", *session.posargs)
 
 
+@nox.session(python=PYTHONS)
+def compatibility(session: nox.Session) -> None:
+    """Do all that a client can do, with each Python, server, protocol and event loop."""
+    session.install(".[embedded]", "fakeredis", "hypothesis", "pytest", "pytest-asyncio", "uvloop")
+    session.run("pytest", "tests/compatibility", *session.posargs)
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Run the tests, and report the lines and branches that none of them reaches."""

@@ -130,6 +130,16 @@ async def test_hours_that_the_target_has(valkey: Redis, target: Redis, clock: Ha
     assert (await read_counts(target))[NOON + 4] == {"order <num> taken": 51}
 
 
+async def test_a_destination_without_a_recent_log(
+    valkey: Redis, target: Redis, clock: HandClock
+) -> None:
+    """Its hours are copied all the same."""
+    await fill(valkey, clock)
+    await valkey.delete("recent:web:info")
+    await run(Copy(valkey, target, "source"))
+    assert await contents(target) == await contents(valkey)
+
+
 async def test_some_services(valkey: Redis, target: Redis, clock: HandClock) -> None:
     """The others are left out."""
     await fill(valkey, clock)

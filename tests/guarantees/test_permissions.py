@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,13 +11,11 @@ from redis.asyncio import Redis
 import logcommon
 from cli.processes import run
 from logcommon import Destination
-from logcommon.alerts import Claims
 from support.clock import NOON, HandClock
-from support.layout import Counts, read_counts, total
+from support.everything import read_everything, use_the_client
+from support.layout import read_counts, total
 from support.permissions import READER, WRITER, Admit
 from support.until import until
-
-TEMPLATE = "a <num>"
 
 
 def lessened(permissions: list[str]) -> list[Any]:
@@ -40,60 +37,6 @@ async def refused(valkey: Redis) -> set[str]:
     """Return what the user was refused, apart from telling the name of the library."""
     log: list[Any] = await valkey.acl_log()
     return {entry["object"] for entry in log if entry["object"] != "client|setinfo"}
-
-
-async def use_the_client(url: str, valkey: Redis) -> tuple[Counts, Counts]:
-    """Do all that a client can do; return the counts in Redis, and the expected ones."""
-    clock = HandClock()
-    model: Counts = {}
-    async with (
-        logcommon.connect(
-            url, clock=clock, max_members=2, drain_timeout=0.1, template=logcommon.template
-        ) as log,
-        Redis.from_url(url) as conn,
-    ):
-        # The hours of NOON: 0 begins; 1, 3 and 4 turn it; 2 and 0 come late.
-        for hour in (0, 1, 3, 2, 4, 0):
-            clock.turn(NOON + hour - clock.hour)
-            for message in "aabc":
-                log.log_common_nowait("api", f"{message} 1")
-            await log.flush()
-            counts = {TEMPLATE: 2, "b <num>": 1, "<other>": 1}
-            model.setdefault(clock.hour, Counter()).update(counts)
-        clock.turn(NOON + 4 - clock.hour)
-        connects = log.stats.connects
-        await valkey.execute_command("CLIENT", "KILL", "USER", "tested")
-        await log.log_common("api", "a 1")
-        await log.log_recent("api", "seen")
-        await log.mark("v1")
-        await log.mute("b <num>")
-        await log.mute("c <num>")
-        assert await log.unmute("c <num>")
-        (change,) = (await log.compare("api", before="history", n=1)).changes
-        assert await Claims(conn).take(clock.hour, [change])
-        await logcommon.log_common(conn, "api", TEMPLATE, clock=clock)
-        await logcommon.log_recent(conn, "api", "seen", clock=clock)
-        model[clock.hour][TEMPLATE] += 2
-        assert log.stats.connects == connects + 1
-        assert log.stats.calls == log.stats.counted + log.stats.other
-        await read_everything(log)
-
-    return await read_counts(valkey), model
-
-
-async def read_everything(log: logcommon.CommonLog) -> None:
-    """Call every method that reads; of five hours, all but the last have counts."""
-    assert await log.destinations() == [Destination("api", "info")]
-    hours = await log.hours("api")
-    assert len(hours) == 5
-    for hour in hours:
-        assert (await log.top("api", hour=hour))[0].message == TEMPLATE
-    assert (await log.recent("api"))[0].message == "seen"
-    assert (await log.compare("api", before="history")).changes
-    assert (await log.series(TEMPLATE, "api")).last_seen
-    assert sum(sum(calls.values()) for calls in (await log.minutes("api", hours=9)).values()) == 26
-    assert [mark.text for mark in await log.marks()] == ["v1"]
-    assert [mute.message for mute in await log.mutes()] == ["b <num>"]
 
 
 async def test_the_client_runs_under_the_documented_permissions(

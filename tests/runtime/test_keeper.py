@@ -184,3 +184,15 @@ async def test_what_would_need_a_thread_is_called_in_this_one() -> None:
             runner.run(ask())
 
     await asyncio.to_thread(run)
+
+
+def test_closing_again_changes_nothing(client: Client, keepers: Keepers) -> None:
+    """The client is closed once, within the time that was said first."""
+    client.gate.clear()
+    assert keepers.require() is not None
+    keepers.close(1)
+    keepers.close(2)
+    client.gate.set()
+    keepers.join(time.monotonic() + 30)
+    assert client.events.count("on close") == 1
+    assert [each for each in client.events if isinstance(each, tuple)] == [("close", 1)]

@@ -34,17 +34,23 @@ def test_slow_commits_make_it_longer_and_others_shorter_again() -> None:
     assert pace.linger == 0.2
 
 
-def test_a_server_that_is_far_away_is_not_slow() -> None:
+def test_a_server_that_is_far_away_is_lingered_for_a_few_round_trips() -> None:
     """What takes long every time is the network; if it becomes so, that is learned."""
     pace = Pace(0.2, 2)
     for _ in range(100):
-        pace.committed(0.25)
+        pace.committed(0.03)
     assert pace.linger == 0.2
-    pace = Pace(0.2, 2)
-    pace.committed(0.03)
     for _ in range(3_000):
-        pace.committed(0.25)
-    assert pace.linger == 0.2
+        pace.committed(0.1)
+    assert 0.4 < pace.linger < 0.8
+
+
+def test_who_begins_on_a_server_that_is_overrun() -> None:
+    """Without a fast commit to compare with, the linger itself is what to compare with."""
+    pace = Pace(0.2, 2)
+    for _ in range(10):
+        pace.committed(0.6)
+    assert pace.linger == 2
 
 
 def test_the_first_commits_of_an_hour_are_spread() -> None:

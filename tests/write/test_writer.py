@@ -11,8 +11,11 @@ from fakeredis import FakeServer
 from logcommon.exceptions import ClientClosedError, NotWrittenError
 from logcommon.settings import Settings
 from logcommon.stats import Ledger
+from logcommon.write import writer
 from logcommon.write.buffer import Buffer
+from logcommon.write.pace import Pace
 from logcommon.write.writer import Writer
+from support.clock import HandClock
 from support.network import Network
 from support.until import until
 from support.writing import run
@@ -60,6 +63,57 @@ def test_the_first_entry_is_written_at_once_and_the_next_after_the_linger() -> N
             started.put()
             assert 9 < await started.commits(2) - first < 11
             assert started.ledger.counted == 3
+
+    run(body())
+
+
+def test_the_first_commit_of_an_hour_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By up to five lingers, unless a call waits for it."""
+    clock = HandClock()
+
+    def pace(linger: float, longest: float) -> Pace:
+        return Pace(linger, longest, clock, lambda: 0.8)
+
+    monkeypatch.setattr(writer, "Pace", pace)
+
+    async def body() -> None:
+        async with writing(linger=2) as started:
+            started.put()
+            first = await started.commits(1)
+            clock.turn()
+            started.put()
+            second = await started.commits(2)
+            assert 9 < second - first < 11
+            clock.turn()
+            started.put()
+            await started.writer.flush()
+            assert asyncio.get_running_loop().time() - second < 1
+
+    run(body())
+
+
+def test_slow_commits_make_the_linger_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer says to its pace how long each commit took, with all attempts."""
+    learned: list[float] = []
+
+    class Learning(Pace):
+        def committed(self, seconds: float) -> None:
+            learned.append(seconds)
+
+    monkeypatch.setattr(writer, "Pace", Learning)
+
+    async def body() -> None:
+        async with writing(linger=10) as started:
+            started.put()
+            await started.commits(1)
+            started.network.faults.extend(["slow", "cut before"])
+            started.put()
+            await started.commits(2)
+            started.put()
+            await started.commits(3)
+        fast, slow, cut = learned
+        assert slow > fast + 0.8
+        assert cut > 0.02
 
     run(body())
 

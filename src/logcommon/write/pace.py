@@ -15,6 +15,10 @@ from logcommon.model import Clock, Hour, hour_of
 _SLOW = 3.0
 """A commit is slow if it takes so many times as long as the fastest one."""
 
+_SHARE = 0.2
+"""A commit is slow if it takes this share of the linger: who begins on a server that is overrun
+knows of no fast one. A server far away is lingered for up to five round trips then."""
+
 _SLOW_SECONDS = 0.02
 """A commit that takes less is not slow: on a fast server, that is noise of the process itself."""
 
@@ -58,7 +62,8 @@ class Pace:
     def committed(self, seconds: float) -> None:
         """Learn from how long a commit has taken, with all its attempts."""
         self._fastest = min(seconds, self._fastest * _FORGETTING)
-        if seconds > max(_SLOW_SECONDS, _SLOW * self._fastest):
+        bound = min(_SLOW * self._fastest, _SHARE * self.linger)
+        if seconds > max(_SLOW_SECONDS, bound):
             self.linger = min(self._longest, self.linger * _GROWTH)
         else:
             self.linger = max(self._shortest, self.linger * _DECAY)
