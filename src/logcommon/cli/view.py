@@ -15,10 +15,10 @@ class View:
     """What a live table shows, which keys change."""
 
     def __init__(self, severity: str | None, by: Order) -> None:
-        self.severity = severity
+        self.severity: str | None = severity
         self.by: Order = by
-        self.is_paused = False
-        self.has_changed = False
+        self.is_paused: bool = False
+        self.has_changed: bool = False
         """Whether a key has asked for other rows."""
 
     def press(self, key: str, severities: Sequence[str]) -> None:
