@@ -145,6 +145,7 @@ async def test_parameters_that_cannot_be_used(
 
 async def test_other_requests(http: httpx.AsyncClient) -> None:
     """There is no other document, and nothing can be written; the schema itself is served."""
+    assert (await http.get("api/message")).status_code == 400
     assert (await http.get("api/nothing")).status_code == 404
     assert (await http.post("api/summary")).status_code == 405
     assert (await http.get("api/schema")).json() == SCHEMAS

@@ -116,8 +116,9 @@ async def _health(log: CommonLog, _: View) -> Document:
 
 
 async def _message(log: CommonLog, view: View) -> Document:
-    message = view.message or ""
-    where = view.in_name, view.in_severity
+    message, where = view.message, (view.in_name, view.in_severity)
+    if message is None:
+        raise InvalidArgumentError("a message, in_name and in_severity are needed")
     summary = await log.summary(*where, MOST_ROWS, view.hour, text=message)
     rows = () if summary is None else summary.rows
     row = next((each for each in rows if each.row.message == message), None)
