@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -13,9 +14,15 @@ from logcommon.dashboard.server import serving
 
 
 @pytest.fixture
-async def log(valkey_url: str) -> AsyncIterator[logcommon.CommonLog]:
-    """A client of the emptied Valkey."""
-    async with logcommon.connect(valkey_url, template=logcommon.template) as log:
+def now() -> float:
+    """A time in this hour, of which two thirds are over: what has changed depends on that."""
+    return time.time() // 3_600 * 3_600 + 40 * 60
+
+
+@pytest.fixture
+async def log(valkey_url: str, now: float) -> AsyncIterator[logcommon.CommonLog]:
+    """A client of the emptied Valkey, whose clock stands still."""
+    async with logcommon.connect(valkey_url, template=logcommon.template, clock=lambda: now) as log:
         yield log
 
 

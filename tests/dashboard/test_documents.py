@@ -43,7 +43,7 @@ async def fill(log: logcommon.CommonLog, url: str) -> None:
     await put(log, 5, NASTY, "error")
     await log.mark("v1")
     await log.mute("order <num> taken")
-    before = datetime.now(UTC).timestamp() - 3_600
+    before = log.settings.clock() - 3_600
     async with logcommon.connect(url, clock=lambda: before) as older:
         await put(older, 400, "gone since")
 
@@ -151,18 +151,16 @@ async def test_other_requests(http: httpx.AsyncClient) -> None:
     assert (await http.get("api/schema")).json() == SCHEMAS
 
 
-async def test_metrics(http: httpx.AsyncClient, log: logcommon.CommonLog, valkey_url: str) -> None:
+async def test_metrics(http: httpx.AsyncClient, valkey_url: str, now: float) -> None:
     """Calls of each destination, and the counts of the most common messages, of this hour."""
-    before = datetime.now(UTC).timestamp() - 7_200
-    async with logcommon.connect(valkey_url, clock=lambda: before) as older:
+    async with logcommon.connect(valkey_url, clock=lambda: now - 7_200) as older:
         await put(older, 2, "old")
     text = (await http.get("metrics")).text
     assert "logcommon_message_count_total{" not in text
 
-    hour_before = datetime.now(UTC).timestamp() - 3_600
-    async with logcommon.connect(valkey_url, clock=lambda: hour_before) as older:
+    async with logcommon.connect(valkey_url, clock=lambda: now - 3_600) as older:
         await put(older, 3, "steady")
-    async with logcommon.connect(valkey_url) as plain:
+    async with logcommon.connect(valkey_url, clock=lambda: now) as plain:
         await put(plain, 3, "steady")
         await put(plain, 3, 'a "quoted"\nmessage', "error")
     answer = await http.get("metrics")

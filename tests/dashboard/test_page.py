@@ -55,9 +55,8 @@ async def put(
     await log.flush()
 
 
-async def put_earlier(url: str, count: int, message: str) -> None:
-    before = time.time() - 3_600
-    async with logcommon.connect(url, clock=lambda: before) as log:
+async def put_earlier(url: str, now: float, count: int, message: str) -> None:
+    async with logcommon.connect(url, clock=lambda: now - 3_600) as log:
         await put(log, count, message)
 
 
@@ -72,7 +71,7 @@ async def test_what_is_shown_is_what_is_in_redis(
     page: Page, address: str, log: logcommon.CommonLog, valkey_url: str
 ) -> None:
     """Counts, shares, severities, services, changes, the recent log, marks and the health."""
-    await put_earlier(valkey_url, 600, "gone since")
+    await put_earlier(valkey_url, log.settings.clock(), 600, "gone since")
     await put(log, 1_200, "product page served")
     await put(log, 300, "payment declined", "error")
     await put(log, 100, "sent", name="mail")
@@ -119,7 +118,7 @@ async def test_filters_are_in_the_address(
     page: Page, address: str, log: logcommon.CommonLog, valkey_url: str
 ) -> None:
     """Service, severity, text and hour; the back button and a link show the same again."""
-    await put_earlier(valkey_url, 4, "an hour ago")
+    await put_earlier(valkey_url, log.settings.clock(), 4, "an hour ago")
     await put(log, 3, "taken")
     await put(log, 2, "Declined", "error")
     await put(log, 1, "sent", name="mail")
@@ -196,9 +195,9 @@ async def test_hostile_text_is_text(page: Page, address: str, valkey_url: str) -
     assert await page.locator("img, b b, i").count() == 0
 
 
-async def test_ten_thousand_messages(page: Page, address: str, valkey: Redis) -> None:
+async def test_ten_thousand_messages(page: Page, address: str, valkey: Redis, now: float) -> None:
     """A hundred are drawn, a thousand on request, and the page says so; searching finds all."""
-    hour = time.strftime("%Y-%m-%dT%H:00:00", time.gmtime())
+    hour = time.strftime("%Y-%m-%dT%H:00:00", time.gmtime(now))
     members = {f"message {'x' * (number % 40)}{number}": number + 1 for number in range(10_000)}
     await valkey.zadd("common:shop:info", members)
     await valkey.set("common:shop:info:start", hour)
@@ -277,7 +276,7 @@ async def test_it_can_be_read(
     width: int,
 ) -> None:
     """The checks of axe-core find nothing: names, contrast, roles; also in the message view."""
-    await put_earlier(valkey_url, 600, "gone since")
+    await put_earlier(valkey_url, log.settings.clock(), 600, "gone since")
     for severity in ("debug", "info", "warning", "error", "critical", "audit"):
         await put(log, 50, f"a message of severity {severity}", severity)
     await log.mute("a message of severity warning")
