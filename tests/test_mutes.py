@@ -11,7 +11,7 @@ import logcommon
 from logcommon import CommonLog, Counted, Destination, InvalidArgumentError
 from logcommon.mutes import MOST_MUTES, Mutes
 from logcommon.testing import capture
-from support.clock import HandClock
+from support.clock import NOON, HandClock
 
 API, WEB = Destination("api", "info"), Destination("web", "info")
 A_DAY = 86_400
@@ -104,6 +104,19 @@ async def test_a_burst_is_what_it_was_muted_at(log: CommonLog, clock: HandClock)
     clock.turn()
     await put(log, 2)
     assert await muted(log) == ["known"]
+
+
+async def test_a_service_that_was_restarted(log: CommonLog, clock: HandClock) -> None:
+    """Its rate is that of the time since then; by the whole hour so far it would not be enough."""
+    await put(log, 4_000)
+    clock.now = (NOON + 1) * 3_600 - 1
+    await log.mute("known", until_rises=5)
+    clock.now = (NOON + 3) * 3_600 + 1_200
+    for _ in range(10):
+        await put(log, 600)
+        clock.now += 60
+    (change,) = (await log.compare("api")).changes
+    assert (change.rate_after, change.muted) == (36_000, False)
 
 
 async def test_another_service_in_which_it_comes_up(log: CommonLog, clock: HandClock) -> None:

@@ -341,7 +341,7 @@ class _CapturedReader:
             counts = hourly[destination]
             seen = [hour for hour in counts if any(map(counts[hour].get, members))]
             changes.append(change_of(found, destination, by_destination[destination], seen))
-        marked = self._muting().mark_changes(changes, chosen.after_hours)
+        marked = self._muting().mark_changes(changes)
         return comparison_of(marked, chosen, rankings.values())
 
     def series(self, message: str, name: str | None, severity: Severity | None) -> Series:

@@ -30,11 +30,11 @@ class Muting:
         hours = hours_passed([hour], self._now)
         return [replace(row, muted=True) if self._is_row_muted(row, hours) else row for row in rows]
 
-    def mark_changes(self, changes: Sequence[Change], hours: float) -> tuple[Change, ...]:
-        """Return changes to a window of so many hours, those marked that are muted."""
+    def mark_changes(self, changes: Sequence[Change]) -> tuple[Change, ...]:
+        """Return changes, those marked that are muted."""
         return tuple(
             replace(each, muted=True)
-            if self._is_muted(each.message, each.destination, Counted(each.after, hours))
+            if self._is_muted(each.message, each.destination, _counted_after(each))
             else each
             for each in changes
         )
@@ -49,6 +49,12 @@ class Muting:
     def _is_muted(self, message: str, destination: Destination, now: Counted) -> bool:
         mute = self._mutes.get(message)
         return mute is not None and not _has_risen(mute, destination, now)
+
+
+def _counted_after(change: Change) -> Counted:
+    """Return how often a message was counted after, and for how long its service ran then."""
+    hours = change.after / change.rate_after if change.rate_after else 1.0
+    return Counted(change.after, hours)
 
 
 def is_over(mute: Mute, now: float) -> bool:

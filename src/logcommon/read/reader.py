@@ -243,7 +243,7 @@ class Reader:
         comparer = Comparer(self._executor, selected, chosen, by_service, rules)
         found = await comparer.compare(n, merge=merge)
         muting = await self._muting(found.changes)
-        return replace(found, changes=muting.mark_changes(found.changes, chosen.after_hours))
+        return replace(found, changes=muting.mark_changes(found.changes))
 
     async def held_hours(self, names: Collection[str]) -> dict[Destination, set[Hour]]:
         """Return the hours that have counts, of all destinations of some services."""
