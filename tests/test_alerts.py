@@ -1,9 +1,11 @@
 """Changes as a stream: each that someone should look at, once an hour, whoever watches."""
 
 import asyncio
-import threading
+import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from redis.asyncio import Redis
@@ -187,7 +189,9 @@ async def test_claims_may_begin_while_a_capture_ends(valkey: Redis, clock: HandC
         assert await take(Claims(valkey), NOON, []) == []
 
 
-def test_a_client_in_the_background(valkey_url: str, clock: HandClock) -> None:
+def test_a_client_in_the_background(
+    valkey_url: str, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has the same stream, for code without an event loop."""
     with logcommon.background(valkey_url, clock=clock, max_clock_lead=float("inf")) as log:
 
@@ -196,11 +200,19 @@ def test_a_client_in_the_background(valkey_url: str, clock: HandClock) -> None:
                 log.log_common_nowait("api", message)
             log.flush()
 
+        def pause(seconds: float) -> None:
+            paused.append(seconds)
+            put("new", 10)
+
+        paused: list[float] = []
+        background = sys.modules["logcommon.background"]  # the package has a function of this name
+        monkeypatch.setattr(background, "time", SimpleNamespace(**vars(time) | {"sleep": pause}))
+
         put("steady", 100)
         clock.turn()
         changes = log.changes("api", interval=SOON, least=20)
         put("new", 10)
-        threading.Timer(0.05, put, ("new", 10)).start()
         assert next(changes).message == "new"
+        assert paused == [SOON]
         with pytest.raises(InvalidArgumentError):
             next(log.changes(interval=0))
