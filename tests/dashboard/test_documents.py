@@ -304,6 +304,27 @@ async def test_without_redis() -> None:
             assert "can't be reached" in found["trouble"]
 
 
+async def test_an_error_that_nobody_expected(
+    http: httpx.AsyncClient, log: logcommon.CommonLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says so instead of standing still, and goes on once it is over."""
+    faults = [KeyError("a secret message")]
+    read = logcommon.CommonLog.summary
+
+    async def summary(self: logcommon.CommonLog, *args: Any, **options: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await read(self, *args, **options)
+
+    monkeypatch.setattr(logcommon.CommonLog, "summary", summary)
+    async with http.stream("GET", "api/stream") as answer:
+        events = Events(answer.aiter_lines())
+        trouble = (await events.next("summary"))["trouble"]
+        assert trouble.startswith("unexpected KeyError")
+        assert "secret" not in trouble
+        assert (await events.next("summary"))["trouble"] is None
+
+
 async def test_a_client_in_the_background_or_a_url(valkey_url: str) -> None:
     """The page opens it when the first request comes."""
     with logcommon.background(valkey_url) as log:

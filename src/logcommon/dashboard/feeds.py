@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from logcommon.client import CommonLog
 from logcommon.dashboard.views import PARTS, View, parts_of, reduced
 from logcommon.exceptions import LogCommonError
+from logcommon.messages.origin import origin_of
 
 MOST_FEEDS = 200
 """Different documents that are read at the same time: each costs Redis something."""
@@ -105,6 +106,8 @@ class _Feed:
             return {"trouble": None, **await read(await self._open_log(), self._view)}
         except LogCommonError as error:
             return {"trouble": str(error)}
+        except Exception as error:  # noqa: BLE001  # else the page would be live, and never change
+            return {"trouble": f"unexpected {origin_of(error)}"}
 
     def _publish(self, content: Mapping[str, object]) -> None:
         self._last = Event(self._name, json.dumps({"at": _now(), **content}))

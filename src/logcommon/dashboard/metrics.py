@@ -34,9 +34,6 @@ class _Collected(Collector):
         self._minutes = minutes
         self._summary = summary
 
-    def describe(self) -> list[Metric]:
-        return []
-
     def collect(self) -> Iterator[Metric]:
         calls = CounterMetricFamily(
             "logcommon_calls",
