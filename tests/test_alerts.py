@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,19 +19,10 @@ from support.until import until
 SOON = 0.001
 
 
-@pytest.fixture(params=["valkey", "capture"])
-async def log(
-    request: pytest.FixtureRequest, valkey: Redis, clock: HandClock
-) -> AsyncIterator[CommonLog]:
+@pytest.fixture
+def log(anywhere: CommonLog) -> CommonLog:
     """A client whose clock is turned by hand, on a server or captured."""
-    opened = logcommon.connect(valkey, clock=clock, max_clock_lead=float("inf"))
-    if request.param == "capture":
-        with capture():
-            async with opened:
-                yield opened
-    else:
-        async with opened:
-            yield opened
+    return anywhere
 
 
 async def put(log: CommonLog, name: str = "api", **counts: int) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -17,19 +16,10 @@ API, WEB = Destination("api", "info"), Destination("web", "info")
 A_DAY = 86_400
 
 
-@pytest.fixture(params=["valkey", "capture"])
-async def log(
-    request: pytest.FixtureRequest, valkey: Redis, clock: HandClock
-) -> AsyncIterator[CommonLog]:
+@pytest.fixture
+def log(anywhere: CommonLog) -> CommonLog:
     """A client whose clock is turned by hand, on a server or captured."""
-    opened = logcommon.connect(valkey, clock=clock, max_clock_lead=math.inf)
-    if request.param == "capture":
-        with capture():
-            async with opened:
-                yield opened
-    else:
-        async with opened:
-            yield opened
+    return anywhere
 
 
 async def put(log: CommonLog, count: int, message: str = "known", name: str = "api") -> None:

@@ -1,34 +1,20 @@
 """A service that ran for part of an hour has its rates by that part."""
 
-import math
-from collections.abc import AsyncIterator
-
 import pytest
-from redis.asyncio import Redis
 
 import logcommon
 from logcommon import CommonLog
 from logcommon.model import minute_start
 from logcommon.read.exposure import Lately, lately
-from logcommon.testing import capture
 from support.clock import NOON, HandClock
 
 MINUTE = 60
 
 
-@pytest.fixture(params=["valkey", "capture"])
-async def log(
-    request: pytest.FixtureRequest, valkey: Redis, clock: HandClock
-) -> AsyncIterator[CommonLog]:
+@pytest.fixture
+def log(anywhere: CommonLog) -> CommonLog:
     """A client whose clock is turned by hand, on a server or captured."""
-    opened = logcommon.connect(valkey, clock=clock, max_clock_lead=math.inf)
-    if request.param == "capture":
-        with capture():
-            async with opened:
-                yield opened
-    else:
-        async with opened:
-            yield opened
+    return anywhere
 
 
 async def run(log: CommonLog, clock: HandClock, minutes: int, per_minute: int = 10) -> None:
