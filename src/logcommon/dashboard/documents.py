@@ -165,11 +165,16 @@ def health_document(stats: Stats) -> Document:
 
 
 def message_document(
-    message: str, row: SummaryRow | None, series: Series, mute: Mute | None
+    destination: Destination,
+    message: str,
+    row: SummaryRow | None,
+    series: Series,
+    mute: Mute | None,
 ) -> Document:
     """Return all that is known of one message of a destination."""
     merged = () if row is None else row.row.merged
     return {
+        **destination._asdict(),
         "message": message,
         "row": None if row is None else _summary_row(row),
         "merged": [{"message": each.message, "count": each.count} for each in merged],

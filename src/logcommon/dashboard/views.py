@@ -116,9 +116,10 @@ async def _health(log: CommonLog, _: View) -> Document:
 
 
 async def _message(log: CommonLog, view: View) -> Document:
-    message, where = view.message, (view.in_name, view.in_severity)
-    if message is None:
+    message = view.message
+    if message is None or view.in_name is None or view.in_severity is None:
         raise InvalidArgumentError("a message, in_name and in_severity are needed")
+    where = Destination.of(view.in_name, view.in_severity)
     summary = await log.summary(*where, MOST_ROWS, view.hour, text=message)
     rows = () if summary is None else summary.rows
     row = next((each for each in rows if each.row.message == message), None)
@@ -127,7 +128,7 @@ async def _message(log: CommonLog, view: View) -> Document:
     else:
         (series,) = await log.histories([row.row])
     mute = next((each for each in await log.mutes() if each.message == message), None)
-    return message_document(message, row, series, mute)
+    return message_document(where, message, row, series, mute)
 
 
 PARTS: Mapping[str, Part] = {

@@ -8,7 +8,9 @@ export function Message({ found, view, show }) {
   const dialog = useRef(null);
   useEffect(() => dialog.current.showModal(), []);
   const close = () => show({ message: "", in_name: "", in_severity: "" });
-  const known = found?.message === view.message ? found : null;
+  // The document of the message before stays until that of this one is there.
+  const isThis = found?.message === view.message && found.name === view.in_name && found.severity === view.in_severity?.toLowerCase();
+  const known = isThis ? found : null;
 
   return html`<dialog ref=${dialog} onClose=${close} aria-label="Message"
       onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
