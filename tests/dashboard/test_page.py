@@ -154,6 +154,23 @@ async def test_filters_are_in_the_address(
     await expect(hours).to_have_value(str(earlier))
 
 
+async def test_the_span_is_in_the_address(
+    page: Page, address: str, log: logcommon.CommonLog
+) -> None:
+    """Calls by minute are shown again by a link, and those by hour by the back button."""
+    await put(log, 3, "taken")
+    await page.goto(address)
+    heading = page.locator(".now h2")
+    await expect(heading).to_have_text("Calls by hour")
+    await page.get_by_role("button", name="60 minutes").click()
+    await expect(heading).to_have_text("Calls by minute")
+    await expect(page).to_have_url(f"{address}?span=minutes")
+    await page.reload()
+    await expect(heading).to_have_text("Calls by minute")
+    await page.go_back()
+    await expect(heading).to_have_text("Calls by hour")
+
+
 async def test_a_message_looked_at_closely(
     page: Page, address: str, log: logcommon.CommonLog
 ) -> None:

@@ -49,6 +49,7 @@ const PARAMETERS = [
   "text",
   "hour",
   "rows",
+  "span",
   "message",
   "in_name",
   "in_severity",

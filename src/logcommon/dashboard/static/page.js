@@ -38,7 +38,7 @@ function Page() {
     <${Header} view=${view} show=${show} destinations=${destinations} isLive=${isLive} />
     <${Trouble} documents=${documents} isLive=${isLive} />
     <main>
-      <${Now} activity=${activity} />
+      <${Now} activity=${activity} view=${view} show=${show} />
       <div class="columns">
         <${Common} summary=${summary} view=${view} show=${show} />
         <div class="side">

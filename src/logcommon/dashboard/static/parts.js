@@ -20,8 +20,8 @@ function pure(render) {
   };
 }
 
-export const Now = pure(function Now({ activity }) {
-  const [span, setSpan] = useState("hours");
+export const Now = pure(function Now({ activity, view, show }) {
+  const span = view.span === "minutes" ? "minutes" : "hours";
   if (!activity?.hours) return html`<section class="now"><div class="activity"></div></section>`;
   const bars = activity[span];
   const used = new Set(bars.flatMap((bar) => Object.keys(bar.calls)));
@@ -32,7 +32,7 @@ export const Now = pure(function Now({ activity }) {
       <p class="legend">${named.map((each) => html`<span key=${each} class=${severityClass(each)}>${each}</span>`)}</p>
       <div class="choice" role="group" aria-label="span">
         ${[["hours", "24 hours"], ["minutes", "60 minutes"]].map(
-          ([each, text]) => html`<button key=${each} aria-pressed=${span === each} onClick=${() => setSpan(each)}>${text}</button>`,
+          ([each, text]) => html`<button key=${each} aria-pressed=${span === each} onClick=${() => show({ span: each === "minutes" ? each : "" })}>${text}</button>`,
         )}
       </div>
     </div>
